@@ -1,0 +1,68 @@
+# retort_room(NAME DIR [MAY_INCLUDE room...] [LIBS lib...])
+#
+# One static library per room, from every DIR/*.cc that is not a test, a benchmark or a fuzzer; one
+# test binary per room from DIR/*_test.cc. A room named in MAY_INCLUDE must already exist, so the
+# room graph is acyclic by construction. The tidy test checks the same rule over #include lines.
+
+add_library(retort_flags INTERFACE)
+target_include_directories(retort_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_compile_options(retort_flags INTERFACE -Wall -Wextra -Wpedantic -Werror=return-type
+  -fno-math-errno -ffp-contract=off)
+if(RETORT_SANITIZE)
+  target_compile_options(retort_flags INTERFACE -fsanitize=${RETORT_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=undefined)
+  target_link_options(retort_flags INTERFACE -fsanitize=${RETORT_SANITIZE})
+endif()
+
+function(retort_room name dir)
+  cmake_parse_arguments(ROOM "" "" "MAY_INCLUDE;LIBS" ${ARGN})
+  file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/*.cc)
+  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/*.h)
+  if(NOT all AND NOT headers)
+    set_property(GLOBAL APPEND PROPERTY RETORT_EMPTY_ROOMS ${name})
+    return()  # a room without tenants does not exist yet
+  endif()
+  set(tests ${all})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  set(fuzzers ${all})
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
+  set(sources ${all})
+  list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cc$")
+
+  set(dependencies "")
+  foreach(room IN LISTS ROOM_MAY_INCLUDE)
+    get_property(empty_rooms GLOBAL PROPERTY RETORT_EMPTY_ROOMS)
+    if(room IN_LIST empty_rooms)
+      continue()
+    endif()
+    if(NOT TARGET retort_${room})
+      message(FATAL_ERROR "room '${name}' may include '${room}', which is not defined before it")
+    endif()
+    list(APPEND dependencies retort_${room})
+  endforeach()
+
+  if(sources)
+    add_library(retort_${name} STATIC ${sources})
+    target_link_libraries(retort_${name} PUBLIC retort_flags ${dependencies} ${ROOM_LIBS})
+  else()
+    add_library(retort_${name} INTERFACE)
+    target_link_libraries(retort_${name} INTERFACE retort_flags ${dependencies} ${ROOM_LIBS})
+  endif()
+
+  if(RETORT_TESTS AND tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE retort_${name} GTest::gmock GTest::gtest_main)
+    target_compile_definitions(${name}_test PRIVATE RETORT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
+      PROPERTIES TIMEOUT 600)
+  endif()
+
+  if(RETORT_FUZZERS)
+    foreach(source IN LISTS fuzzers)
+      get_filename_component(fuzzer ${source} NAME_WE)
+      add_executable(${fuzzer} ${source})
+      target_link_libraries(${fuzzer} PRIVATE retort_${name})
+      target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
+    endforeach()
+  endif()
+endfunction()

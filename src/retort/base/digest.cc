@@ -1,0 +1,60 @@
+#include "retort/base/digest.h"
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <cstdint>
+
+#include "retort/base/error.h"
+
+namespace retort {
+
+struct Sha256::State {
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  ~State() { EVP_MD_CTX_free(context); }
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {
+  if (state_->context == nullptr || EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) != 1) {
+    Throw(ErrorCode::kInternal, "SHA-256 is not available in this OpenSSL");
+  }
+}
+Sha256::~Sha256() = default;
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+
+Sha256& Sha256::Add(std::span<const std::byte> bytes) {
+  EVP_DigestUpdate(state_->context, bytes.data(), bytes.size());
+  return *this;
+}
+
+Sha256& Sha256::Field(std::string_view text) {
+  Field(static_cast<uint64_t>(text.size()));
+  return Add(std::as_bytes(std::span(text)));
+}
+
+Sha256& Sha256::Field(uint64_t value) {
+  std::array<std::byte, 8> bytes;  // little-endian, so keys do not depend on the machine
+  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<std::byte>(value >> (8 * i));
+  return Add(bytes);
+}
+
+std::string Sha256::Hex() {
+  std::array<unsigned char, 32> digest;
+  unsigned int size = 0;
+  EVP_DigestFinal_ex(state_->context, digest.data(), &size);
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string hex;
+  hex.reserve(2 * size);
+  for (unsigned int i = 0; i < size; ++i) {
+    hex.push_back(kHex[digest[i] >> 4]);
+    hex.push_back(kHex[digest[i] & 15]);
+  }
+  return hex;
+}
+
+std::string Sha256Hex(std::string_view text) {
+  return Sha256().Add(std::as_bytes(std::span(text))).Hex();
+}
+
+}  // namespace retort

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace retort {
+
+// A whole file mapped read-only. The mapping lives as long as the object; pages are the file cache's,
+// not anonymous memory. Throws Error{kNotFound} or {kIo} naming the path. An empty file has no bytes.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::filesystem::path path_;
+  std::span<const std::byte> bytes_;
+};
+
+// Reads a whole file into memory. Throws Error{kNotFound}, {kIo}, or {kExhausted} if it is larger
+// than `bytes_max`.
+std::string ReadFile(const std::filesystem::path& path, uint64_t bytes_max);
+
+// Writes through a temporary file in the same folder, fsync and rename: a reader sees the old content
+// or the new one, never half. Throws Error{kIo} naming the path and the system's reason.
+void WriteFileAtomically(const std::filesystem::path& path, std::string_view content);
+
+// An append-only file of lines. Each Append is one write(2), so a killed process leaves at most one
+// incomplete last line. Not thread-safe. Throws Error{kIo}.
+class AppendFile {
+ public:
+  explicit AppendFile(const std::filesystem::path& path);
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+
+  void Append(std::string_view bytes);
+  // Makes what was appended durable against power loss.
+  void Sync();
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+// SHA-256 of a file's bytes, in hex. About 1.5 GB/s.
+std::string FileDigest(const std::filesystem::path& path);
+
+}  // namespace retort

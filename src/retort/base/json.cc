@@ -1,0 +1,135 @@
+#include "retort/base/json.h"
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "retort/base/error.h"
+
+namespace retort {
+namespace {
+
+struct TextPosition {
+  size_t line;
+  size_t column;
+};
+
+TextPosition PositionOf(std::string_view text, size_t offset) {
+  offset = std::min(offset, text.size());
+  const auto before = text.substr(0, offset);
+  const size_t line = 1 + static_cast<size_t>(std::count(before.begin(), before.end(), '\n'));
+  const size_t line_begin = before.rfind('\n');
+  return {line, line_begin == std::string_view::npos ? offset + 1 : offset - line_begin};
+}
+
+// Builds the value, checking depth and duplicate keys on the way.
+class StrictBuilder : public nlohmann::json_sax<Json> {
+ public:
+  StrictBuilder(std::string_view text, std::string_view origin) : text_(text), origin_(origin) {}
+
+  Json TakeRoot() { return std::move(root_); }
+
+  bool null() override { return Put(Json(nullptr)); }
+  bool boolean(bool value) override { return Put(Json(value)); }
+  bool number_integer(number_integer_t value) override { return Put(Json(value)); }
+  bool number_unsigned(number_unsigned_t value) override { return Put(Json(value)); }
+  bool number_float(number_float_t value, const string_t&) override { return Put(Json(value)); }
+  bool string(string_t& value) override { return Put(Json(std::move(value))); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(size_t) override { return Open(Json::object()); }
+  bool start_array(size_t) override { return Open(Json::array()); }
+  bool key(string_t& value) override {
+    if (!keys_.back().insert(value).second) {
+      Throw(ErrorCode::kInvalid, "{}: duplicate key \"{}\" in one JSON object", origin_, value);
+    }
+    key_ = std::move(value);
+    return true;
+  }
+  bool end_object() override { return Close(); }
+  bool end_array() override { return Close(); }
+  bool parse_error(size_t offset, const std::string&,
+                   const nlohmann::detail::exception& error) override {
+    const TextPosition at = PositionOf(text_, offset > 0 ? offset - 1 : 0);
+    std::string_view reason = error.what();
+    const size_t colon = reason.find("syntax error");
+    if (colon != std::string_view::npos) reason.remove_prefix(colon);
+    Throw(ErrorCode::kInvalid, "{}:{}:{}: not valid JSON: {}", origin_, at.line, at.column, reason);
+  }
+
+ private:
+  Json* Place(Json value) {
+    if (stack_.empty()) {
+      root_ = std::move(value);
+      return &root_;
+    }
+    Json& parent = *stack_.back();
+    if (parent.is_array()) {
+      parent.push_back(std::move(value));
+      return &parent.back();
+    }
+    // The keys of one object were checked to be distinct, so this appends without a search.
+    auto& object = parent.get_ref<Json::object_t&>();
+    object.Container::emplace_back(std::move(key_), std::move(value));
+    return &object.back().second;
+  }
+  bool Put(Json value) {
+    Place(std::move(value));
+    return true;
+  }
+  bool Open(Json value) {
+    if (stack_.size() >= static_cast<size_t>(kJsonDepthMax)) {
+      Throw(ErrorCode::kInvalid, "{}: JSON is nested deeper than {} levels", origin_, kJsonDepthMax);
+    }
+    stack_.push_back(Place(std::move(value)));
+    keys_.emplace_back();
+    return true;
+  }
+  bool Close() {
+    stack_.pop_back();
+    keys_.pop_back();
+    return true;
+  }
+
+  std::string_view text_;
+  std::string_view origin_;
+  Json root_;
+  std::vector<Json*> stack_;  // a child is only appended to the innermost, so pointers stay valid
+  std::vector<std::set<std::string>> keys_;
+  std::string key_;
+};
+
+}  // namespace
+
+Json ParseJson(std::string_view text, std::string_view origin) {
+  StrictBuilder builder(text, origin);
+  if (!Json::sax_parse(text, &builder)) {
+    Throw(ErrorCode::kInvalid, "{}: not valid JSON", origin);
+  }
+  return builder.TakeRoot();
+}
+
+std::string DumpJson(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> before_previous(b.size() + 1);
+  std::vector<size_t> previous(b.size() + 1);
+  std::vector<size_t> current(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) previous[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    current[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      current[j] = std::min({previous[j] + 1, current[j - 1] + 1,
+                             previous[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        current[j] = std::min(current[j], before_previous[j - 2] + 1);
+      }
+    }
+    std::swap(before_previous, previous);
+    std::swap(previous, current);
+  }
+  return previous[b.size()];
+}
+
+}  // namespace retort
