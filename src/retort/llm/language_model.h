@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "retort/llm/request.h"
+
+namespace retort {
+
+// What a caller may want to know of a model before or after using it.
+struct ModelDescription {
+  std::string name;            // as the caller named it
+  std::string digest;          // of its files; changes when any answer could change
+  std::string dispatch_level;  // which code paths compute; "remote" for a server
+  int context_tokens_max = 0;
+  int embedding_dim = 0;      // E; 0: does not embed
+  int num_sequences_max = 0;  // requests worth having in flight
+};
+
+// Counters since the model was loaded. Values only grow.
+struct ModelStats {
+  uint64_t num_requests = 0;
+  uint64_t num_failed = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t cached_tokens = 0;
+  uint64_t completion_tokens = 0;
+  uint64_t num_steps = 0;           // of the engine
+  uint64_t num_step_sequences = 0;  // summed over steps: divided by num_steps, the mean batch
+  uint64_t busy_ns = 0;             // time inside steps
+  uint64_t weight_bytes = 0;        // packed, on the device
+  uint64_t kv_bytes = 0;            // the arena's budget
+  uint64_t num_preemptions = 0;
+};
+
+// Called on one of the model's own threads: return soon, do not throw, do not destroy the model.
+struct ResponseHandler {
+  // Text as it appears, if set; concatenated it is the completion's text.
+  std::function<void(std::string_view delta)> on_text;
+  // Exactly once per request, last.
+  std::function<void(Response)> on_done;
+};
+
+// A model at work, wherever it runs: in this process, behind a server, or a scripted fake.
+// Thread-safe.
+class LanguageModel {
+ public:
+  virtual ~LanguageModel() = default;
+
+  virtual ModelDescription description() const = 0;
+  virtual ModelStats stats() const = 0;
+
+  // Identifies the answer: equal keys have equal responses on this machine. Covers rendered tokens,
+  // the work and its parameters, seed, constraint, model digest and dispatch level; not id, tag,
+  // priority or deadline. Throws Error{kInvalid} if the prompt cannot be rendered.
+  virtual std::string RequestKey(const Request& request) const = 0;
+
+  // Takes the request and returns; the handler hears of it, also of errors. Never throws for the
+  // request's faults.
+  virtual void Submit(Request request, ResponseHandler handler) = 0;
+};
+
+// Submits and waits. Throws the request's Error.
+Response Await(LanguageModel& model, Request request);
+
+// Finds models by the names a pipeline or a server gives them. Thread-safe. The first use of a name
+// loads it; others who ask meanwhile wait for the same load.
+class ModelSource {
+ public:
+  virtual ~ModelSource() = default;
+  virtual std::shared_ptr<LanguageModel> Acquire(const std::string& name) = 0;
+};
+
+}  // namespace retort

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "retort/base/error.h"
+#include "retort/base/json.h"
+#include "retort/chat/span.h"
+
+namespace retort {
+
+class Constraint;  // a compiled grammar (room grammar); the slot exists so that requests can carry
+                   // one
+
+// Messages rendered by the model's own chat template.
+struct ChatPrompt {
+  Json messages = Json::array();  // [{"role": ..., "content": ...}, ...]
+  Json tools = nullptr;           // an array, or null
+  bool add_generation_prompt = true;
+  Json template_arguments = Json::object();  // further variables of the chat template
+};
+
+// What the model reads: chat messages; marked text, tokenised as it stands (control tokens only
+// from template spans, no chat template, BOS if the tokenizer adds one); or token ids as they are.
+using Prompt = std::variant<ChatPrompt, std::vector<Span>, std::vector<int32_t>>;
+
+struct SamplingParams {
+  float temperature = 1.0f;  // 0: greedy
+  int top_k = 0;             // 0: all
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  uint64_t seed = 0;
+  int max_new_tokens = 128;
+  std::vector<std::string>
+      stop;  // ends before the first of these appears in the text; not part of the text
+  bool ignore_eos = false;
+  int num_top_logprobs =
+      -1;  // -1: no log-probabilities; 0: of the drawn tokens; n: and of the n likeliest
+};
+
+// Continue the prompt.
+struct Generation {
+  SamplingParams sampling;
+  std::shared_ptr<const Constraint> constraint;  // null: none
+};
+
+// Log-probability of each given continuation after the prompt: the sum over its tokens, and the
+// first token's.
+struct Scoring {
+  std::vector<std::string> continuations;  // at most kContinuationsMax, none empty
+};
+inline constexpr int kContinuationsMax = 256;
+
+enum class PoolingKind { kLastToken, kMean };
+
+// The hidden state after the final norm, pooled over the prompt.
+struct Embedding {
+  PoolingKind pooling = PoolingKind::kLastToken;
+  bool normalize = false;  // to unit L2 length
+};
+
+// One piece of work for a model. A value; copyable.
+struct Request {
+  std::string
+      id;  // the caller's name for it (a ledger key); written to the engine's log. May be empty.
+  std::string tag;  // who asks, e.g. "evolve/00001234"; for the log only
+  Prompt prompt;
+  std::variant<Generation, Scoring, Embedding> work;
+  int priority = 0;  // higher first; equal: in order of arrival
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  std::stop_token stop;  // cancels the request within one step
+};
+
+enum class FinishReason {
+  kStop,    // the model ended its turn, or a stop string appeared
+  kLength,  // max_new_tokens, or the context, is full
+};
+
+struct TokenLogprobs {
+  int32_t token_id = -1;
+  float logprob = 0;
+  std::vector<std::pair<int32_t, float>> top;  // likeliest first
+};
+
+struct Usage {
+  int prompt_tokens = 0;
+  int cached_tokens = 0;  // of the prompt, taken from the prefix cache
+  int completion_tokens = 0;
+};
+
+struct Completion {
+  std::string text;  // valid UTF-8
+  std::vector<int32_t> token_ids;
+  FinishReason finish_reason = FinishReason::kStop;
+  std::vector<TokenLogprobs> logprobs;  // one per token if asked
+};
+
+struct ContinuationScore {
+  double logprob = 0;              // of the whole continuation
+  double first_token_logprob = 0;  // of its first token alone
+  int num_tokens = 0;
+};
+
+struct Scores {
+  std::vector<ContinuationScore> continuations;  // in the order asked
+};
+
+struct EmbeddingVector {
+  std::vector<float> values;  // [E]
+};
+
+// How a request ended: with its result or with an error that concerns it alone.
+struct Response {
+  std::variant<Error, Completion, Scores, EmbeddingVector> result;
+  Usage usage;
+
+  bool ok() const { return result.index() != 0; }
+};
+
+}  // namespace retort
