@@ -26,8 +26,8 @@ enum class ErrorCode {
 
 inline constexpr int kNumErrorCodes = 10;
 
-// The one exception type. Thrown anywhere, caught at a boundary (a request, a row, a command, the top
-// of a thread). `what()` is the message: what was expected, what was found, and where.
+// The one exception type. Thrown anywhere, caught at a boundary (a request, a row, a command, the
+// top of a thread). `what()` is the message: what was expected, what was found, and where.
 class Error : public std::exception {
  public:
   Error(ErrorCode code, std::string message) : code_(code), message_(std::move(message)) {}

@@ -10,8 +10,9 @@
 
 namespace retort {
 
-// A whole file mapped read-only. The mapping lives as long as the object; pages are the file cache's,
-// not anonymous memory. Throws Error{kNotFound} or {kIo} naming the path. An empty file has no bytes.
+// A whole file mapped read-only. The mapping lives as long as the object; pages are the file
+// cache's, not anonymous memory. Throws Error{kNotFound} or {kIo} naming the path. An empty file
+// has no bytes.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -31,8 +32,8 @@ class MappedFile {
 // than `bytes_max`.
 std::string ReadFile(const std::filesystem::path& path, uint64_t bytes_max);
 
-// Writes through a temporary file in the same folder, fsync and rename: a reader sees the old content
-// or the new one, never half. Throws Error{kIo} naming the path and the system's reason.
+// Writes through a temporary file in the same folder, fsync and rename: a reader sees the old
+// content or the new one, never half. Throws Error{kIo} naming the path and the system's reason.
 void WriteFileAtomically(const std::filesystem::path& path, std::string_view content);
 
 // An append-only file of lines. Each Append is one write(2), so a killed process leaves at most one

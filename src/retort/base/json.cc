@@ -78,7 +78,8 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   }
   bool Open(Json value) {
     if (stack_.size() >= static_cast<size_t>(kJsonDepthMax)) {
-      Throw(ErrorCode::kInvalid, "{}: JSON is nested deeper than {} levels", origin_, kJsonDepthMax);
+      Throw(ErrorCode::kInvalid, "{}: JSON is nested deeper than {} levels", origin_,
+            kJsonDepthMax);
     }
     stack_.push_back(Place(std::move(value)));
     keys_.emplace_back();
@@ -120,8 +121,8 @@ size_t EditDistance(std::string_view a, std::string_view b) {
   for (size_t i = 1; i <= a.size(); ++i) {
     current[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      current[j] = std::min({previous[j] + 1, current[j - 1] + 1,
-                             previous[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      current[j] = std::min(
+          {previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
       if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
         current[j] = std::min(current[j], before_previous[j - 2] + 1);
       }

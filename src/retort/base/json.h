@@ -13,8 +13,8 @@ using Json = nlohmann::ordered_json;
 // Nesting deeper than this is refused: writing and walking JSON recurse.
 inline constexpr int kJsonDepthMax = 256;
 
-// Parses strict JSON (UTF-8, no comments). Throws Error{kInvalid} naming `origin`, line and column on
-// a syntax error, bad UTF-8, nesting beyond kJsonDepthMax, or a duplicate key in one object.
+// Parses strict JSON (UTF-8, no comments). Throws Error{kInvalid} naming `origin`, line and column
+// on a syntax error, bad UTF-8, nesting beyond kJsonDepthMax, or a duplicate key in one object.
 Json ParseJson(std::string_view text, std::string_view origin);
 
 // Compact text. Bytes that are not UTF-8 (a hostile checkpoint's strings) become U+FFFD.

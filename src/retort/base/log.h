@@ -10,7 +10,8 @@ namespace retort {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
-// Writes one line to the process's log sink: standard error unless SetLogSink chose another. Thread-safe.
+// Writes one line to the process's log sink: standard error unless SetLogSink chose another.
+// Thread-safe.
 void LogLine(LogLevel level, std::string_view line);
 
 // Lines below `level` are dropped. The default is kInfo.

@@ -5,7 +5,8 @@
 namespace retort {
 
 // Mixes 64 bits so that each input bit flips each output bit with probability one half
-// (SplitMix64's finaliser: Steele, Lea, Flood 2014, "Fast Splittable Pseudorandom Number Generators").
+// (SplitMix64's finaliser: Steele, Lea, Flood 2014, "Fast Splittable Pseudorandom Number
+// Generators").
 constexpr uint64_t MixBits(uint64_t x) {
   x ^= x >> 30;
   x *= 0xbf58476d1ce4e5b9ULL;

@@ -1,0 +1,209 @@
+// Rules of the house that a compiler does not check. Each failure names the file, the line and the
+// rule.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace retort {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kRoot = RETORT_SOURCE_DIR;
+
+struct Line {
+  fs::path file;  // relative to kRoot
+  int number;
+  std::string text;
+};
+
+std::vector<std::string> ReadLines(const fs::path& path) {
+  std::ifstream file(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+bool IsCode(const fs::path& path) {
+  return path.extension() == ".cc" || path.extension() == ".h" || path.extension() == ".cu";
+}
+
+std::vector<fs::path> CodeFiles(const std::vector<std::string>& folders) {
+  std::vector<fs::path> files;
+  for (const std::string& folder : folders) {
+    if (!fs::exists(kRoot / folder)) continue;
+    for (const auto& entry : fs::recursive_directory_iterator(kRoot / folder)) {
+      if (entry.is_regular_file() && IsCode(entry.path())) {
+        files.push_back(fs::relative(entry.path(), kRoot));
+      }
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// The rooms and what each may include, read from the one place that says so.
+struct Rooms {
+  std::map<std::string, std::string> folder_of;              // room → folder under src/retort
+  std::map<std::string, std::set<std::string>> may_include;  // room → rooms, transitively
+
+  // The room that owns a path such as "backend/cpu/x.h", or "" if none does.
+  std::string RoomOf(const std::string& path) const {
+    std::string best;
+    size_t best_size = 0;
+    for (const auto& [room, folder] : folder_of) {
+      if (path.starts_with(folder + "/") && folder.size() >= best_size) {
+        best = room;
+        best_size = folder.size();
+      }
+    }
+    return best;
+  }
+};
+
+Rooms ReadRooms() {
+  Rooms rooms;
+  const std::regex call(
+      R"(^retort_room\((\w+)\s+(\S+?)(\s+MAY_INCLUDE((?:\s+(?!LIBS)\w+)+))?(\s+LIBS.*)?\)\s*$)");
+  for (const std::string& line : ReadLines(kRoot / "src/retort/CMakeLists.txt")) {
+    std::smatch match;
+    if (!line.starts_with("retort_room(")) continue;
+    if (!std::regex_match(line, match, call)) {
+      ADD_FAILURE() << "src/retort/CMakeLists.txt: cannot read the room line: " << line;
+      continue;
+    }
+    const std::string room = match[1];
+    rooms.folder_of[room] = match[2];
+    auto& allowed = rooms.may_include[room];
+    std::istringstream names(match[4].str());
+    for (std::string name; names >> name;) {
+      allowed.insert(name);
+      allowed.insert(rooms.may_include[name].begin(), rooms.may_include[name].end());
+    }
+  }
+  return rooms;
+}
+
+TEST(Tidy, EveryIncludeKeepsTheRoomRule) {
+  const Rooms rooms = ReadRooms();
+  ASSERT_GE(rooms.folder_of.size(), 10u);
+  const std::regex include(R"re(^\s*#\s*include\s*"retort/([^"]+)")re");
+  for (const fs::path& file : CodeFiles({"src/retort"})) {
+    const std::string inside = fs::relative(file, "src/retort").string();
+    const std::string room = rooms.RoomOf(inside);
+    EXPECT_NE(room, "") << file << ": is in no room of src/retort/CMakeLists.txt";
+    int number = 0;
+    for (const std::string& line : ReadLines(kRoot / file)) {
+      ++number;
+      std::smatch match;
+      if (!std::regex_search(line, match, include)) continue;
+      const std::string other = rooms.RoomOf(match[1]);
+      EXPECT_TRUE(other == room || rooms.may_include.at(room).contains(other))
+          << file.string() << ":" << number << ": room '" << room << "' may not include '"
+          << match[1] << "' of room '" << other << "'";
+      if (other.starts_with("backend_") && other != room) {
+        EXPECT_EQ(room, "devices")
+            << file.string() << ":" << number << ": only devices/ may include a backend";
+      }
+      EXPECT_TRUE(fs::exists(kRoot / "src/retort" / match[1].str()))
+          << file.string() << ":" << number << ": includes a file that is not there";
+    }
+  }
+}
+
+TEST(Tidy, IncludesOfOurOwnStartAtSrc) {
+  const std::regex quoted(R"re(^\s*#\s*include\s*"([^"]+)")re");
+  for (const fs::path& file : CodeFiles({"src", "tests", "bench"})) {
+    int number = 0;
+    for (const std::string& line : ReadLines(kRoot / file)) {
+      ++number;
+      std::smatch match;
+      if (!std::regex_search(line, match, quoted)) continue;
+      const std::string name = match[1];
+      EXPECT_TRUE(name.starts_with("retort/") || name.starts_with("tests/") ||
+                  name == "hwy/foreach_target.h")
+          << file.string() << ":" << number << ": include \"" << name << "\" by its path from src/";
+    }
+  }
+}
+
+TEST(Tidy, HeadersHavePragmaOnce) {
+  for (const fs::path& file : CodeFiles({"src", "tests", "bench"})) {
+    if (file.extension() != ".h") continue;
+    const auto lines = ReadLines(kRoot / file);
+    const bool found = std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
+      return line == "#pragma once" || line.find("HWY_TARGET_TOGGLE") != std::string::npos;
+    });
+    EXPECT_TRUE(found) << file.string() << ": has no #pragma once";
+  }
+}
+
+TEST(Tidy, LinesAreAtMost100Columns) {
+  for (const fs::path& file : CodeFiles({"src", "tests", "bench"})) {
+    int number = 0;
+    for (const std::string& line : ReadLines(kRoot / file)) {
+      ++number;
+      // Columns, not bytes: UTF-8 continuation bytes do not count.
+      const auto columns = std::count_if(line.begin(), line.end(), [](char c) {
+        return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+      });
+      const bool unbreakable =
+          line.find("R\"") != std::string::npos || line.find("http") != std::string::npos;
+      EXPECT_TRUE(columns <= 100 || unbreakable)
+          << file.string() << ":" << number << ": " << columns << " columns";
+    }
+  }
+}
+
+TEST(Tidy, NoRoomOrFileIsNamedForNothingInParticular) {
+  const std::regex banned(R"((^|[/_])(utils?|common|helpers?|misc)([/_.]|$))");
+  for (const fs::path& file : CodeFiles({"src", "tests", "bench"})) {
+    EXPECT_FALSE(std::regex_search(file.string(), banned))
+        << file.string() << ": name it for what it does";
+  }
+}
+
+TEST(Tidy, NothingIsLeftForLater) {
+  const std::string marks[] = {std::string("TO") + "DO", std::string("FIX") + "ME",
+                               std::string("XX") + "X"};
+  for (const fs::path& file : CodeFiles({"src", "tests", "bench"})) {
+    int number = 0;
+    for (const std::string& line : ReadLines(kRoot / file)) {
+      ++number;
+      for (const std::string& mark : marks) {
+        EXPECT_EQ(line.find(mark), std::string::npos)
+            << file.string() << ":" << number << ": do it, or write it into docs/STATUS.md";
+      }
+    }
+  }
+}
+
+TEST(Tidy, LibraryRoomsNeitherExitNorPrint) {
+  const std::regex banned(
+      R"((^|[^\w.:>])(std::)?(abort|exit|_exit|quick_exit)\s*\(|std::c(out|err)\b|\bassert\s*\()");
+  for (const fs::path& file : CodeFiles({"src/retort"})) {
+    const std::string name = file.string();
+    if (name.starts_with("src/retort/cli/") || name.ends_with("_test.cc") ||
+        name.ends_with("_bench.cc") || name.ends_with("_fuzz.cc")) {
+      continue;
+    }
+    int number = 0;
+    for (const std::string& line : ReadLines(kRoot / file)) {
+      ++number;
+      const std::string code = line.substr(0, line.find("//"));
+      const bool child_of_fork = line.find("in the child") != std::string::npos;
+      EXPECT_TRUE(child_of_fork || !std::regex_search(code, banned))
+          << name << ":" << number << ": throw retort::Error instead: " << line;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace retort
