@@ -95,6 +95,12 @@ struct RopeSpec {
   float scale = 1.0f;
   bool interleaved =
       false;  // pairs (2i, 2i+1) as in GGUF's Llama; else (i, i + d/2) as in Hugging Face's
+  // Dynamic NTK: a row that is rotated for n > dynamic_context_tokens tokens takes the frequencies
+  // of DynamicInverseFrequencies (backend/rope.h) instead. 0: never. n is the row's position + 1,
+  // or its sequence's BatchPlan::prompt_tokens if that is more: it does not depend on chunking.
+  int64_t dynamic_context_tokens = 0;
+  double dynamic_factor = 1.0;
+  double dynamic_theta = 0.0;
 };
 
 // The keys and values of every sequence: pages of `page_tokens` tokens, each page holding all
@@ -129,6 +135,8 @@ struct BatchPlan {
   int32_t page_stride = 0;
   std::vector<int32_t>
       output_rows;  // [R] rows, ascending, whose hidden state is wanted after the last layer
+  std::vector<int32_t> prompt_tokens;  // [S] or empty: tokens of each sequence's whole prompt, for
+                                       // dynamic RoPE (see RopeSpec)
 
   int64_t num_tokens() const { return static_cast<int64_t>(token_ids.size()); }
   int64_t num_sequences() const {
