@@ -142,7 +142,7 @@ struct StepType {
   int version =
       1;  // of its code and prompts: part of every cache key; raise it when answers may change
   StepKind kind = StepKind::kRow;
-  std::vector<ParamSpec> params;
+  std::vector<ParamSpec> params = {};
 
   // Columns needed, and made, under the step's own names, given its parameters.
   std::function<std::vector<std::string>(const Params&)> inputs = [](const Params&) {
@@ -157,7 +157,7 @@ struct StepType {
   // For kinds that rewrite rows (kRows, kGlobal): the columns after the step, given those before
   // it. Unset: before + outputs.
   std::function<std::vector<std::string>(const Params&, const std::vector<std::string>& before)>
-      columns_after;
+      columns_after = {};
 
   // Checks that go beyond types and ranges (parameters that exclude each other, a template that
   // does not parse): throws Error{kInvalid} naming the parameter.

@@ -1,0 +1,104 @@
+// The steps that only move columns: CombineOutputs, ConversationTemplate, ExpandColumns,
+// KeepColumns, LoadDataFromDicts.
+#include <gtest/gtest.h>
+
+#include "retort/base/error.h"
+#include "retort/steps/step_list.h"
+
+namespace retort {
+namespace {
+
+std::vector<Row> Expand(Json columns, bool encoded, Row row) {
+  const StepType type = ExpandColumnsType();
+  const Params params(Json{{"columns", std::move(columns)}, {"encoded", encoded}});
+  type.check(params);
+  const auto step = type.create(params);
+  return dynamic_cast<RowsStep&>(*step).Process(std::move(row));
+}
+
+TEST(ExpandColumns, OneRowPerItemWithNewNames) {
+  const auto rows = Expand({{"texts", "text"}, {"scores", "score"}}, false,
+                           {{"id", 7}, {"texts", {"a", "b"}}, {"scores", {1, 2}}});
+  EXPECT_EQ(Json(rows),
+            Json::parse(R"([{"id":7,"text":"a","score":1},{"id":7,"text":"b","score":2}])"));
+}
+
+TEST(ExpandColumns, NamesAloneKeepTheirName) {
+  EXPECT_EQ(Json(Expand(Json::array({"x"}), false, {{"x", {1, 2}}})),
+            Json::parse(R"([{"x":1},{"x":2}])"));
+}
+
+TEST(ExpandColumns, ListsAsText) {
+  EXPECT_EQ(Json(Expand(Json::array({"x"}), true, {{"x", "[1,2]"}})),
+            Json::parse(R"([{"x":1},{"x":2}])"));
+  EXPECT_THROW(Expand(Json::array({"x"}), true, {{"x", "[1,"}}), Error);
+}
+
+// Distilabel fills the gap with the whole row (its zip_longest has the row as fill value).
+TEST(ExpandColumns, UnequalLengthsFailTheRow) {
+  EXPECT_THROW(Expand(Json::array({"x", "y"}), false, {{"x", {1, 2}}, {"y", {1}}}), Error);
+}
+
+// Distilabel voids the whole batch here.
+TEST(ExpandColumns, AFailedColumnIsNullInEveryItem) {
+  EXPECT_EQ(Json(Expand(Json::array({"x", "y"}), false, {{"x", {1, 2}}, {"y", nullptr}})),
+            Json::parse(R"([{"x":1,"y":null},{"x":2,"y":null}])"));
+}
+
+TEST(ExpandColumns, EmptyListGivesNoRow) {
+  EXPECT_TRUE(Expand(Json::array({"x"}), false, {{"x", Json::array()}}).empty());
+}
+
+TEST(ExpandColumns, BadColumnsParameter) {
+  const StepType type = ExpandColumnsType();
+  for (const char* columns : {"3", "[]", "[1]", R"({"a":1})", R"("x")"}) {
+    EXPECT_THROW(type.check(Params(Json{{"columns", Json::parse(columns)}, {"encoded", false}})),
+                 Error)
+        << columns;
+  }
+}
+
+TEST(ExpandColumns, ColumnsAfter) {
+  const StepType type = ExpandColumnsType();
+  const Params params(Json{{"columns", {{"xs", "x"}}}, {"encoded", false}});
+  EXPECT_EQ(type.columns_after(params, {"id", "xs", "z"}),
+            (std::vector<std::string>{"id", "z", "x"}));
+}
+
+TEST(KeepColumns, OrderIsAsNamed) {
+  const Params params(Json{{"columns", {"b", "a"}}});
+  const auto step = KeepColumnsType().create(params);
+  const auto rows = dynamic_cast<RowsStep&>(*step).Process({{"a", 1}, {"b", 2}, {"c", 3}});
+  EXPECT_EQ(DumpJson(rows[0]), R"({"b":2,"a":1})");
+}
+
+TEST(CombineOutputs, UnionOfColumnsFirstBranchWins) {
+  const auto step = CombineOutputsType().create(Params(Json::object()));
+  const Row row =
+      dynamic_cast<JoinStep&>(*step).Process({{{"a", 1}, {"x", 2}}, {{"a", 1}, {"y", 3}}});
+  EXPECT_EQ(DumpJson(row), R"({"a":1,"x":2,"y":3})");
+}
+
+TEST(LoadDataFromDicts, RowsInOrderAndEarlyStop) {
+  const Params params(Json{{"data", {{{"a", 1}}, {{"a", 2}}, {{"a", 3}}}}});
+  const StepType type = LoadDataFromDictsType();
+  type.check(params);
+  EXPECT_EQ(type.outputs(params), std::vector<std::string>{"a"});
+  const auto step = type.create(params);
+  std::vector<int> seen;
+  dynamic_cast<SourceStep&>(*step).Read({}, [&](Row row) {
+    seen.push_back(row["a"]);
+    return seen.size() < 2;
+  });
+  EXPECT_EQ(seen, (std::vector<int>{1, 2}));
+}
+
+TEST(LoadDataFromDicts, RefusesWhatIsNotAListOfLikeRows) {
+  const StepType type = LoadDataFromDictsType();
+  for (const char* data : {"{}", "[]", "[1]", R"([{"a":1},{"b":1}])", R"([{"a":1},2])"}) {
+    EXPECT_THROW(type.check(Params(Json{{"data", Json::parse(data)}})), Error) << data;
+  }
+}
+
+}  // namespace
+}  // namespace retort

@@ -1,0 +1,264 @@
+#include <faiss/IndexFlat.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <optional>
+
+#include "retort/base/error.h"
+#include "retort/pipeline/step.h"
+#include "retort/steps/step_list.h"
+
+namespace retort {
+namespace {
+
+using idx_t = faiss::Index::idx_t;
+
+// The DEITA score of a row, or nothing if it has not both scores. Scores of several turns (lists of
+// one length) are multiplied turn by turn and summed.
+std::optional<double> DeitaScore(const Row& row) {
+  const Json& complexity = row.at("evol_instruction_score");
+  const Json& quality = row.at("evol_response_score");
+  const auto finite = [](const Json& value) {
+    return value.is_number() && std::isfinite(value.get<double>());
+  };
+  if (finite(complexity) && finite(quality)) {
+    return complexity.get<double>() * quality.get<double>();
+  }
+  if (!complexity.is_array() || !quality.is_array() || complexity.empty() ||
+      complexity.size() != quality.size()) {
+    return std::nullopt;
+  }
+  double sum = 0;
+  for (size_t turn = 0; turn < complexity.size(); ++turn) {
+    if (!finite(complexity[turn]) || !finite(quality[turn])) return std::nullopt;
+    sum += complexity[turn].get<double>() * quality[turn].get<double>();
+  }
+  return sum;
+}
+
+// The rows that have an embedding: first those with a score, best first, then the others.
+struct Candidates {
+  std::vector<size_t> input_index;  // [N]
+  std::vector<double> score;        // [num_scored]
+  std::vector<double> unit;         // [N, E] embeddings scaled to length 1
+  std::vector<float> unit_f32;      // [N, E] the same, for the neighbour search
+  size_t dim = 0;                   // E
+
+  size_t num_scored() const { return score.size(); }
+  const float* UnitF32(size_t i) const { return unit_f32.data() + i * dim; }
+
+  double Similarity(size_t i, size_t j) const {
+    return std::inner_product(unit.begin() + i * dim, unit.begin() + (i + 1) * dim,
+                              unit.begin() + j * dim, 0.0);
+  }
+};
+
+// Appends the unit vector of a row's embedding; false if the row has none.
+bool AppendUnitVector(const Row& row, size_t index, Candidates& candidates) {
+  const Json& embedding = row.at("embedding");
+  if (!embedding.is_array() || embedding.empty()) return false;
+  if (candidates.dim == 0) candidates.dim = embedding.size();
+  if (embedding.size() != candidates.dim) {
+    Throw(ErrorCode::kInvalid,
+          "DeitaFiltering: the embedding of row {} has {} values, those before it {}", index,
+          embedding.size(), candidates.dim);
+  }
+  double squares = 0;
+  for (const Json& value : embedding) {
+    if (!value.is_number() || !std::isfinite(value.get<double>())) return false;
+    squares += value.get<double>() * value.get<double>();
+  }
+  const double length = std::sqrt(squares);
+  if (length == 0 || !std::isfinite(length)) return false;  // has no direction
+  for (const Json& value : embedding) {
+    candidates.unit.push_back(value.get<double>() / length);
+    candidates.unit_f32.push_back(static_cast<float>(candidates.unit.back()));
+  }
+  candidates.input_index.push_back(index);
+  return true;
+}
+
+Candidates CandidatesOf(const std::vector<Row>& rows) {
+  std::vector<std::pair<size_t, double>> scored;
+  std::vector<size_t> unscored;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (const auto score = DeitaScore(rows[i])) {
+      scored.emplace_back(i, *score);
+    } else {
+      unscored.push_back(i);
+    }
+  }
+  // Equal scores keep the rows' order, so that a run repeats.
+  std::stable_sort(scored.begin(), scored.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  Candidates candidates;
+  for (const auto& [index, score] : scored) {
+    if (AppendUnitVector(rows[index], index, candidates)) candidates.score.push_back(score);
+  }
+  for (const size_t index : unscored) AppendUnitVector(rows[index], index, candidates);
+  return candidates;
+}
+
+struct Selected {
+  size_t candidate;
+  double nearest_distance;  // cosine distance to the nearest row compared with; 2 if there was none
+};
+
+// DEITA's own rule (Liu et al. 2024, algorithm 1): walk down by score, keep what is not too similar
+// to what is kept.
+std::vector<Selected> SelectAgainstSelected(const Candidates& candidates, size_t budget,
+                                            double max_similarity) {
+  faiss::IndexFlatIP kept(static_cast<idx_t>(candidates.dim));
+  std::vector<Selected> selected;
+  for (size_t i = 0; i < candidates.num_scored() && selected.size() < budget; ++i) {
+    double similarity = -1;
+    if (!selected.empty()) {
+      float best = 0;
+      idx_t nearest = -1;
+      kept.search(1, candidates.UnitF32(i), 1, &best, &nearest);
+      similarity = candidates.Similarity(i, selected[nearest].candidate);
+    }
+    if (!selected.empty() && similarity > max_similarity) continue;
+    kept.add(1, candidates.UnitF32(i));
+    selected.push_back({i, 1 - similarity});
+  }
+  return selected;
+}
+
+// Distilabel's rule: keep a row whose nearest neighbour in the whole data set is far enough.
+// Distances are found block by block: memory grows with the rows, not with their square.
+std::vector<Selected> SelectAgainstDataset(const Candidates& candidates, size_t budget,
+                                           double threshold) {
+  constexpr size_t kBlockRows = 256;
+  constexpr idx_t kNeighbours = 4;  // the row itself, and others whose f32 products may tie
+  faiss::IndexFlatIP index(static_cast<idx_t>(candidates.dim));
+  index.add(static_cast<idx_t>(candidates.input_index.size()), candidates.unit_f32.data());
+  const idx_t k = std::min<idx_t>(kNeighbours, index.ntotal);
+  std::vector<float> products(kBlockRows * k);
+  std::vector<idx_t> neighbours(kBlockRows * k);
+  std::vector<Selected> selected;
+  for (size_t begin = 0; begin < candidates.num_scored() && selected.size() < budget;
+       begin += kBlockRows) {
+    const size_t count = std::min(kBlockRows, candidates.num_scored() - begin);
+    index.search(static_cast<idx_t>(count), candidates.UnitF32(begin), k, products.data(),
+                 neighbours.data());
+    for (size_t row = 0; row < count && selected.size() < budget; ++row) {
+      const size_t i = begin + row;
+      double similarity = -1;  // alone in the data set: as far as can be
+      for (idx_t n = 0; n < k; ++n) {
+        const idx_t other = neighbours[row * k + n];
+        if (other < 0 || static_cast<size_t>(other) == i) continue;
+        similarity = std::max(similarity, candidates.Similarity(i, other));
+      }
+      if (1 - similarity >= threshold) selected.push_back({i, 1 - similarity});
+    }
+  }
+  return selected;
+}
+
+class DeitaFiltering : public GlobalStep {
+ public:
+  explicit DeitaFiltering(const Params& params)
+      : budget_(static_cast<size_t>(params.Int("data_budget"))),
+        against_dataset_(params.String("diversity") == "dataset"),
+        max_similarity_(params.Has("max_similarity") ? params.Float("max_similarity") : 0.9),
+        threshold_(params.Has("diversity_threshold") ? params.Float("diversity_threshold") : 0.9) {}
+
+  std::vector<Output> Process(std::vector<Row> rows, const StepContext& context) const override {
+    const Candidates candidates = CandidatesOf(rows);
+    if (candidates.num_scored() < rows.size()) {
+      context.warn(fmt::format("{} of {} rows lack a score or an embedding and are not selected",
+                               rows.size() - candidates.num_scored(), rows.size()));
+    }
+    if (candidates.num_scored() == 0) return {};
+    std::vector<Selected> selected =
+        against_dataset_ ? SelectAgainstDataset(candidates, budget_, threshold_)
+                         : SelectAgainstSelected(candidates, budget_, max_similarity_);
+    std::sort(selected.begin(), selected.end(), [&](const auto& a, const auto& b) {
+      return candidates.input_index[a.candidate] < candidates.input_index[b.candidate];
+    });
+    std::vector<Output> outputs;
+    for (const Selected& choice : selected) {
+      const size_t index = candidates.input_index[choice.candidate];
+      Row row = std::move(rows[index]);
+      row["deita_score"] = candidates.score[choice.candidate];
+      row["deita_score_computed_with"] = {"evol_instruction_score", "evol_response_score"};
+      row["nearest_neighbor_distance"] = choice.nearest_distance;
+      outputs.push_back({std::move(row), index});
+    }
+    return outputs;
+  }
+
+ private:
+  size_t budget_;
+  bool against_dataset_;
+  double max_similarity_;
+  double threshold_;
+};
+
+void CheckMode(const Params& params) {
+  const bool dataset = params.String("diversity") == "dataset";
+  const std::string_view other = dataset ? "max_similarity" : "diversity_threshold";
+  if (params.Has(other)) {
+    Throw(ErrorCode::kInvalid,
+          "parameter '{}' belongs to the other mode: with 'diversity: {}' use '{}' ({})", other,
+          params.String("diversity"), dataset ? "diversity_threshold" : "max_similarity",
+          dataset ? "least cosine distance to the nearest row of the data set"
+                  : "greatest cosine similarity to a row already kept");
+  }
+}
+
+}  // namespace
+
+StepType DeitaFilteringType() {
+  return {
+      .name = "DeitaFiltering",
+      .summary =
+          "Keeps the best-scored rows that differ from one another (DEITA, Liu et al. 2024).",
+      .kind = StepKind::kGlobal,
+      .params = {{.name = "data_budget",
+                  .type = ParamType::kInt,
+                  .required = true,
+                  .min = 1,
+                  .max = 1e12,
+                  .help = "The most rows to keep."},
+                 {.name = "diversity",
+                  .type = ParamType::kString,
+                  .default_value = "selected",
+                  .choices = {"selected", "dataset"},
+                  .help = "Compare a row with the rows kept so far (DEITA), or with all rows "
+                          "(Distilabel)."},
+                 {.name = "max_similarity",
+                  .type = ParamType::kFloat,
+                  .min = -1,
+                  .max = 1,
+                  .help =
+                      "diversity: selected. Greatest cosine similarity to a row already kept; 0.9 "
+                      "unless set."},
+                 {.name = "diversity_threshold",
+                  .type = ParamType::kFloat,
+                  .min = 0,
+                  .max = 2,
+                  .help =
+                      "diversity: dataset. Least cosine distance to the nearest row; 0.9 unless "
+                      "set."}},
+      .inputs =
+          [](const Params&) {
+            return std::vector<std::string>{"evol_instruction_score", "evol_response_score",
+                                            "embedding"};
+          },
+      .outputs =
+          [](const Params&) {
+            return std::vector<std::string>{"deita_score", "deita_score_computed_with",
+                                            "nearest_neighbor_distance"};
+          },
+      .check = CheckMode,
+      .accepts_null = true,
+      .create = [](const Params& params) -> std::unique_ptr<Step> {
+        return std::make_unique<DeitaFiltering>(params);
+      },
+  };
+}
+
+}  // namespace retort
