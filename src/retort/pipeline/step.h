@@ -67,7 +67,9 @@ class RowContext {
   // seed of its own for each. The n-th prompt of a row ever asked for has the same seed in every
   // run.
   virtual std::vector<Completion> Generate(std::vector<Prompt> prompts) = 0;
-  virtual Scores Score(Prompt prompt, std::vector<std::string> continuations) = 0;
+  // Log-probabilities of the same continuations after each prompt, submitted together.
+  virtual std::vector<Scores> Score(std::vector<Prompt> prompts,
+                                    std::vector<std::string> continuations) = 0;
   virtual std::vector<float> Embed(Prompt prompt, PoolingKind pooling, bool normalize) = 0;
 
   // The name of the step's model in the pipeline file, or "".
