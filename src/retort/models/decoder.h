@@ -13,6 +13,7 @@
 namespace retort {
 
 class Checkpoint;
+class TensorMap;
 
 // Called now and then while weights are packed, from the loading thread. An exception thrown here
 // ends the load.
@@ -40,14 +41,15 @@ class Decoder {
     int64_t num_tokens_max_ = 0;
     int64_t num_logits_rows_max_ = 0;
     std::unique_ptr<Buffer> buffer_;
-    // Views of buffer_, as many rows as the bounds allow.
+    // Views of buffer_, as many rows as the bounds allow. Attention's and the feed-forward's share
+    // their place.
     Matrix residual_;   // [T, E]
     Matrix normed_;     // [T, E]
+    Matrix hidden_;     // [T, E]: what Forward returns
     Matrix qkv_;        // [T, (H + 2G)·D]
     Matrix attention_;  // [T, H·D]
     Matrix gate_up_;    // [T, 2F]
     Matrix ffn_;        // [T, F]
-    Matrix gathered_;   // [T, E]
     Matrix logits_;     // [R, V]
   };
 
@@ -60,6 +62,8 @@ class Decoder {
   static std::unique_ptr<Decoder> Load(std::shared_ptr<const Checkpoint> checkpoint, Device& device,
                                        Compute compute, const LoadProgress& progress = {});
   ~Decoder();
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
 
   const DecoderSpec& spec() const { return spec_; }
   Compute compute() const { return compute_; }
@@ -89,8 +93,21 @@ class Decoder {
   Matrix Logits(const Matrix& hidden, Workspace& workspace) const;
 
  private:
-  struct Layer;
-  Decoder(std::shared_ptr<const Checkpoint> checkpoint, Device& device, Compute compute);
+  struct Layer {
+    Matrix attention_norm;                           // [1, E]
+    Matrix ffn_norm;                                 // [1, E]
+    std::unique_ptr<LinearWeight> qkv;               // [(H + 2G)·D, E]
+    std::unique_ptr<LinearWeight> attention_output;  // [E, H·D]
+    std::unique_ptr<LinearWeight> gate_up;           // [2F, E]
+    std::unique_ptr<LinearWeight> down;              // [E, F]
+  };
+
+  Decoder(std::shared_ptr<const Checkpoint> checkpoint, Device& device, Compute compute,
+          DecoderSpec spec);
+  void LoadNorms(const TensorMap& tensors);
+  void LoadLayer(const TensorMap& tensors, int layer);
+  void RunLayer(int layer, const DeviceBatch& batch, KvCache& cache, int64_t num_tokens,
+                const Workspace& workspace) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   Device& device_;
@@ -98,11 +115,11 @@ class Decoder {
   DecoderSpec spec_;
   RopeSpec rope_;
   AttentionSpec attention_;
+  std::unique_ptr<Buffer> norm_buffer_;  // every norm's weight: two per layer, then the final one
+  Matrix final_norm_;                    // [1, E]
   std::unique_ptr<EmbeddingTable> embedding_;
-  std::unique_ptr<LinearWeight> head_;
-  std::unique_ptr<Buffer> norms_;  // all norm weights [2L + 1, E]
-  Matrix final_norm_;
   std::vector<Layer> layers_;
+  std::unique_ptr<LinearWeight> head_;
   size_t weight_bytes_ = 0;
 };
 
