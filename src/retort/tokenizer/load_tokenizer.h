@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "retort/base/json.h"
+#include "retort/tokenizer/tokenizer.h"
+
+namespace retort {
+
+// Tokenizers from what a checkpoint brings. `origin` names the source in messages. All throw
+// Error{kInvalid} or {kCorrupt} on broken input, and {kUnsupported} naming the kind (WordPiece,
+// Unigram, a pre-tokenizer by another name) that is valid but not known here.
+
+// Bounds on what a file may declare.
+inline constexpr int32_t kVocabSizeMax = 1 << 22;
+inline constexpr size_t kTokenBytesMax = 1 << 16;
+inline constexpr size_t kAddedTokenBytesMax = 1024;
+inline constexpr int kTokenizerStagesMax = 64;  // normalizers, pre-tokenizers or decoders in a row
+
+// Hugging Face tokenizer.json. `config_text` is tokenizer_config.json or empty: it names the bos,
+// eos, unk and pad tokens and may override add_bos_token and add_eos_token.
+std::shared_ptr<const Tokenizer> LoadTokenizerJson(std::string_view json_text,
+                                                   std::string_view origin,
+                                                   std::string_view config_text = {});
+
+// GGUF metadata: an object with the keys `tokenizer.ggml.*` as they stand in the file.
+std::shared_ptr<const Tokenizer> TokenizerFromGguf(const Json& metadata, std::string_view origin);
+
+}  // namespace retort

@@ -1,0 +1,184 @@
+#include "retort/tokenizer/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "retort/base/error.h"
+#include "retort/tokenizer/tokenizer.h"
+#include "retort/tokenizer/utf8.h"
+
+namespace retort {
+namespace {
+
+constexpr uint32_t kMatchHeapKib = 64 * 1024;
+constexpr size_t kJitStackBytesMax = 8 << 20;
+
+// Unicode White_Space as members of a character class. PCRE2's own \s also takes U+180E.
+constexpr std::string_view kSpaceMembers =
+    "\\t-\\r\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}"
+    "\\x{3000}";
+
+// Spells out \s, and \S outside classes.
+std::string SpellOutSpaces(std::string_view pattern) {
+  std::string out;
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\' && i + 1 < pattern.size()) {
+      const char escaped = pattern[++i];
+      if (escaped == 's' && in_class) {
+        out += kSpaceMembers;
+      } else if (escaped == 's' || (escaped == 'S' && !in_class)) {
+        out += escaped == 's' ? "[" : "[^";
+        out += kSpaceMembers;
+        out += ']';
+      } else {
+        out += c;
+        out += escaped;
+      }
+      continue;
+    }
+    if (c == '[' && !in_class) {
+      in_class = true;
+      out += c;
+      // A ']' that comes first is a member.
+      if (i + 1 < pattern.size() && pattern[i + 1] == '^') out += pattern[++i];
+      if (i + 1 < pattern.size() && pattern[i + 1] == ']') out += pattern[++i];
+      continue;
+    }
+    if (c == ']') in_class = false;
+    out += c;
+  }
+  return out;
+}
+
+std::string ErrorText(int code) {
+  PCRE2_UCHAR buffer[256];
+  pcre2_get_error_message(code, buffer, sizeof buffer);
+  return reinterpret_cast<const char*>(buffer);
+}
+
+pcre2_match_context* NewMatchContext() {
+  pcre2_match_context* context = pcre2_match_context_create(nullptr);
+  if (context == nullptr) throw std::bad_alloc();
+  pcre2_set_match_limit(context, kRegexStepsMax);
+  pcre2_set_depth_limit(context, kRegexStepsMax);
+  pcre2_set_heap_limit(context, kMatchHeapKib);
+  return context;
+}
+
+}  // namespace
+
+struct Regex::Compiled {
+  pcre2_code* code = nullptr;
+  pcre2_match_context* context = nullptr;  // read only after construction
+  std::string origin;
+
+  ~Compiled() {
+    pcre2_code_free(code);
+    pcre2_match_context_free(context);
+  }
+};
+
+Regex::Regex(std::string_view pattern, std::string_view origin) {
+  if (pattern.size() > kPatternBytesMax) {
+    Throw(ErrorCode::kInvalid, "{}: pattern of {} bytes, at most {} are taken", origin,
+          pattern.size(), kPatternBytesMax);
+  }
+  auto compiled = std::make_unique<Compiled>();
+  compiled->origin = origin;
+  const std::string spelt = SpellOutSpaces(pattern);
+  int code = 0;
+  size_t offset = 0;
+  compiled->code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(spelt.data()), spelt.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset, nullptr);
+  if (compiled->code == nullptr) {
+    Throw(ErrorCode::kInvalid, "{}: pattern \"{}\" does not compile: {} (near byte {})", origin,
+          pattern.substr(0, 200), ErrorText(code), offset);
+  }
+  // Without JIT (a kernel that forbids it) matching is slower, and right all the same.
+  pcre2_jit_compile(compiled->code, PCRE2_JIT_COMPLETE);
+  compiled->context = NewMatchContext();
+  compiled_ = std::move(compiled);
+}
+
+Regex::~Regex() = default;
+Regex::Regex(Regex&&) noexcept = default;
+Regex& Regex::operator=(Regex&&) noexcept = default;
+
+std::string Regex::Escape(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    const auto byte = static_cast<uint8_t>(c);
+    const bool plain =
+        byte >= 0x80 || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    if (plain) {
+      out += c;
+    } else {
+      constexpr char kHex[] = "0123456789abcdef";
+      out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    }
+  }
+  return out;
+}
+
+struct RegexMatches::Workspace {
+  pcre2_match_data* match = nullptr;
+  pcre2_match_context* context = nullptr;  // with a JIT stack; made when the default one is short
+  pcre2_jit_stack* stack = nullptr;
+
+  ~Workspace() {
+    pcre2_match_data_free(match);
+    pcre2_match_context_free(context);
+    pcre2_jit_stack_free(stack);
+  }
+};
+
+RegexMatches::RegexMatches(const Regex& regex, std::string_view text)
+    : regex_(regex.compiled()), text_(text), workspace_(std::make_unique<Workspace>()) {
+  workspace_->match = pcre2_match_data_create(1, nullptr);
+  if (workspace_->match == nullptr) throw std::bad_alloc();
+}
+
+RegexMatches::~RegexMatches() = default;
+
+int RegexMatches::Match() {
+  const auto match = [&](pcre2_match_context* context) {
+    return pcre2_match(regex_.code, reinterpret_cast<PCRE2_SPTR>(text_.data()), text_.size(), at_,
+                       PCRE2_NO_UTF_CHECK, workspace_->match, context);
+  };
+  int code = match(workspace_->context ? workspace_->context : regex_.context);
+  if (code == PCRE2_ERROR_JIT_STACKLIMIT && workspace_->context == nullptr) {
+    workspace_->context = NewMatchContext();
+    workspace_->stack = pcre2_jit_stack_create(64 << 10, kJitStackBytesMax, nullptr);
+    pcre2_jit_stack_assign(workspace_->context, nullptr, workspace_->stack);
+    code = match(workspace_->context);
+  }
+  return code;
+}
+
+bool RegexMatches::Next(size_t* begin, size_t* end) {
+  while (at_ <= text_.size()) {
+    const int code = Match();
+    if (code == PCRE2_ERROR_NOMATCH) return false;
+    if (code < 0) {
+      Throw(ErrorCode::kInvalid,
+            "{}: the pattern gives up on this text at byte {} of {}: {} (bound: {} steps)",
+            regex_.origin, at_, text_.size(), ErrorText(code), kRegexStepsMax);
+    }
+    const size_t* range = pcre2_get_ovector_pointer(workspace_->match);
+    // \K can make a match begin after its end, or before the place where the search began.
+    if (range[0] >= at_ && range[1] > range[0]) {
+      *begin = range[0];
+      *end = at_ = range[1];
+      return true;
+    }
+    const size_t from = std::max(at_, range[1]);
+    if (from >= text_.size()) return false;
+    at_ = from + Utf8Length(text_[from]);
+  }
+  return false;
+}
+
+}  // namespace retort

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace retort {
+
+inline constexpr size_t kPatternBytesMax = 1 << 16;
+
+// A compiled pattern (PCRE2 with JIT, Unicode) with bounded backtracking. Immutable, thread-safe.
+// `\s` is Unicode White_Space, as in the engines that tokenizer files are written for.
+class Regex {
+ public:
+  // Throws Error{kInvalid} naming `origin` and the place of the fault.
+  Regex(std::string_view pattern, std::string_view origin);
+  ~Regex();
+  Regex(Regex&&) noexcept;
+  Regex& operator=(Regex&&) noexcept;
+
+  // `text` as a pattern that matches only itself.
+  static std::string Escape(std::string_view text);
+
+  struct Compiled;
+  const Compiled& compiled() const { return *compiled_; }
+
+ private:
+  std::unique_ptr<const Compiled> compiled_;
+};
+
+// Walks over the matches of one pattern in one text.
+class RegexMatches {
+ public:
+  // `text` must be valid UTF-8 and outlive this.
+  RegexMatches(const Regex& regex, std::string_view text);
+  ~RegexMatches();
+  RegexMatches(const RegexMatches&) = delete;
+  RegexMatches& operator=(const RegexMatches&) = delete;
+
+  // The next match that is not empty: [*begin, *end) in the text. False when there is none. Throws
+  // Error{kInvalid} if it backtracks beyond kRegexStepsMax.
+  bool Next(size_t* begin, size_t* end);
+
+ private:
+  int Match();
+
+  struct Workspace;
+  const Regex::Compiled& regex_;
+  std::string_view text_;
+  size_t at_ = 0;
+  std::unique_ptr<Workspace> workspace_;
+};
+
+}  // namespace retort
