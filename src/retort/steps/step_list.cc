@@ -7,7 +7,9 @@ namespace retort {
 std::span<const StepType> StepList() {
   static const std::array kSteps = {
       CombineOutputsType(),  //
-      ConversationTemplateType(), DeitaFilteringType(),    ExpandColumnsType(),
+      ConversationTemplateType(),
+      DeitaFilteringType(),
+      ExpandColumnsType(),
   };
   return kSteps;
 }

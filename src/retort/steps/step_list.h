@@ -16,5 +16,6 @@ StepType DeitaFilteringType();
 StepType ExpandColumnsType();
 StepType KeepColumnsType();
 StepType LoadDataFromDictsType();
+StepType LoadDataFromFileSystemType();
 
 }  // namespace retort
