@@ -4,9 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <map>
-#include <set>
 
 #include "retort/base/error.h"
 
@@ -98,6 +96,148 @@ TEST(CheckpointTest, SafetensorsAndGgufOfOneModelHoldTheSameValues) {
     ++num_pairs;
   }
   if (num_pairs == 0) GTEST_SKIP() << "no shared data at " << SharedData();
+}
+
+// A directory that a test fills, removed afterwards.
+class CheckpointDirectoryTest : public ::testing::Test {
+ protected:
+  CheckpointDirectoryTest() {
+    std::string pattern = (fs::temp_directory_path() / "retort-checkpoint-XXXXXX").string();
+    directory_ = ::mkdtemp(pattern.data());
+  }
+  ~CheckpointDirectoryTest() override { fs::remove_all(directory_); }
+
+  void Write(const std::string& name, std::string_view content) {
+    WriteFileAtomically(directory_ / name, content);
+  }
+  // A safetensors file of one-byte tensors.
+  void WriteTensors(const std::string& name, const std::vector<std::string>& tensors) {
+    Json header = Json::object();
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      header[tensors[i]] = {{"dtype", "U8"}, {"shape", {1}}, {"data_offsets", {i, i + 1}}};
+    }
+    const std::string text = header.dump();
+    const uint64_t length = text.size();
+    Write(name, std::string(reinterpret_cast<const char*>(&length), 8) + text +
+                    std::string(tensors.size(), 'x'));
+  }
+  void WriteIndex(const Json& weight_map) {
+    Write("model.safetensors.index.json", Json{{"weight_map", weight_map}}.dump());
+  }
+  Error Refusal() {
+    try {
+      Checkpoint::Open(directory_);
+    } catch (const Error& error) {
+      return error;
+    }
+    return Error(ErrorCode::kInternal, "opened");
+  }
+  void ExpectRefusal(ErrorCode code, std::string_view first, std::string_view second) {
+    const Error error = Refusal();
+    EXPECT_EQ(error.code(), code) << error.message();
+    EXPECT_THAT(error.message(), AllOf(HasSubstr(first), HasSubstr(second)));
+  }
+
+  fs::path directory_;
+};
+
+TEST_F(CheckpointDirectoryTest, JoinsShardsAndSideFiles) {
+  WriteTensors("model-1.safetensors", {"a", "b"});
+  WriteTensors("model-2.safetensors", {"c"});
+  WriteIndex(
+      {{"c", "model-2.safetensors"}, {"a", "model-1.safetensors"}, {"b", "model-1.safetensors"}});
+  Write("config.json", R"({"model_type": "llama"})");
+  Write("chat_template.jinja", "{{ x }}");
+  const auto checkpoint = Checkpoint::Open(directory_);
+  EXPECT_EQ(checkpoint->kind(), CheckpointKind::kSafetensors);
+  EXPECT_EQ(checkpoint->tensors().size(), 3);
+  EXPECT_NE(checkpoint->Find("c"), nullptr);
+  EXPECT_EQ(checkpoint->Find("d"), nullptr);
+  EXPECT_EQ(checkpoint->metadata()["config"]["model_type"], "llama");
+  EXPECT_EQ(checkpoint->TextFile("chat_template.jinja"), "{{ x }}");
+  EXPECT_EQ(checkpoint->TextFile("tokenizer.json"), std::nullopt);
+  EXPECT_THROW(checkpoint->TextFile("../secret"), Error);
+  EXPECT_THROW(checkpoint->TextFile(".."), Error);
+  EXPECT_THROW(checkpoint->TextFile(""), Error);
+  try {
+    checkpoint->At("cc");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNotFound);
+    EXPECT_THAT(error.message(), HasSubstr("'cc'"));
+  }
+}
+
+TEST_F(CheckpointDirectoryTest, TheDigestFollowsEveryFileThatMatters) {
+  WriteTensors("model.safetensors", {"a"});
+  Write("config.json", "{}");
+  const std::string first = Checkpoint::Open(directory_)->digest();
+  EXPECT_EQ(Checkpoint::Open(directory_)->digest(), first);
+  Write("README.md", "unrelated");
+  EXPECT_EQ(Checkpoint::Open(directory_)->digest(), first);
+  Write("config.json", "{ }");
+  const std::string second = Checkpoint::Open(directory_)->digest();
+  EXPECT_NE(second, first);
+  Write("tokenizer.json", "{}");
+  EXPECT_NE(Checkpoint::Open(directory_)->digest(), second);
+}
+
+TEST_F(CheckpointDirectoryTest, SaysWhatIsMissingOrWrong) {
+  ExpectRefusal(ErrorCode::kNotFound, "holds no checkpoint", "model.safetensors");
+  Write("pytorch_model.bin", "x");
+  ExpectRefusal(ErrorCode::kUnsupported, "pickled", "safetensors");
+  WriteTensors("model.safetensors", {"a"});
+  ExpectRefusal(ErrorCode::kNotFound, "config.json", directory_.string());
+  Write("config.json", "{\n nonsense");
+  ExpectRefusal(ErrorCode::kInvalid, "config.json:2:", "not valid JSON");
+  Write("config.json", "[]");
+  ExpectRefusal(ErrorCode::kCorrupt, "config.json", "expected a JSON object, found array");
+  Write("config.json", "{}");
+  EXPECT_EQ(Refusal().message(), "opened");
+  Write("model.safetensors", "short");
+  ExpectRefusal(ErrorCode::kCorrupt, "model.safetensors", "at least 8 bytes");
+}
+
+TEST_F(CheckpointDirectoryTest, SaysWhichShardIsWrong) {
+  Write("config.json", "{}");
+  Write("model.safetensors.index.json", "{}");
+  ExpectRefusal(ErrorCode::kCorrupt, "index.json", "weight_map");
+  WriteIndex({{"a", "../model.safetensors"}});
+  ExpectRefusal(ErrorCode::kCorrupt, "'a'", "same directory");
+  WriteIndex({{"a", 1}});
+  ExpectRefusal(ErrorCode::kCorrupt, "'a'", "same directory");
+  WriteIndex({{"a", "1.safetensors"}, {"b", "2.safetensors"}});
+  WriteTensors("1.safetensors", {"a"});
+  ExpectRefusal(ErrorCode::kNotFound, "'2.safetensors'", "2 shards");
+  WriteTensors("2.safetensors", {"b", "extra"});
+  ExpectRefusal(ErrorCode::kCorrupt, "2.safetensors", "'extra'");
+  WriteTensors("2.safetensors", {});
+  ExpectRefusal(ErrorCode::kCorrupt, "'b'", "does not hold it");
+  WriteTensors("2.safetensors", {"b"});
+  EXPECT_EQ(Refusal().message(), "opened");
+}
+
+TEST_F(CheckpointDirectoryTest, OpensADirectoryWithExactlyOneGguf) {
+  const std::string empty("GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);
+  Write("a.gguf", empty);
+  const auto checkpoint = Checkpoint::Open(directory_);
+  EXPECT_EQ(checkpoint->kind(), CheckpointKind::kGguf);
+  EXPECT_EQ(checkpoint->digest(), Checkpoint::Open(directory_ / "a.gguf")->digest());
+  Write("b.gguf", empty);
+  ExpectRefusal(ErrorCode::kInvalid, "2 .gguf files", "a.gguf");
+}
+
+TEST(CheckpointTest, RefusesPathsThatAreNoCheckpoint) {
+  for (const auto& [path, code] :
+       {std::pair{"/no/such/file", ErrorCode::kNotFound}, {"/dev/null", ErrorCode::kInvalid}}) {
+    try {
+      Checkpoint::Open(path);
+      FAIL() << path;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code);
+      EXPECT_THAT(error.message(), HasSubstr(path));
+    }
+  }
 }
 
 }  // namespace
