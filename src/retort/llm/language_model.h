@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "retort/llm/request.h"
+#include "retort/llm/step_series.h"
 
 namespace retort {
 
@@ -51,6 +53,8 @@ class LanguageModel {
 
   virtual ModelDescription description() const = 0;
   virtual ModelStats stats() const = 0;
+  // How it got there, step by step, in at most a few thousand points. Empty: there are no steps.
+  virtual std::vector<StepPoint> step_points() const { return {}; }
 
   // Identifies the answer: equal keys have equal responses on this machine. Covers rendered tokens,
   // the work and its parameters, seed, constraint, model digest and dispatch level; not id, tag,

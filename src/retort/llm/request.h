@@ -52,7 +52,9 @@ struct Generation {
 };
 
 // Log-probability of each given continuation after the prompt: the sum over its tokens, and the
-// first token's.
+// first token's. A continuation is plain text, tokenised by itself as text that follows other text
+// (no space is put before it, none of it merges with the prompt's last token). The prompt is
+// computed once for all of them, and no more if every continuation is one token.
 struct Scoring {
   std::vector<std::string> continuations;  // at most kContinuationsMax, none empty
 };
@@ -97,6 +99,7 @@ struct Usage {
 
 struct Completion {
   std::string text;  // valid UTF-8
+  // Every token that was drawn, that which ended the turn and those of a stop string among them.
   std::vector<int32_t> token_ids;
   FinishReason finish_reason = FinishReason::kStop;
   std::vector<TokenLogprobs> logprobs;  // one per token if asked

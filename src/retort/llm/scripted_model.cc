@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "retort/base/random.h"
+#include "retort/llm/request_check.h"
 #include "retort/llm/request_key.h"
 #include "retort/llm/script_table.h"
 
@@ -234,6 +235,7 @@ class ScriptedModel::Impl {
       if (request.deadline && std::chrono::steady_clock::now() >= *request.deadline) {
         Throw(ErrorCode::kDeadline, "request's deadline has passed");
       }
+      CheckRequest(request);
       const std::string text = ScriptedPromptText(request.prompt);
       const int prompt_tokens = CountPieces(text);
       if (prompt_tokens > options_.context_tokens_max) {
