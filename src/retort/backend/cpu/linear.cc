@@ -1,0 +1,325 @@
+#include "retort/backend/cpu/linear.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "retort/base/error.h"
+#include "retort/tensor/float_bits.h"
+
+namespace retort::cpu {
+namespace {
+
+// Rows whose activations are prepared at a time: they stay in the L2 cache while panels pass by,
+// and an unpacked panel serves them all.
+constexpr int64_t kRowsPerPass = 256;
+// Panels a thread walks side by side when rows are few and memory is the limit: as many streams as
+// the memory wants from one core.
+constexpr int64_t kPanelsPerTask = 4;
+constexpr int64_t kFewRows = 16;
+// Tasks per thread worth having, so that a slow one costs little.
+constexpr int64_t kTasksPerThread = 4;
+// bf16 units taken at a time: with many rows a panel's part that stays in the L1 cache, with few
+// rows a stretch of one stream.
+constexpr int64_t kUnitsPerChunk = 8;
+
+// Bytes per activation of the widest preparation: f32.
+constexpr size_t kBytesPerInput = 4;
+
+enum class Preparation { kNone, kGroups, kBf16, kRoundedF32 };
+
+Preparation PreparationOf(const PackedPart& part, Compute compute, bool multiplies_bf16) {
+  if (compute == Compute::kExact) return Preparation::kNone;
+  if (part.encoding == Encoding::kGroups) return Preparation::kGroups;
+  if (part.encoding != Encoding::kBf16) return Preparation::kNone;
+  return multiplies_bf16 ? Preparation::kBf16 : Preparation::kRoundedF32;
+}
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+struct LinearRunner::ThreadScratch {
+  UnpackScratch unpack;
+  alignas(64) float decoded[kF32ChunkValues * kPanelOutputs];
+  alignas(64) float sums[kRowsPerPass * kPanelOutputs];
+};
+
+struct LinearRunner::Pass {
+  Rows x;
+  Rows out;
+  const CpuLinearWeight& weight;
+  bool accumulate;
+  Preparation preparation = Preparation::kNone;
+
+  int64_t num_inputs() const { return x.cols; }
+  int64_t num_groups() const { return x.cols / kGroupValues; }
+  int64_t num_units() const { return CeilDiv(x.cols, kBf16UnitValues); }
+  int64_t num_blocks() const { return CeilDiv(x.rows, kBlockRows); }
+
+  // Where the prepared rows lie in `rows_`: first all blocks' codes, then scales, ...
+  size_t codes_stride() const { return static_cast<size_t>(x.cols) * kBlockRows; }
+  size_t scales_stride() const { return static_cast<size_t>(num_groups()) * kBlockRows; }
+  size_t blocks() const { return static_cast<size_t>(num_blocks()); }
+  size_t scales_at() const { return blocks() * codes_stride(); }
+  size_t code_sums_at() const { return scales_at() + blocks() * scales_stride() * 4; }
+  size_t row_sums_at() const { return code_sums_at() + blocks() * scales_stride() * 8; }
+};
+
+LinearRunner::LinearRunner(ThreadPool& pool, DispatchLevel level)
+    : pool_(pool),
+      kernels_(KernelsFor(level)),
+      scratch_(sizeof(ThreadScratch) * static_cast<size_t>(pool.num_threads())) {}
+
+LinearRunner::ThreadScratch& LinearRunner::Scratch(int thread) const {
+  return scratch_.As<ThreadScratch>()[thread];
+}
+
+void LinearRunner::Reserve(int64_t num_inputs) {
+  const int64_t padded = CeilDiv(num_inputs, kBf16UnitValues) * kBf16UnitValues;
+  if (padded <= inputs_max_) return;
+  rows_ = AlignedBytes(static_cast<size_t>(padded) * kRowsPerPass * kBytesPerInput);
+  inputs_max_ = padded;
+}
+
+void LinearRunner::Run(const Rows& x, const CpuLinearWeight& weight, bool accumulate,
+                       const Rows& out) {
+  if (x.cols > inputs_max_) {
+    Throw(ErrorCode::kInternal, "Linear: {} inputs, room was made for {}", x.cols, inputs_max_);
+  }
+  for (int64_t begin = 0; begin < x.rows; begin += kRowsPerPass) {
+    const int64_t num_rows = std::min(kRowsPerPass, x.rows - begin);
+    Pass pass{.x = {x.Row(begin), num_rows, x.cols, x.stride},
+              .out = {out.Row(begin), num_rows, out.cols, out.stride},
+              .weight = weight,
+              .accumulate = accumulate};
+    const PackedPart* previous = nullptr;
+    for (const PackedPart& part : weight.parts()) {
+      const Preparation wanted =
+          PreparationOf(part, weight.compute(), kernels_.multiply_bf16 != nullptr);
+      // Rows prepared for one grouped layout do not serve another: corrections differ.
+      const bool again = previous == nullptr || wanted != pass.preparation ||
+                         (wanted == Preparation::kGroups && part.layout != previous->layout);
+      pass.preparation = wanted;
+      if (again) Prepare(pass, part);
+      RunPart(pass, part);
+      previous = &part;
+    }
+  }
+}
+
+void LinearRunner::Prepare(const Pass& pass, const PackedPart& part) {
+  if (pass.preparation == Preparation::kNone) return;
+  const auto prepare_block = [&](int64_t block, int) {
+    if (pass.preparation == Preparation::kGroups) return PrepareGroups(pass, *part.layout, block);
+    const int64_t begin = block * kBlockRows;
+    const int64_t end = std::min(begin + kBlockRows, pass.x.rows);
+    const int64_t num_units = pass.num_units();
+    if (pass.preparation == Preparation::kRoundedF32) {
+      for (int64_t row = begin; row < end; ++row) {
+        float* to = rows_.As<float>() + row * pass.num_inputs();
+        for (int64_t k = 0; k < pass.num_inputs(); ++k) {
+          to[k] = BF16ToF32(F32ToBF16(pass.x.Row(row)[k]));
+        }
+      }
+      return;
+    }
+    uint16_t* to = rows_.As<uint16_t>() + block * num_units * kBlockRows * kBf16UnitValues;
+    if (end - begin < kBlockRows) {  // a tile multiplies all rows of a block
+      std::memset(to, 0, static_cast<size_t>(num_units) * kBlockRows * kBf16UnitValues * 2);
+    }
+    for (int64_t row = begin; row < end; ++row) {
+      kernels_.round_row(pass.x.Row(row), pass.num_inputs(), kBlockRows * kBf16UnitValues,
+                         to + (row - begin) * kBf16UnitValues);
+    }
+  };
+  if (pass.num_blocks() == 1) return prepare_block(0, 0);  // not worth waking anyone
+  pool_.ParallelFor(pass.num_blocks(), prepare_block);
+}
+
+void LinearRunner::PrepareGroups(const Pass& pass, const GroupLayout& layout, int64_t block) {
+  const int64_t begin = block * kBlockRows;
+  const int64_t num_rows = std::min<int64_t>(kBlockRows, pass.x.rows - begin);
+  const auto b = static_cast<size_t>(block);
+  auto* codes = rows_.As<int8_t>() + b * pass.codes_stride();
+  auto* scales = rows_.As<float>(pass.scales_at()) + b * pass.scales_stride();
+  auto* code_sums = rows_.As<int32_t>(pass.code_sums_at()) + b * pass.scales_stride() * 2;
+  auto* row_sums = rows_.As<std::byte>(pass.row_sums_at()) + b * pass.scales_stride() * 8;
+  if (num_rows < kBlockRows) {
+    std::memset(codes, 0, pass.codes_stride());
+    std::memset(scales, 0, pass.scales_stride() * 4);
+    std::memset(code_sums, 0, pass.scales_stride() * 8);
+  }
+  for (int64_t row = 0; row < num_rows; ++row) {
+    kernels_.quantize_row(pass.x.Row(begin + row), pass.num_groups(), codes + row * kGroupValues,
+                          scales + row, code_sums + row);
+  }
+  const int runs = kGroupValues / layout.scale_values();
+  for (int64_t run = 0; run < pass.num_groups() * runs; ++run) {
+    const int32_t* first = code_sums + run * (runs == 1 ? 2 : 1) * kBlockRows;
+    for (int64_t row = 0; row < kBlockRows; ++row) {
+      const int32_t sum = first[row] + (runs == 1 ? first[kBlockRows + row] : 0);
+      std::byte* to = row_sums + (run * kBlockRows + row) * 4;
+      if (layout.has_min()) {
+        StoreAs<float>(to, scales[run / runs * kBlockRows + row] * static_cast<float>(sum));
+      } else {
+        StoreAs<int32_t>(to, -layout.zero * sum);
+      }
+    }
+  }
+}
+
+void LinearRunner::RunPart(const Pass& pass, const PackedPart& part) {
+  const int64_t num_threads = pool_.num_threads();
+  const int64_t num_rows = pass.x.rows;
+  // Few rows: several panels side by side, but not at the price of idle threads.
+  int64_t panels_per_task = 1;
+  if (num_rows <= kFewRows) {
+    panels_per_task =
+        std::clamp<int64_t>(part.num_panels / (kTasksPerThread * num_threads), 1, kPanelsPerTask);
+  }
+  const int64_t panel_tasks = CeilDiv(part.num_panels, panels_per_task);
+  // Few panels: cut the rows too.
+  const int64_t row_tasks = std::clamp<int64_t>(kTasksPerThread * num_threads / panel_tasks, 1,
+                                                CeilDiv(num_rows, 2 * kBlockRows));
+  const int64_t rows_per_task = CeilDiv(CeilDiv(num_rows, row_tasks), kBlockRows) * kBlockRows;
+  const int64_t num_tasks = panel_tasks * CeilDiv(num_rows, rows_per_task);
+  pool_.ParallelFor(num_tasks, [&](int64_t task, int thread) {
+    const int64_t panel_begin = task % panel_tasks * panels_per_task;
+    const int64_t row_begin = task / panel_tasks * rows_per_task;
+    RunTask(pass, part, panel_begin, std::min(panel_begin + panels_per_task, part.num_panels),
+            row_begin, std::min(row_begin + rows_per_task, num_rows), thread);
+  });
+}
+
+void LinearRunner::RunTask(const Pass& pass, const PackedPart& part, int64_t panel_begin,
+                           int64_t panel_end, int64_t row_begin, int64_t row_end, int thread) {
+  ThreadScratch& scratch = Scratch(thread);
+  const int64_t sums_stride = (row_end - row_begin) * kPanelOutputs;
+  std::memset(scratch.sums, 0,
+              static_cast<size_t>((panel_end - panel_begin) * sums_stride) * sizeof(float));
+  if (pass.preparation == Preparation::kGroups) {
+    MultiplyGroups(pass, part, panel_begin, panel_end, row_begin, row_end, scratch);
+  } else if (pass.preparation == Preparation::kBf16) {
+    MultiplyBf16(pass, part, panel_begin, panel_end, row_begin, row_end, scratch);
+  } else {
+    MultiplyF32(pass, part, panel_begin, panel_end, row_begin, row_end, scratch);
+  }
+  for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+    WriteOut(pass, part, panel, row_begin, row_end,
+             scratch.sums + (panel - panel_begin) * sums_stride);
+  }
+}
+
+void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int64_t panel_begin,
+                                  int64_t panel_end, int64_t row_begin, int64_t row_end,
+                                  ThreadScratch& scratch) {
+  const GroupLayout& layout = *part.layout;
+  const int64_t num_rows = row_end - row_begin;
+  const bool is_signed = kernels_.wants_signed(num_rows, layout.scale_values());
+  const auto block = static_cast<size_t>(row_begin / kBlockRows);
+  const size_t runs = static_cast<size_t>(kGroupValues / layout.scale_values());
+  QuantizedRows rows;
+  rows.codes_stride = pass.codes_stride();
+  rows.scales_stride = pass.scales_stride();
+  rows.sums_stride = pass.scales_stride() * 2;
+  for (int64_t group = 0; group < pass.num_groups(); group += kGroupsPerChunk) {
+    const auto num_groups =
+        static_cast<int>(std::min<int64_t>(kGroupsPerChunk, pass.num_groups() - group));
+    const auto g = static_cast<size_t>(group);
+    rows.codes = rows_.As<int8_t>() + block * rows.codes_stride + g * kBlockRows * kGroupValues;
+    rows.scales = rows_.As<float>(pass.scales_at()) + block * rows.scales_stride + g * kBlockRows;
+    const size_t sums_at = block * rows.sums_stride + g * runs * kBlockRows;
+    rows.corrections = rows_.As<int32_t>(pass.row_sums_at()) + sums_at;
+    rows.sums = rows_.As<float>(pass.row_sums_at()) + sums_at;
+    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+      GroupTile tile;
+      kernels_.unpack(layout, part.Panel(panel), group, num_groups, is_signed, &scratch.unpack,
+                      &tile);
+      kernels_.multiply_groups(tile, rows, num_rows,
+                               scratch.sums + (panel - panel_begin) * num_rows * kPanelOutputs);
+    }
+  }
+}
+
+void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
+                                int64_t panel_end, int64_t row_begin, int64_t row_end,
+                                ThreadScratch& scratch) {
+  const int64_t num_rows = row_end - row_begin;
+  const size_t block_stride = static_cast<size_t>(pass.num_units()) * kBlockRows * kBf16UnitValues;
+  const uint16_t* rows =
+      rows_.As<uint16_t>() + static_cast<size_t>(row_begin / kBlockRows) * block_stride;
+  for (int64_t unit = 0; unit < pass.num_units(); unit += kUnitsPerChunk) {
+    const int64_t num_units = std::min(kUnitsPerChunk, pass.num_units() - unit);
+    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+      const auto* units = reinterpret_cast<const uint16_t*>(part.Panel(panel)) +
+                          unit * kBf16UnitValues * kPanelOutputs;
+      kernels_.multiply_bf16(units, num_units, rows + unit * kBlockRows * kBf16UnitValues,
+                             block_stride, num_rows,
+                             scratch.sums + (panel - panel_begin) * num_rows * kPanelOutputs);
+    }
+  }
+}
+
+const float* LinearRunner::DecodeChunk(const PackedPart& part, int64_t panel, int64_t input_begin,
+                                       int num_inputs, ThreadScratch& scratch) const {
+  const std::byte* data = part.Panel(panel);
+  const int64_t first = input_begin * kPanelOutputs;
+  switch (part.encoding) {
+    case Encoding::kF32:
+      return reinterpret_cast<const float*>(data) + first;
+    case Encoding::kF16:
+      kernels_.decode_f16(reinterpret_cast<const uint16_t*>(data) + first, num_inputs,
+                          scratch.decoded);
+      break;
+    case Encoding::kBf16:
+      kernels_.decode_bf16(reinterpret_cast<const uint16_t*>(data) + first,
+                           static_cast<int>(CeilDiv(num_inputs, kBf16UnitValues)), scratch.decoded);
+      break;
+    case Encoding::kGroups: {
+      GroupTile tile;
+      kernels_.unpack(*part.layout, data, input_begin / kGroupValues, num_inputs / kGroupValues,
+                      false, &scratch.unpack, &tile);
+      kernels_.decode_groups(tile, part.layout->zero, scratch.decoded);
+      break;
+    }
+  }
+  return scratch.decoded;
+}
+
+void LinearRunner::MultiplyF32(const Pass& pass, const PackedPart& part, int64_t panel_begin,
+                               int64_t panel_end, int64_t row_begin, int64_t row_end,
+                               ThreadScratch& scratch) {
+  static_assert(kF32ChunkValues % kBf16UnitValues == 0 &&
+                kF32ChunkValues <= kGroupsPerChunk * kGroupValues);
+  const int64_t num_rows = row_end - row_begin;
+  const bool is_rounded = pass.preparation == Preparation::kRoundedF32;
+  const float* x =
+      is_rounded ? rows_.As<float>() + row_begin * pass.num_inputs() : pass.x.Row(row_begin);
+  const int64_t stride = is_rounded ? pass.num_inputs() : pass.x.stride;
+  for (int64_t begin = 0; begin < pass.num_inputs(); begin += kF32ChunkValues) {
+    const auto num_inputs =
+        static_cast<int>(std::min<int64_t>(kF32ChunkValues, pass.num_inputs() - begin));
+    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+      const float* w = DecodeChunk(part, panel, begin, num_inputs, scratch);
+      kernels_.multiply_f32(w, num_inputs, x + begin, stride, num_rows,
+                            scratch.sums + (panel - panel_begin) * num_rows * kPanelOutputs);
+    }
+  }
+}
+
+void LinearRunner::WriteOut(const Pass& pass, const PackedPart& part, int64_t panel,
+                            int64_t row_begin, int64_t row_end, const float* sums) const {
+  const int64_t first = panel * kPanelOutputs;
+  const int64_t count = std::min<int64_t>(kPanelOutputs, part.num_outputs - first);
+  const float* bias = pass.weight.bias();
+  if (bias != nullptr) bias += part.output_begin + first;
+  for (int64_t row = row_begin; row < row_end; ++row, sums += kPanelOutputs) {
+    float* to = pass.out.Row(row) + part.output_begin + first;
+    for (int64_t n = 0; n < count; ++n) {
+      const float value = bias != nullptr ? sums[n] + bias[n] : sums[n];
+      to[n] = pass.accumulate ? to[n] + value : value;
+    }
+  }
+}
+
+}  // namespace retort::cpu

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "retort/backend/cpu/linear_kernels.h"
+#include "retort/backend/cpu/linear_weight.h"
+
+namespace retort::cpu {
+
+// Runs linears: prepares the activations once per call (8-bit groups, bf16), then hands panels of
+// outputs to the threads. Owns the memory for both, which grows only when a weight is packed.
+class LinearRunner {
+ public:
+  LinearRunner(ThreadPool& pool, DispatchLevel level);
+
+  // Call when a weight is packed, before it is used: makes room for rows of its K.
+  void Reserve(int64_t num_inputs);
+
+  // See Device::Linear; shapes are checked.
+  void Run(const Rows& x, const CpuLinearWeight& weight, bool accumulate, const Rows& out);
+
+ private:
+  struct ThreadScratch;
+  struct Pass;
+
+  void Prepare(const Pass& pass, const PackedPart& part);
+  void PrepareGroups(const Pass& pass, const GroupLayout& layout, int64_t block);
+  void RunPart(const Pass& pass, const PackedPart& part);
+  void RunTask(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
+               int64_t row_begin, int64_t row_end, int thread);
+  void MultiplyGroups(const Pass& pass, const PackedPart& part, int64_t panel_begin,
+                      int64_t panel_end, int64_t row_begin, int64_t row_end,
+                      ThreadScratch& scratch);
+  void MultiplyBf16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
+                    int64_t panel_end, int64_t row_begin, int64_t row_end, ThreadScratch& scratch);
+  void MultiplyF32(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
+                   int64_t row_begin, int64_t row_end, ThreadScratch& scratch);
+  const float* DecodeChunk(const PackedPart& part, int64_t panel, int64_t input_begin,
+                           int num_inputs, ThreadScratch& scratch) const;
+  void WriteOut(const Pass& pass, const PackedPart& part, int64_t panel, int64_t row_begin,
+                int64_t row_end, const float* sums) const;
+
+  ThreadScratch& Scratch(int thread) const;
+
+  ThreadPool& pool_;
+  const LinearKernels& kernels_;
+  AlignedBytes scratch_;  // [num_threads] ThreadScratch
+  int64_t inputs_max_ = 0;
+  // The rows of a pass as the part at hand wants them. Of 8-bit groups: codes, scales, sums of 16
+  // codes, and corrections or f32 sums.
+  AlignedBytes rows_;
+};
+
+}  // namespace retort::cpu

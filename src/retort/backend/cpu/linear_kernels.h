@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "retort/backend/cpu/dispatch.h"
+#include "retort/backend/cpu/group_layout.h"
+
+// Private to backend/cpu: the inner loops of a linear, one set per dispatch level.
+//
+// Every kernel adds the products of a range of inputs, for one panel of kPanelOutputs outputs, to
+// f32 sums [row][kPanelOutputs]. The order in which a row's sum is made depends on the inputs only:
+// not on the number of rows, nor on where a range was cut at a multiple of its unit. That is what
+// makes a row's result the same bits in every batch.
+namespace retort::cpu {
+
+// Rows are packed in blocks, so that a block's part of a group is contiguous: a tile for AMX, short
+// strides for everyone.
+inline constexpr int kBlockRows = 16;
+// Inputs of one bf16 unit: a tile's row of 32 values.
+inline constexpr int kBf16UnitValues = 32;
+// Inputs after which an f32 sum is put aside and a new one begun, so that rounding grows with K /
+// 128 instead of K.
+inline constexpr int kF32ChunkValues = 128;
+// Groups of a panel that are unpacked at a time: their codes and scales stay in the L1 cache.
+inline constexpr int kGroupsPerChunk = 8;
+
+// Consecutive groups of one panel, ready to multiply.
+struct GroupTile {
+  const uint8_t* codes = nullptr;  // a group's codes [2][8][16][4], group_stride bytes apart
+  size_t group_stride = 0;
+  const float* scales = nullptr;  // [num_groups · (1 or 2)][32]
+  const float* mins = nullptr;    // the same, or null
+  int num_groups = 0;
+  int scale_values = 0;    // 32 or 16
+  int bits = 0;            // codes are below 2^bits
+  bool is_signed = false;  // codes are code − zero as int8, and corrections are not used
+};
+
+// Rows quantised to 8 bits in groups of 32, in blocks of kBlockRows rows. Pointers are to the first
+// group of the range; block b's data begin b · *_stride elements further.
+struct QuantizedRows {
+  const int8_t* codes = nullptr;  // [group][16][32]
+  size_t codes_stride = 0;
+  const float* scales = nullptr;  // [group][16]
+  size_t scales_stride = 0;
+  // Per scale of the weight (group of 32, or of 16): what unsigned codes count too much,
+  // −zero · Σ codes; or, for weights with a minimum, f32 scale · Σ codes.
+  const int32_t* corrections = nullptr;
+  const float* sums = nullptr;
+  size_t sums_stride = 0;
+};
+
+struct UnpackScratch {
+  alignas(64) uint8_t codes[kGroupsPerChunk * kGroupCodes];
+  alignas(64) float scales[kGroupsPerChunk * 2 * kPanelOutputs];
+  alignas(64) float mins[kGroupsPerChunk * 2 * kPanelOutputs];
+};
+
+struct LinearKernels {
+  // Groups [group_begin, group_begin + num_groups) of a panel: num_groups <= kGroupsPerChunk.
+  void (*unpack)(const GroupLayout& layout, const std::byte* panel, int64_t group_begin,
+                 int num_groups, bool is_signed, UnpackScratch* scratch, GroupTile* tile);
+  // Whether a tile for this many rows should be signed.
+  bool (*wants_signed)(int64_t num_rows, int scale_values);
+  // sums[r][n] += Σ_groups row_scale · scale[n] · f32(Σ codes · codes) (+ min[n] · row_sum), groups
+  // ascending, the integers exact, each product and sum of the fold fused as written in the scalar
+  // kernel.
+  void (*multiply_groups)(const GroupTile& tile, const QuantizedRows& rows, int64_t num_rows,
+                          float* sums);
+
+  // sums[r][n] += Σ_k x[r][k] · w[k][n], k ascending from a zero sum, k < kF32ChunkValues.
+  void (*multiply_f32)(const float* w, int num_inputs, const float* x, int64_t x_stride,
+                       int64_t num_rows, float* sums);
+  // To [k][32] f32: f16 [k][32]; bf16 units [2][16 pairs][16][2]; unsigned groups.
+  void (*decode_f16)(const uint16_t* values, int num_inputs, float* out);
+  void (*decode_bf16)(const uint16_t* units, int num_units, float* out);
+  void (*decode_groups)(const GroupTile& tile, int zero, float* out);
+
+  // Rows of bf16, [unit][16][32] in blocks block_stride values apart; the panel's units
+  // [2][16 pairs][16][2]. Null where bf16 products are made in f32.
+  void (*multiply_bf16)(const uint16_t* units, int64_t num_units, const uint16_t* rows,
+                        size_t block_stride, int64_t num_rows, float* sums);
+
+  // One row of `num_groups` groups of 32 to int8: scale = max|x| / 127, codes to nearest even, and
+  // the sum of each 16 codes. codes [group][16 rows][32]: groups are 512 bytes apart, scales 16
+  // floats, sums 32 (two runs of 16 rows).
+  void (*quantize_row)(const float* x, int64_t num_groups, int8_t* codes, float* scales,
+                       int32_t* sums);
+  // One row to bf16, nearest even: `num_inputs` values, zero up to whole units. Units are `stride`
+  // values apart.
+  void (*round_row)(const float* x, int64_t num_inputs, size_t stride, uint16_t* out);
+};
+
+// The kernels of a level this machine has.
+const LinearKernels& KernelsFor(DispatchLevel level);
+
+// One per level (kernels_<level>.cc); each begins with the set below it.
+LinearKernels ScalarKernels();
+LinearKernels Avx2Kernels(const LinearKernels& lower);
+LinearKernels Avx512Kernels(const LinearKernels& lower);
+LinearKernels VnniKernels(const LinearKernels& lower, bool has_avx512_bf16);
+LinearKernels AmxKernels(const LinearKernels& lower);
+
+}  // namespace retort::cpu

@@ -1,0 +1,394 @@
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "retort/backend/cpu/cpu_device.h"
+#include "retort/backend/cpu/group_layout.h"
+#include "retort/base/error.h"
+#include "retort/base/random.h"
+#include "retort/tensor/float_bits.h"
+
+// Linears of every dispatch level this machine has against double-precision loops. The judge
+// multiplies what the contract says is multiplied (activations rounded to 8-bit groups or to bf16
+// by its own code), so that the tolerance holds rounding of f32 sums and nothing else.
+namespace retort {
+namespace {
+
+constexpr double kEpsilon = 0x1p-24;  // half an ulp of 1 in f32
+
+float RandomValue(uint64_t seed, uint64_t position) {
+  return static_cast<float>(RandomUniform(seed, position) * 2 - 1);
+}
+
+struct StoredTensor {
+  std::string name;
+  Format format;
+  int64_t rows;
+  int64_t cols;
+  std::vector<std::byte> bytes;
+
+  TensorView View() const { return {name, format, Shape{rows, cols}, bytes, Info(format).name}; }
+};
+
+bool IsSuperBlock(Format format) { return Info(format).block_values == 256; }
+
+// Formats without an encoder get random codes and small f16 scales.
+StoredTensor MakeTensor(Format format, int64_t rows, int64_t cols, uint64_t seed) {
+  StoredTensor tensor{"w" + std::to_string(seed), format, rows, cols, {}};
+  tensor.bytes.resize(static_cast<size_t>(StoredBytes(format, rows * cols)));
+  if (!IsSuperBlock(format)) {
+    std::vector<float> values(static_cast<size_t>(rows * cols));
+    for (size_t i = 0; i < values.size(); ++i) values[i] = RandomValue(seed, i);
+    Encode(format, values, tensor.bytes);
+    return tensor;
+  }
+  for (size_t i = 0; i < tensor.bytes.size(); ++i) {
+    tensor.bytes[i] = static_cast<std::byte>(RandomBits(seed, i) & 0xff);
+  }
+  const auto block_bytes = static_cast<size_t>(Info(format).block_bytes);
+  for (size_t block = 0; block < tensor.bytes.size(); block += block_bytes) {
+    const uint16_t d = F32ToF16(RandomValue(seed + 1, block) * 0.01f);
+    if (format == Format::kQ6_K) {
+      StoreAs<uint16_t>(&tensor.bytes[block + 208], d);
+    } else {
+      StoreAs<uint16_t>(&tensor.bytes[block], d);
+      StoreAs<uint16_t>(&tensor.bytes[block + 2], F32ToF16(RandomValue(seed + 2, block) * 0.01f));
+    }
+  }
+  return tensor;
+}
+
+// Rows as a kNative linear of grouped weights sees them.
+std::vector<float> QuantizeLikeTheContract(const std::vector<float>& x) {
+  std::vector<float> out(x.size());
+  for (size_t g = 0; g < x.size(); g += 32) {
+    float magnitude = 0;
+    for (size_t i = g; i < g + 32; ++i) magnitude = std::max(magnitude, std::fabs(x[i]));
+    const float inverse = magnitude == 0 ? 0 : 127.0f / magnitude;
+    for (size_t i = g; i < g + 32; ++i) {
+      // Exact: a code has 7 bits, and the judge's sums are in double.
+      out[i] = static_cast<float>(std::nearbyint(x[i] * inverse));
+    }
+  }
+  return out;
+}
+
+struct Case {
+  Format format;
+  Compute compute;
+  int64_t outputs;
+  int64_t inputs;
+};
+
+// y and a bound on its error, both [M, N].
+struct Judged {
+  std::vector<double> y;
+  std::vector<double> bound;
+};
+
+Judged Judge(const Case& c, const StoredTensor& w, const std::vector<float>& x, int64_t num_rows) {
+  const bool is_grouped =
+      c.compute == Compute::kNative && cpu::FindGroupLayout(c.format) != nullptr;
+  const bool is_bf16 = c.compute == Compute::kNative && c.format == Format::kBF16;
+  std::vector<float> decoded(static_cast<size_t>(c.outputs * c.inputs));
+  DecodeRows(w.View(), 0, c.outputs, decoded.data());
+  std::vector<float> seen = x;
+  std::vector<double> row_scale(x.size(), 1.0);
+  if (is_grouped) {
+    seen = QuantizeLikeTheContract(x);
+    for (size_t i = 0; i < x.size(); ++i) {
+      float magnitude = 0;
+      for (size_t j = i / 32 * 32; j < i / 32 * 32 + 32; ++j) {
+        magnitude = std::max(magnitude, std::fabs(x[j]));
+      }
+      row_scale[i] = double{magnitude / 127.0f};
+    }
+  } else if (is_bf16) {
+    for (float& value : seen) value = BF16ToF32(F32ToBF16(value));
+  }
+  // Longest chain of f32 roundings a product passes through.
+  double roundings = 0;
+  if (is_grouped) {
+    roundings = 6.0 + 2.0 * static_cast<double>(c.inputs) / 16;
+  } else if (is_bf16) {
+    roundings = 4.0 + static_cast<double>(c.inputs);
+  } else {
+    roundings = 4.0 + 128 + static_cast<double>(c.inputs) / 128;
+  }
+  Judged judged{std::vector<double>(static_cast<size_t>(num_rows * c.outputs)),
+                std::vector<double>(static_cast<size_t>(num_rows * c.outputs))};
+  for (int64_t m = 0; m < num_rows; ++m) {
+    for (int64_t n = 0; n < c.outputs; ++n) {
+      double sum = 0;
+      double magnitude = 0;
+      for (int64_t k = 0; k < c.inputs; ++k) {
+        const double value = double{seen[m * c.inputs + k]} * row_scale[m * c.inputs + k];
+        sum += value * double{decoded[n * c.inputs + k]};
+        // A code and a minimum may cancel in the decoded weight and not in the fold.
+        magnitude += std::fabs(value) *
+                     (std::fabs(double{decoded[n * c.inputs + k]}) + (is_grouped ? 2.0 : 0.0));
+      }
+      judged.y[m * c.outputs + n] = sum;
+      judged.bound[m * c.outputs + n] = roundings * kEpsilon * magnitude + 1e-30;
+    }
+  }
+  return judged;
+}
+
+class LinearTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    for (const CpuDispatchLevel& level : CpuDispatchLevels()) {
+      if (level.name == GetParam() && !level.is_available) {
+        GTEST_SKIP() << "this machine has no " << level.name;
+      }
+    }
+    device_ = OpenCpuDevice({.num_threads = 2, .dispatch_level = GetParam()});
+  }
+
+  // Rows lie further apart than they are wide, on both sides.
+  std::vector<float> Run(const LinearWeight& weight, const std::vector<float>& x, int64_t num_rows,
+                         const std::vector<float>* accumulate_on = nullptr) {
+    const int64_t inputs = weight.num_inputs();
+    const int64_t outputs = weight.num_outputs();
+    const auto from = device_->Allocate(static_cast<size_t>(num_rows * (inputs + 3)) * 4);
+    const auto to = device_->Allocate(static_cast<size_t>(num_rows * (outputs + 5)) * 4);
+    const Matrix x_view{from.get(), 0, num_rows, inputs, inputs + 3};
+    const Matrix y_view{to.get(), 0, num_rows, outputs, outputs + 5};
+    device_->Upload({x.data(), static_cast<size_t>(num_rows * inputs)}, x_view);
+    if (accumulate_on != nullptr) device_->Upload(*accumulate_on, y_view);
+    device_->Linear(x_view, weight, accumulate_on != nullptr, y_view);
+    std::vector<float> y(static_cast<size_t>(num_rows * outputs));
+    device_->Download(y_view, y);
+    return y;
+  }
+
+  std::unique_ptr<Device> device_;
+};
+
+std::vector<float> RandomRows(int64_t num_values, uint64_t seed) {
+  std::vector<float> x(static_cast<size_t>(num_values));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = RandomValue(seed, i);
+  return x;
+}
+
+std::vector<Case> AllCases() {
+  std::vector<Case> cases;
+  for (const Format format :
+       {Format::kF32, Format::kF16, Format::kBF16, Format::kQ4_0, Format::kQ4_1, Format::kQ5_0,
+        Format::kQ5_1, Format::kQ8_0, Format::kQ4_K, Format::kQ5_K, Format::kQ6_K}) {
+    for (const Compute compute : {Compute::kNative, Compute::kExact}) {
+      const int block = Info(format).block_values;
+      if (block == 1) {
+        cases.push_back({format, compute, 33, 1});
+        cases.push_back({format, compute, 7, 129});
+      }
+      if (block <= 32) {
+        cases.push_back({format, compute, 1, 32});
+        cases.push_back({format, compute, 70, 96});
+        cases.push_back({format, compute, 32, 544});
+      }
+      cases.push_back({format, compute, 47, 768});
+    }
+  }
+  return cases;
+}
+
+std::string Describe(const Case& c) {
+  return std::string(Info(c.format).name) + (c.compute == Compute::kExact ? " exact" : " native") +
+         " N " + std::to_string(c.outputs) + " K " + std::to_string(c.inputs);
+}
+
+TEST_P(LinearTest, AgreesWithDoubleLoops) {
+  constexpr int64_t kRows = 37;
+  for (const Case& c : AllCases()) {
+    SCOPED_TRACE(Describe(c));
+    const StoredTensor w = MakeTensor(c.format, c.outputs, c.inputs, 11);
+    const TensorView parts[] = {w.View()};
+    const auto weight = device_->PackLinear(parts, {}, c.compute);
+    const std::vector<float> x = RandomRows(kRows * c.inputs, 5);
+    const Judged judged = Judge(c, w, x, kRows);
+    const std::vector<float> y = Run(*weight, x, kRows);
+    int num_wrong = 0;
+    for (size_t i = 0; i < y.size() && num_wrong < 3; ++i) {
+      if (!(std::fabs(double{y[i]} - judged.y[i]) <= judged.bound[i])) {
+        ++num_wrong;
+        ADD_FAILURE() << "row " << i / c.outputs << " output " << i % c.outputs << ": " << y[i]
+                      << ", expected " << judged.y[i] << " ± " << judged.bound[i];
+      }
+    }
+  }
+}
+
+TEST_P(LinearTest, ARowIsTheSameBitsInEveryBatch) {
+  constexpr int64_t kRows = 300;
+  for (const Case& c : AllCases()) {
+    SCOPED_TRACE(Describe(c));
+    const StoredTensor w = MakeTensor(c.format, c.outputs, c.inputs, 23);
+    const TensorView parts[] = {w.View()};
+    const auto weight = device_->PackLinear(parts, {}, c.compute);
+    const int64_t num_rows = c.inputs < 700 ? 70 : kRows;
+    const std::vector<float> x = RandomRows(num_rows * c.inputs, 7);
+    std::vector<float> alone;
+    for (int64_t row = 0; row < num_rows; ++row) {
+      const std::vector<float> one(x.begin() + row * c.inputs, x.begin() + (row + 1) * c.inputs);
+      const std::vector<float> y = Run(*weight, one, 1);
+      alone.insert(alone.end(), y.begin(), y.end());
+    }
+    for (const int64_t count : {2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 22, 31, 32, 33, 64, 70, 300}) {
+      if (count > num_rows) continue;
+      const std::vector<float> y = Run(*weight, x, count);
+      EXPECT_EQ(std::memcmp(y.data(), alone.data(), y.size() * sizeof(float)), 0)
+          << count << " rows";
+    }
+  }
+}
+
+TEST_P(LinearTest, StacksPartsOfSeveralFormatsWithBiasAndResidual) {
+  const StoredTensor q = MakeTensor(Format::kQ4_1, 40, 256, 1);
+  const StoredTensor k = MakeTensor(Format::kQ4_1, 9, 256, 2);
+  const StoredTensor v = MakeTensor(Format::kQ6_K, 9, 256, 3);
+  const StoredTensor dense = MakeTensor(Format::kBF16, 33, 256, 4);
+  const StoredTensor half = MakeTensor(Format::kQ8_0, 2, 256, 6);
+  const TensorView parts[] = {q.View(), k.View(), v.View(), dense.View(), half.View()};
+  StoredTensor bias = MakeTensor(Format::kF16, 1, 9, 5);
+  TensorView bias_view = bias.View();
+  bias_view.shape = Shape{9};
+  const TensorView biases[] = {{}, bias_view, {}, {}, {}};
+  for (const Compute compute : {Compute::kNative, Compute::kExact}) {
+    const auto stacked = device_->PackLinear(parts, biases, compute);
+    EXPECT_EQ(stacked->num_outputs(), 93);
+    for (const int64_t num_rows : {1, 5, 20}) {
+      const std::vector<float> x = RandomRows(num_rows * 256, 31);
+      const std::vector<float> residual = RandomRows(num_rows * 93, 32);
+      const std::vector<float> y = Run(*stacked, x, num_rows);
+      const std::vector<float> added = Run(*stacked, x, num_rows, &residual);
+      int64_t begin = 0;
+      for (const TensorView& part : parts) {
+        const auto single = device_->PackLinear({&part, 1}, {}, compute);
+        const std::vector<float> expected = Run(*single, x, num_rows);
+        for (int64_t i = 0; i < num_rows * part.shape[0]; ++i) {
+          const int64_t row = i / part.shape[0];
+          const int64_t output = begin + i % part.shape[0];
+          float value = expected[i];
+          if (begin == 40) {
+            value += F16ToF32(LoadAs<uint16_t>(&bias.bytes[2 * (i % 9)]));
+          }
+          EXPECT_EQ(y[row * 93 + output], value);
+          EXPECT_EQ(added[row * 93 + output], residual[row * 93 + output] + value);
+        }
+        begin += part.shape[0];
+      }
+    }
+  }
+}
+
+TEST_P(LinearTest, ExtremeActivations) {
+  const StoredTensor w = MakeTensor(Format::kQ8_0, 5, 64, 3);
+  const TensorView parts[] = {w.View()};
+  const auto weight = device_->PackLinear(parts, {}, Compute::kNative);
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float> x(5 * 64, 0.0f);
+  x[64 + 3] = 1e-40f;       // row 1: below what a scale can express counts as zero
+  x[2 * 64 + 40] = kNan;    // row 2
+  x[3 * 64 + 1] = kInf;     // row 3
+  x[4 * 64 + 5] = 3.4e38f;  // row 4: finite
+  const std::vector<float> y = Run(*weight, x, 5);
+  for (int64_t n = 0; n < 5; ++n) {
+    EXPECT_EQ(y[n], 0.0f);
+    EXPECT_EQ(y[5 + n], 0.0f);
+    EXPECT_FALSE(std::isfinite(y[10 + n]));
+    EXPECT_FALSE(std::isfinite(y[15 + n]));
+  }
+}
+
+// -128 is a code a Q8_0 file may hold though no encoder writes it.
+TEST_P(LinearTest, LargestCodesDoNotSaturate) {
+  StoredTensor w = MakeTensor(Format::kQ8_0, 33, 64, 3);
+  for (size_t block = 0; block < w.bytes.size(); block += 34) {
+    StoreAs<uint16_t>(&w.bytes[block], F32ToF16(1.0f));
+    for (size_t i = 0; i < 32; ++i) {
+      StoreAs<int8_t>(&w.bytes[block + 2 + i], block / 34 % 2 == 0 ? -128 : 127);
+    }
+  }
+  const TensorView parts[] = {w.View()};
+  const auto weight = device_->PackLinear(parts, {}, Compute::kNative);
+  for (const float sign : {1.0f, -1.0f}) {
+    for (const int64_t num_rows : {1, 7, 20}) {
+      std::vector<float> x(static_cast<size_t>(num_rows) * 64);
+      for (size_t i = 0; i < x.size(); ++i) x[i] = i % 64 < 32 ? sign : -sign;
+      const std::vector<float> y = Run(*weight, x, num_rows);
+      for (const float value : y) EXPECT_NEAR(value, -sign * 32 * 255.0f, 0.01f);
+    }
+  }
+}
+
+TEST_P(LinearTest, RefusesWhatItCannotMultiply) {
+  const auto code_of = [&](const TensorView& tensor) {
+    try {
+      device_->PackLinear({&tensor, 1}, {}, Compute::kNative);
+    } catch (const Error& error) {
+      EXPECT_NE(error.message().find(std::string(tensor.name)), std::string::npos)
+          << error.message();
+      return error.code();
+    }
+    ADD_FAILURE() << "packed";
+    return ErrorCode::kInternal;
+  };
+  for (const Format format : {Format::kQ4_0, Format::kQ4_1, Format::kQ8_0, Format::kQ6_K,
+                              Format::kQ4_K, Format::kBF16, Format::kF16, Format::kF32}) {
+    StoredTensor w = MakeTensor(format, 40, 256, 9);
+    const size_t last = w.bytes.size();
+    if (format == Format::kF32) {
+      StoreAs<float>(&w.bytes[last - 4], NAN);
+    } else if (format == Format::kBF16) {
+      StoreAs<uint16_t>(&w.bytes[last - 2], 0x7f80);
+    } else if (format == Format::kF16 || format == Format::kQ6_K) {
+      StoreAs<uint16_t>(&w.bytes[last - 2], 0x7c00);
+    } else {
+      StoreAs<uint16_t>(&w.bytes[last - static_cast<size_t>(Info(format).block_bytes)], 0x7e00);
+    }
+    EXPECT_EQ(code_of(w.View()), ErrorCode::kCorrupt) << Info(format).name;
+  }
+  StoredTensor w = MakeTensor(Format::kQ4_0, 4, 32, 9);
+  w.bytes.resize(w.bytes.size() - 1);
+  EXPECT_EQ(code_of(w.View()), ErrorCode::kCorrupt);
+  StoredTensor table{"table", Format::kIQ4_NL, 2, 32, std::vector<std::byte>(36)};
+  EXPECT_EQ(code_of(table.View()), ErrorCode::kUnsupported);
+}
+
+TEST_P(LinearTest, PackedSizeIsTheStoredSize) {
+  for (const Case& c : AllCases()) {
+    if (c.outputs % 32 != 0 && c.inputs != 768) continue;
+    const StoredTensor w = MakeTensor(c.format, 64, c.inputs, 3);
+    const TensorView parts[] = {w.View()};
+    const auto weight = device_->PackLinear(parts, {}, c.compute);
+    EXPECT_LE(static_cast<double>(weight->size_bytes()), 1.1 * static_cast<double>(w.bytes.size()))
+        << Describe(c);
+  }
+}
+
+std::vector<std::string> LevelNames() {
+  std::vector<std::string> names;
+  for (const CpuDispatchLevel& level : CpuDispatchLevels()) names.emplace_back(level.name);
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, LinearTest, testing::ValuesIn(LevelNames()),
+                         [](const auto& info) { return info.param; });
+
+TEST(CpuDevice, ForcedLevelsAreCheckedByName) {
+  EXPECT_THROW(OpenCpuDevice({.num_threads = 1, .dispatch_level = "sse9"}), Error);
+  EXPECT_THROW(OpenCpuDevice({.num_threads = -1, .dispatch_level = "scalar"}), Error);
+  EXPECT_EQ(OpenCpuDevice({.num_threads = 1, .dispatch_level = "scalar"})->info().dispatch_level,
+            "scalar");
+}
+
+}  // namespace
+}  // namespace retort

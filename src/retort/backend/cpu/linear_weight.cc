@@ -1,0 +1,231 @@
+#include "retort/backend/cpu/linear_weight.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "retort/backend/cpu/linear_kernels.h"
+#include "retort/base/error.h"
+#include "retort/tensor/float_bits.h"
+
+namespace retort::cpu {
+namespace {
+
+constexpr size_t kArenaBlockBytes = size_t{32} << 20;
+constexpr size_t kArenaAlignment = 64;
+
+Encoding EncodingOf(const TensorView& tensor) {
+  switch (tensor.format) {
+    case Format::kF32:
+      return Encoding::kF32;
+    case Format::kF16:
+      return Encoding::kF16;
+    case Format::kBF16:
+      return Encoding::kBf16;
+    default:
+      break;
+  }
+  if (FindGroupLayout(tensor.format) == nullptr) {
+    Throw(
+        ErrorCode::kUnsupported,
+        "tensor '{}' is stored as {}: the cpu device multiplies F32, F16, BF16, Q4_0, Q4_1, Q5_0, "
+        "Q5_1, Q8_0, Q4_K, Q5_K and Q6_K",
+        tensor.name, tensor.source_type.empty() ? Info(tensor.format).name : tensor.source_type);
+  }
+  return Encoding::kGroups;
+}
+
+// The stored rows of a panel, at most kPanelOutputs of them, and whose they are.
+struct PanelRows {
+  std::array<const std::byte*, kPanelOutputs> rows;
+  std::array<const TensorView*, kPanelOutputs> tensors;
+  size_t count = 0;
+};
+
+PanelRows FindRows(std::span<const TensorView> tensors, int64_t first, int64_t num_outputs) {
+  PanelRows panel;
+  int64_t begin = 0;
+  for (const TensorView& tensor : tensors) {
+    const int64_t end = begin + tensor.shape[0];
+    const int64_t row_bytes = RowBytes(tensor);
+    while (panel.count < kPanelOutputs && first + static_cast<int64_t>(panel.count) < end &&
+           first + static_cast<int64_t>(panel.count) < num_outputs) {
+      const int64_t row = first + static_cast<int64_t>(panel.count) - begin;
+      panel.rows[panel.count] = tensor.bytes.data() + row * row_bytes;
+      panel.tensors[panel.count] = &tensor;
+      ++panel.count;
+    }
+    begin = end;
+  }
+  return panel;
+}
+
+[[noreturn]] void ThrowNotFinite(const TensorView& tensor, const std::byte* row, int64_t k) {
+  Throw(ErrorCode::kCorrupt, "tensor '{}' ({} {}): value [{}, {}] is not finite", tensor.name,
+        Info(tensor.format).name, tensor.shape.ToString(),
+        (row - tensor.bytes.data()) / RowBytes(tensor), k);
+}
+
+// Values of T bits, [k][32].
+template <typename T>
+void PackColumns(const PanelRows& panel, int64_t num_inputs, T exponent_mask, std::byte* out) {
+  for (size_t n = 0; n < kPanelOutputs; ++n) {
+    for (int64_t k = 0; k < num_inputs; ++k) {
+      T value = 0;
+      if (n < panel.count) {
+        value = LoadAs<T>(panel.rows[n] + static_cast<size_t>(k) * sizeof(T));
+        if ((value & exponent_mask) == exponent_mask) {
+          ThrowNotFinite(*panel.tensors[n], panel.rows[n], k);
+        }
+      }
+      StoreAs<T>(out + (static_cast<size_t>(k) * kPanelOutputs + n) * sizeof(T), value);
+    }
+  }
+}
+
+void PackUnits(const PanelRows& panel, int64_t num_inputs, size_t panel_bytes, std::byte* out) {
+  constexpr uint16_t kExponent = 0x7f80;
+  std::memset(out, 0, panel_bytes);
+  for (size_t n = 0; n < panel.count; ++n) {
+    std::byte* lane = out + n / 16 * 1024 + n % 16 * 4;
+    for (int64_t k = 0; k < num_inputs; ++k) {
+      const auto value = LoadAs<uint16_t>(panel.rows[n] + 2 * k);
+      if ((value & kExponent) == kExponent) ThrowNotFinite(*panel.tensors[n], panel.rows[n], k);
+      StoreAs<uint16_t>(lane + k / 32 * 2048 + k % 32 / 2 * 64 + k % 2 * 2, value);
+    }
+  }
+}
+
+void PackGroups(const GroupLayout& layout, const PanelRows& panel, int64_t num_inputs,
+                std::byte* out) {
+  const int64_t num_records = num_inputs / kGroupValues / layout.groups_per_record;
+  for (int64_t record = 0; record < num_records; ++record) {
+    PackRecord(layout, {panel.rows.data(), panel.count}, record,
+               out + static_cast<size_t>(record) * layout.record_bytes());
+  }
+}
+
+void PackPanel(const PackedPart& part, const PanelRows& panel, int64_t num_inputs, std::byte* out) {
+  switch (part.encoding) {
+    case Encoding::kF32:
+      return PackColumns<uint32_t>(panel, num_inputs, 0x7f800000u, out);
+    case Encoding::kF16:
+      return PackColumns<uint16_t>(panel, num_inputs, 0x7c00, out);
+    case Encoding::kBf16:
+      return PackUnits(panel, num_inputs, part.panel_bytes, out);
+    case Encoding::kGroups:
+      return PackGroups(*part.layout, panel, num_inputs, out);
+  }
+}
+
+size_t PanelBytes(const PackedPart& part, int64_t num_inputs) {
+  const auto k = static_cast<size_t>(num_inputs);
+  switch (part.encoding) {
+    case Encoding::kF32:
+      return k * kPanelOutputs * 4;
+    case Encoding::kF16:
+      return k * kPanelOutputs * 2;
+    case Encoding::kBf16:
+      return (k + kBf16UnitValues - 1) / kBf16UnitValues * kBf16UnitValues * kPanelOutputs * 2;
+    case Encoding::kGroups:
+      return k / kGroupValues / static_cast<size_t>(part.layout->groups_per_record) *
+             part.layout->record_bytes();
+  }
+  return 0;
+}
+
+// Block scales are looked at on all threads; CheckFinite names the block.
+void CheckScales(ThreadPool& pool, const TensorView& tensor) {
+  const int64_t row_bytes = RowBytes(tensor);
+  constexpr int64_t kRowsPerChunk = 256;
+  const int64_t num_rows = tensor.shape[0];
+  pool.ParallelFor((num_rows + kRowsPerChunk - 1) / kRowsPerChunk, [&](int64_t chunk, int) {
+    const int64_t begin = chunk * kRowsPerChunk;
+    const int64_t end = std::min(begin + kRowsPerChunk, num_rows);
+    TensorView rows = tensor;
+    rows.shape = Shape{end - begin, tensor.shape[1]};
+    rows.bytes = tensor.bytes.subspan(static_cast<size_t>(begin * row_bytes),
+                                      static_cast<size_t>((end - begin) * row_bytes));
+    CheckFinite(rows);
+  });
+}
+
+void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> tensors,
+              int64_t num_inputs, PackedPart* part) {
+  for (const TensorView& tensor : tensors) {
+    const int64_t expected = RowBytes(tensor) * tensor.shape[0];
+    if (static_cast<int64_t>(tensor.bytes.size()) < expected) {
+      Throw(ErrorCode::kCorrupt, "tensor '{}' {}: expected {} bytes, found {}", tensor.name,
+            tensor.shape.ToString(), expected, tensor.bytes.size());
+    }
+    if (part->encoding == Encoding::kGroups) CheckScales(pool, tensor);
+    part->num_outputs += tensor.shape[0];
+  }
+  part->num_panels = (part->num_outputs + kPanelOutputs - 1) / kPanelOutputs;
+  part->panel_bytes = PanelBytes(*part, num_inputs);
+  part->piece = arena.Allocate(static_cast<size_t>(part->num_panels) * part->panel_bytes);
+  pool.ParallelFor(part->num_panels, [&](int64_t panel, int) {
+    PackPanel(*part, FindRows(tensors, panel * kPanelOutputs, part->num_outputs), num_inputs,
+              part->piece.data + static_cast<size_t>(panel) * part->panel_bytes);
+  });
+}
+
+}  // namespace
+
+WeightArena::Piece WeightArena::Allocate(size_t bytes) {
+  const size_t rounded = (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+  if (rounded >= kArenaBlockBytes / 2) {
+    auto own = std::make_shared<AlignedBytes>(rounded);
+    return {own, own->data()};
+  }
+  if (!block_ || used_ + rounded > block_->size()) {
+    block_ = std::make_shared<AlignedBytes>(kArenaBlockBytes);
+    used_ = 0;
+  }
+  Piece piece{block_, block_->data() + used_};
+  used_ += rounded;
+  return piece;
+}
+
+size_t CpuLinearWeight::size_bytes() const {
+  size_t bytes = bias_.size() * sizeof(float);
+  for (const PackedPart& part : parts_) {
+    bytes += static_cast<size_t>(part.num_panels) * part.panel_bytes;
+  }
+  return bytes;
+}
+
+std::unique_ptr<CpuLinearWeight> CpuLinearWeight::Pack(ThreadPool& pool, WeightArena& arena,
+                                                       std::span<const TensorView> parts,
+                                                       std::span<const TensorView> bias,
+                                                       Compute compute) {
+  auto weight = std::make_unique<CpuLinearWeight>();
+  weight->num_inputs_ = parts[0].shape[1];
+  weight->compute_ = compute;
+  // Neighbours of one format become one part: fewer, fuller panels.
+  for (size_t begin = 0, end = 0; begin < parts.size(); begin = end) {
+    while (end < parts.size() && parts[end].format == parts[begin].format) ++end;
+    PackedPart part;
+    part.encoding = EncodingOf(parts[begin]);
+    part.layout = FindGroupLayout(parts[begin].format);
+    part.output_begin = weight->num_outputs_;
+    PackPart(pool, arena, parts.subspan(begin, end - begin), weight->num_inputs_, &part);
+    weight->num_outputs_ += part.num_outputs;
+    weight->parts_.push_back(std::move(part));
+  }
+  if (std::any_of(bias.begin(), bias.end(), [](const auto& b) { return !b.bytes.empty(); })) {
+    weight->bias_.assign(static_cast<size_t>(weight->num_outputs_), 0.0f);
+    float* to = weight->bias_.data();
+    for (size_t i = 0; i < parts.size(); ++i) {
+      if (!bias[i].bytes.empty()) {
+        CheckFinite(bias[i]);
+        DecodeRows(bias[i], 0, 1, to);
+      }
+      to += parts[i].shape[0];
+    }
+  }
+  return weight;
+}
+
+}  // namespace retort::cpu
