@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "retort/backend/cpu/cpu_device.h"
 #include "retort/backend/ref/ref_device.h"
 #include "retort/base/error.h"
 
@@ -24,8 +25,22 @@ std::unique_ptr<Device> OpenRef(const DeviceOptions& options) {
 
 std::vector<DispatchLevel> RefLevels() { return {{"scalar", ""}}; }
 
+std::unique_ptr<Device> OpenCpu(const DeviceOptions& options) {
+  return OpenCpuDevice({options.num_threads, options.dispatch_level});
+}
+
+std::vector<DispatchLevel> CpuLevels() {
+  std::vector<DispatchLevel> levels;
+  for (const CpuDispatchLevel& level : CpuDispatchLevels()) {
+    levels.push_back({std::string(level.name),
+                      level.is_available ? "" : "this machine's processor does not have it"});
+  }
+  return levels;
+}
+
 // Every backend of this build, the fastest first.
 constexpr std::array kBackends = {
+    BackendEntry{"cpu", OpenCpu, CpuLevels},
     BackendEntry{"ref", OpenRef, RefLevels},
 };
 
