@@ -26,7 +26,7 @@ struct GenerationSettings {
   std::optional<int> max_new_tokens;
   std::optional<std::vector<std::string>> stop;
   std::optional<bool> ignore_eos;
-  std::optional<uint64_t> seed;  // in place of the run's, for this step's generations
+  std::optional<uint64_t> seed;  // draws other answers in this step alone
 
   bool operator==(const GenerationSettings&) const = default;
 };

@@ -13,6 +13,15 @@
 
 namespace retort {
 
+// A column under the step's own name and under the data set's, as the mappings say.
+struct ColumnBinding {
+  std::string own;
+  std::string column;
+  bool required = true;  // of inputs: needed, or taken if there
+
+  bool operator==(const ColumnBinding&) const = default;
+};
+
 // A step of a checked graph. Steps are named by their index in Graph::steps, which is their place
 // in the pipeline file.
 struct GraphStep {
@@ -25,10 +34,8 @@ struct GraphStep {
   std::vector<size_t> after;  // predecessors, in the order given
   std::vector<size_t> next;   // successors, in file order
 
-  // Under the names of the data set, after the mappings.
-  std::vector<std::string> inputs;           // needed
-  std::vector<std::string> optional_inputs;  // taken if there
-  std::vector<std::string> outputs;          // added or replaced
+  std::vector<ColumnBinding> inputs;   // required ones first
+  std::vector<ColumnBinding> outputs;  // added or replaced
 
   // Columns of the rows that leave the step. Not all are known (`columns_open`) if a source cannot
   // say which it has; then missing columns are found when a row arrives.
@@ -37,12 +44,16 @@ struct GraphStep {
 
   // Of a join: the step behind which its branches part. Rows are matched by the row that left it.
   std::optional<size_t> fork;
+  // Of a join, per predecessor: columns that another branch replaced, so that its rows hold an old
+  // value of them.
+  std::vector<std::vector<std::string>> stale_columns;
   // The stream a row of this step belongs to: the nearest sources and global steps upstream of it
   // (itself, for one of those). Ascending.
   std::vector<size_t> roots;
 
   const std::string& name() const { return config.name; }
   StepKind kind() const { return type->kind; }
+  bool is_root() const { return kind() == StepKind::kSource || kind() == StepKind::kGlobal; }
 };
 
 // A pipeline that passed every check which needs no model.
