@@ -1,0 +1,32 @@
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "retort/cli/command_list.h"
+#include "retort/cli/table.h"
+#include "retort/devices/devices.h"
+
+namespace retort {
+
+std::function<int()> AddDevicesCommand(CLI::App&) {
+  return [] {
+    Table table({"device", "model", "threads", "memory", "free", "code path"});
+    for (const DeviceListing& device : ListDevices()) {
+      table.AddRow({device.info.name, device.info.model, std::to_string(device.info.num_threads),
+                    FormatBytes(device.memory.total_bytes), FormatBytes(device.memory.free_bytes),
+                    device.info.dispatch_level});
+    }
+    fmt::print("{}", table.Text());
+    for (const std::string& name : DeviceNames()) {
+      for (const DispatchLevel& level : DispatchLevels(name)) {
+        if (level.missing.empty()) {
+          fmt::print("{}: code path {} runs here\n", name, level.name);
+        } else {
+          fmt::print("{}: code path {} does not: {}\n", name, level.name, level.missing);
+        }
+      }
+    }
+    return 0;
+  };
+}
+
+}  // namespace retort

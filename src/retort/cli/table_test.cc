@@ -1,0 +1,35 @@
+#include "retort/cli/table.h"
+
+#include <gtest/gtest.h>
+
+namespace retort {
+namespace {
+
+TEST(Table, NumbersToTheRightTextToTheLeft) {
+  Table table({"step", "rows"});
+  table.AddRow({"load", "7"});
+  table.AddRow({"é", "1,234"});
+  EXPECT_EQ(table.Text(),
+            "step   rows\n"
+            "load      7\n"
+            "é     1,234\n");
+}
+
+TEST(Format, BytesCountsAndSeconds) {
+  EXPECT_EQ(FormatBytes(0), "0 B");
+  EXPECT_EQ(FormatBytes(1023), "1023 B");
+  EXPECT_EQ(FormatBytes(1536), "1.5 KiB");
+  EXPECT_EQ(FormatBytes(UINT64_MAX), "16384.0 PiB");
+  EXPECT_EQ(FormatCount(0), "0");
+  EXPECT_EQ(FormatCount(999), "999");
+  EXPECT_EQ(FormatCount(1000), "1,000");
+  EXPECT_EQ(FormatCount(1234567), "1,234,567");
+  EXPECT_EQ(FormatSeconds(3.25), "3.2 s");
+  EXPECT_EQ(FormatSeconds(59.4), "59 s");
+  EXPECT_EQ(FormatSeconds(125), "2 min 05 s");
+  EXPECT_EQ(FormatSeconds(3840), "1 h 04 min");
+  EXPECT_EQ(FormatSeconds(-1), "?");
+}
+
+}  // namespace
+}  // namespace retort
