@@ -3,6 +3,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "retort/base/json.h"
 #include "retort/tokenizer/tokenizer.h"
@@ -27,5 +29,14 @@ std::shared_ptr<const Tokenizer> LoadTokenizerJson(std::string_view json_text,
 
 // GGUF metadata: an object with the keys `tokenizer.ggml.*` as they stand in the file.
 std::shared_ptr<const Tokenizer> TokenizerFromGguf(const Json& metadata, std::string_view origin);
+
+// tiktoken ranks: lines of `base64(token) rank`; `pattern` splits the text into words.
+std::shared_ptr<const Tokenizer> LoadTiktoken(
+    std::string_view ranks_text, std::string_view pattern,
+    const std::vector<std::pair<std::string, int32_t>>& special_tokens, std::string_view origin);
+
+// SentencePiece `.model` of kind BPE.
+std::shared_ptr<const Tokenizer> LoadSentencePiece(std::string_view model_bytes,
+                                                   std::string_view origin);
 
 }  // namespace retort

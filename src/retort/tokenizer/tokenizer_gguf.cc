@@ -1,29 +1,11 @@
-#include <algorithm>
-#include <cmath>
-#include <functional>
-
 #include "retort/base/error.h"
 #include "retort/tokenizer/load_tokenizer.h"
-#include "retort/tokenizer/ranks.h"
+#include "retort/tokenizer/sentence_piece.h"
 #include "retort/tokenizer/tokenizer_parts.h"
 #include "retort/tokenizer/vocabulary_builder.h"
 
 namespace retort {
 namespace {
-
-using Kind = VocabularyBuilder::Kind;
-
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
-
-// tokenizer.ggml.token_type
-enum class GgufTokenType {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6,
-};
 
 // Reads the metadata's `tokenizer.ggml.*` with their types checked.
 class GgufKeys {
@@ -108,36 +90,16 @@ void ReadTokens(const GgufKeys& keys, VocabularyBuilder* builder) {
   }
   for (size_t id = 0; id < tokens.size(); ++id) {
     const std::string& text = StringAt(tokens, id, keys, "tokens");
-    auto type = GgufTokenType::kNormal;
+    auto type = PieceType::kNormal;
     if (types != nullptr) {
       const Json& value = (*types)[id];
       if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > 6) {
         Throw(ErrorCode::kInvalid, "{}: tokenizer.ggml.token_type[{}] is {}, expected 1 to 6",
               builder->origin(), id, DumpJson(value).substr(0, 40));
       }
-      type = static_cast<GgufTokenType>(value.get<int64_t>());
+      type = static_cast<PieceType>(value.get<int64_t>());
     }
-    switch (type) {
-      case GgufTokenType::kByte:
-        builder->Add(static_cast<int64_t>(id), text, Kind::kByte);
-        break;
-      case GgufTokenType::kUnknown:
-      case GgufTokenType::kControl:
-      case GgufTokenType::kUserDefined:
-        builder->Add(static_cast<int64_t>(id), text, Kind::kOther);
-        if (!text.empty()) {
-          AddedToken token;
-          token.content = text;
-          token.special = type != GgufTokenType::kUserDefined;
-          builder->AddToken(static_cast<int64_t>(id), std::move(token));
-        }
-        break;
-      case GgufTokenType::kUnused:
-        builder->Add(static_cast<int64_t>(id), text, Kind::kOther);
-        break;
-      default:
-        builder->Add(static_cast<int64_t>(id), text, Kind::kNormal);
-    }
+    AddPiece(static_cast<int64_t>(id), text, type, builder);
   }
 }
 
@@ -176,33 +138,16 @@ void BuildByteLevel(const GgufKeys& keys, const VocabularyBuilder& builder,
   parts->model = std::move(model);
 }
 
-void BuildSentencePiece(const GgufKeys& keys, const VocabularyBuilder& builder,
-                        TokenizerParts* parts) {
-  const Json& scores = keys.Array("scores", builder.num_ids());
-  std::vector<float> values(scores.size());
-  for (size_t id = 0; id < scores.size(); ++id) {
+std::vector<float> ReadScores(const GgufKeys& keys, size_t num_ids) {
+  const Json& scores = keys.Array("scores", num_ids);
+  std::vector<float> values(num_ids);
+  for (size_t id = 0; id < num_ids; ++id) {
     if (!scores[id].is_number()) {
       keys.Mistyped(fmt::format("scores[{}]", id), "a number", scores[id]);
     }
     values[id] = scores[id].get<float>();
-    if (std::isnan(values[id])) {
-      Throw(ErrorCode::kCorrupt, "{}: tokenizer.ggml.scores[{}] is not a number", builder.origin(),
-            id);
-    }
   }
-  auto model = builder.MakeModel(BpeModel::Unit::kCharacter, BpeModel::MergeBy::kText,
-                                 VocabularyBuilder::Spelling::kPlain, 0);
-  model->ranks = RanksFromScores(values);
-  model->unk_id = parts->unk_id.value_or(-1);
-  for (size_t i = 0; i < builder.num_ids(); ++i) {
-    const auto id = static_cast<int32_t>(i);
-    parts->bytes_of_ids.Append(SentencePieceBytes(builder.TextOf(id), builder.KindOf(id)));
-  }
-  const bool add_space = keys.Flag("add_space_prefix", true);
-  if (add_space) parts->normalizer.Add(Normalizer::Prepend{std::string(kSpaceMark)});
-  parts->normalizer.Add(Normalizer::ReplaceText{" ", std::string(kSpaceMark)});
-  parts->num_leading_spaces_stripped = add_space ? 1 : 0;
-  parts->model = std::move(model);
+  return values;
 }
 
 }  // namespace
@@ -238,7 +183,8 @@ std::shared_ptr<const Tokenizer> TokenizerFromGguf(const Json& metadata, std::st
     adds_bos = pre.adds_bos;
     BuildByteLevel(keys, builder, pre, &parts);
   } else {
-    BuildSentencePiece(keys, builder, &parts);
+    BuildSentencePiece(builder, ReadScores(keys, num_ids), keys.Flag("add_space_prefix", true),
+                       &parts);
   }
   builder.FillParts(&parts);
   if (keys.Flag("add_bos_token", adds_bos) && parts.bos_id) parts.prefix_ids = {*parts.bos_id};
