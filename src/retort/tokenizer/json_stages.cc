@@ -140,8 +140,7 @@ void AddPreTokenizer(const Json& json, const std::string& where, JsonPreTokenize
   } else if (type == "Punctuation") {
     split(patterns::kPunctuation, BehaviorOf(fields, "Isolated"));
   } else if (type == "Whitespace") {
-    split(R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}]+|[^\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\s]+)",
-          Behavior::kRemoved, true);
+    split(patterns::kWordsOrSigns, Behavior::kRemoved, true);
   } else if (type == "WhitespaceSplit") {
     split(R"(\s)", Behavior::kRemoved);
   } else if (type == "CharDelimiterSplit") {

@@ -11,6 +11,9 @@ namespace patterns {
 const std::string_view kGpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 const std::string_view kPunctuation = R"([!-/:-@\[-`{-~]|\p{P})";
+// \w+|[^\w\s]+ as Rust's regex library, which defines this stage, understands it.
+const std::string_view kWordsOrSigns = R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200c}\x{200d}]+|)"
+                                       R"([^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200c}\x{200d}\s]+)";
 }  // namespace patterns
 
 namespace {

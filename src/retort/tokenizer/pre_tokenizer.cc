@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "retort/tokenizer/normalizer.h"
-#include "retort/tokenizer/utf8.h"
 
 namespace retort {
 namespace {
@@ -96,11 +95,6 @@ void RewriteWords(std::string* text, std::vector<Word>* words, Rewrite rewrite) 
   *text = std::move(out);
 }
 
-bool StartsWithSpace(std::string_view text) {
-  const Utf8Step step = NextUtf8(text);
-  return step.kind == Utf8Step::Kind::kCharacter && IsSpaceCodePoint(step.code_point);
-}
-
 // Cuts each word before every `marker`.
 void SplitBefore(std::string_view marker, const std::string& text, std::vector<Word>* words) {
   std::vector<Word> out;
@@ -125,7 +119,7 @@ void PreTokenizer::Apply(bool at_start, std::string* text, std::vector<Word>* wo
       ApplySplit(*split, *text, words);
     } else if (std::holds_alternative<PrefixSpace>(stage)) {
       RewriteWords(text, words, [](std::string_view word, size_t, std::string* out) {
-        if (!StartsWithSpace(word)) *out += ' ';
+        if (!word.starts_with(' ')) *out += ' ';
         *out += word;
       });
     } else {

@@ -23,7 +23,7 @@ class PreTokenizer {
     Behavior behavior;
     bool invert;  // the text between the matches is what counts as matched
   };
-  struct PrefixSpace {};  // a space before each piece that does not begin with one
+  struct PrefixSpace {};  // U+0020 before each piece that does not begin with it
   struct Metaspace {      // spaces become `replacement`, one is put in front, words begin with it
     std::string replacement;
     Prepend prepend;
@@ -53,6 +53,7 @@ class PreTokenizer {
 namespace patterns {
 extern const std::string_view kGpt2;
 extern const std::string_view kPunctuation;
+extern const std::string_view kWordsOrSigns;
 }  // namespace patterns
 
 // The stages behind a GGUF `tokenizer.ggml.pre`, and what else that name means.

@@ -13,28 +13,41 @@ namespace {
 constexpr uint32_t kMatchHeapKib = 64 * 1024;
 constexpr size_t kJitStackBytesMax = 8 << 20;
 
-// Unicode White_Space as members of a character class. PCRE2's own \s also takes U+180E.
+// The shorthands as members of a character class, with the meaning they have in the engines that
+// tokenizer files are written for. PCRE2's own \s also takes U+180E; its \w takes all of \p{N} and
+// no marks. The Latin-1 fractions and superscripts are Oniguruma's.
 constexpr std::string_view kSpaceMembers =
     "\\t-\\r\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}"
     "\\x{3000}";
+constexpr std::string_view kWordMembers =
+    "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 
-// Spells out \s, and \S outside classes.
-std::string SpellOutSpaces(std::string_view pattern) {
+// Members of \s, \S, \w or \W, or nothing for another escape.
+std::string_view MembersOf(char escaped) {
+  if (escaped == 's' || escaped == 'S') return kSpaceMembers;
+  if (escaped == 'w' || escaped == 'W') return kWordMembers;
+  return {};
+}
+
+// Spells out \s and \w, and outside classes \S and \W (inside one they cannot be spelt).
+std::string SpellOutShorthands(std::string_view pattern) {
   std::string out;
   bool in_class = false;
   for (size_t i = 0; i < pattern.size(); ++i) {
     const char c = pattern[i];
     if (c == '\\' && i + 1 < pattern.size()) {
       const char escaped = pattern[++i];
-      if (escaped == 's' && in_class) {
-        out += kSpaceMembers;
-      } else if (escaped == 's' || (escaped == 'S' && !in_class)) {
-        out += escaped == 's' ? "[" : "[^";
-        out += kSpaceMembers;
-        out += ']';
-      } else {
+      const std::string_view members = MembersOf(escaped);
+      const bool negated = escaped == 'S' || escaped == 'W';
+      if (members.empty() || (in_class && negated)) {
         out += c;
         out += escaped;
+      } else if (in_class) {
+        out += members;
+      } else {
+        out += negated ? "[^" : "[";
+        out += members;
+        out += ']';
       }
       continue;
     }
@@ -87,7 +100,7 @@ Regex::Regex(std::string_view pattern, std::string_view origin) {
   }
   auto compiled = std::make_unique<Compiled>();
   compiled->origin = origin;
-  const std::string spelt = SpellOutSpaces(pattern);
+  const std::string spelt = SpellOutShorthands(pattern);
   int code = 0;
   size_t offset = 0;
   compiled->code =

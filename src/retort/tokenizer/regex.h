@@ -10,7 +10,8 @@ namespace retort {
 inline constexpr size_t kPatternBytesMax = 1 << 16;
 
 // A compiled pattern (PCRE2 with JIT, Unicode) with bounded backtracking. Immutable, thread-safe.
-// `\s` is Unicode White_Space, as in the engines that tokenizer files are written for.
+// `\s` is Unicode White_Space and `\w` a letter, mark, digit or connector, as in the engines that
+// tokenizer files are written for.
 class Regex {
  public:
   // Throws Error{kInvalid} naming `origin` and the place of the fault.
