@@ -1,0 +1,160 @@
+// Functions that every template can call.
+#include <array>
+
+#include "retort/chat/builtins.h"
+#include "retort/chat/formatting.h"
+#include "retort/chat/operations.h"
+
+namespace retort::jinja {
+namespace {
+
+Value MakeRange(Runtime& runtime, const CallArgs& args) {
+  const BoundArgs bound("range", args, {"start", "stop", "step"}, 1);
+  const int64_t first = bound.OrInt(0, 0);
+  const int64_t start = bound.Has(1) ? first : 0;
+  const int64_t stop = bound.OrInt(1, first);
+  const int64_t step = bound.OrInt(2, 1);
+  if (step == 0) Fail("range() arg 3 must not be zero");
+  const auto range = std::make_shared<Range>(start, stop, step);
+  if (range->Length() > kRenderRangeLengthMax) {
+    Throw(ErrorCode::kExhausted, "a range of {} items is longer than the {} allowed",
+          range->Length(), kRenderRangeLengthMax);
+  }
+  runtime.Spend(1);
+  return Value::Of(range);
+}
+
+// The pairs of dict(x, a=1): of a mapping or of an iterable of pairs, then the named ones.
+std::vector<std::pair<Value, Value>> Pairs(Runtime& runtime, std::string_view function,
+                                           const CallArgs& args) {
+  std::vector<std::pair<Value, Value>> items;
+  if (args.positional.size() > 1) Fail("{} expected at most 1 argument", function);
+  if (!args.positional.empty()) {
+    const Value& source = args.positional.front();
+    if (source.is_dict()) {
+      items = source.dict().items;
+    } else {
+      for (const Value& item : ToVector(runtime, source)) {
+        const std::vector<Value> pair = ToVector(runtime, item);
+        if (pair.size() != 2)
+          Fail("dictionary update sequence element has length {}; 2 is required", pair.size());
+        items.emplace_back(pair[0], pair[1]);
+      }
+    }
+  }
+  for (const auto& [name, value] : args.named) items.emplace_back(Value::Str(name), value);
+  runtime.Spend(1 + items.size());
+  return items;
+}
+
+Value MakeDict(Runtime& runtime, const CallArgs& args) {
+  return Value::Dict(Pairs(runtime, "dict", args));
+}
+
+Value MakeNamespace(Runtime& runtime, const CallArgs& args) {
+  const auto space = std::make_shared<Namespace>();
+  runtime.Keep(space);
+  for (const auto& [name, value] : Pairs(runtime, "namespace", args)) {
+    space->SetAttribute(name.is_str() ? name.bytes() : Repr(name), value);
+  }
+  return Value::Of(space);
+}
+
+Value RaiseException(Runtime&, const CallArgs& args) {
+  const BoundArgs bound("raise_exception", args, {"message"}, 1);
+  Fail("{}", ToText(bound[0]).bytes());
+}
+
+Value StrftimeNow(Runtime& runtime, const CallArgs& args) {
+  const BoundArgs bound("strftime_now", args, {"format"}, 1);
+  if (!runtime.options().clock) {
+    Fail(
+        "strftime_now() needs a clock, and this render was given none: pass the time in "
+        "RenderOptions::clock");
+  }
+  const Text& format = bound.Str(0);
+  return runtime.Str(
+      Text(FormatTime(*runtime.options().clock, format.view()), !format.HasContent()));
+}
+
+class Cycler : public Object {
+ public:
+  Cycler(std::vector<Value> items, int depth) : Object(depth + 1), items_(std::move(items)) {}
+  std::string TypeName() const override { return "Cycler"; }
+  bool HasContent() const override { return true; }
+  bool GetAttribute(Runtime&, std::string_view name, Value* value) override {
+    if (name == "current") {
+      *value = items_[at_];
+    } else if (name == "next" || name == "reset") {
+      const bool is_next = name == "next";
+      *value = Value::Of(std::make_shared<Function>(
+          "method", std::string(name),
+          [this, is_next, keep = self.lock()](Runtime&, const CallArgs&) {
+            if (!is_next) at_ = 0;
+            if (!is_next) return Value::None();
+            const Value item = items_[at_];
+            at_ = (at_ + 1) % items_.size();
+            return item;
+          },
+          depth));
+    } else {
+      return false;
+    }
+    return true;
+  }
+  std::weak_ptr<Cycler> self;
+
+ private:
+  const std::vector<Value> items_;
+  size_t at_ = 0;
+};
+
+Value MakeCycler(Runtime&, const CallArgs& args) {
+  if (args.positional.empty()) Fail("at least one item has to be provided");
+  if (!args.named.empty()) Fail("cycler() takes no keyword arguments");
+  const Value items = Value::Tuple(args.positional);
+  const auto cycler = std::make_shared<Cycler>(items.items(), items.depth());
+  cycler->self = cycler;
+  return Value::Of(cycler);
+}
+
+Value MakeJoiner(Runtime&, const CallArgs& args) {
+  const BoundArgs bound("joiner", args, {"sep"}, 0);
+  const Value separator = bound.Or(0, Value::Str(", "));
+  return Value::Of(std::make_shared<Function>(
+      "Joiner", "joiner",
+      [separator, is_used = std::make_shared<bool>(false)](Runtime&, const CallArgs&) {
+        if (*is_used) return separator;
+        *is_used = true;
+        return Value::Str("");
+      },
+      separator.depth()));
+}
+
+struct GlobalEntry {
+  std::string_view name;
+  Value (*function)(Runtime&, const CallArgs&);
+};
+
+constexpr std::array<GlobalEntry, 7> kGlobals = {{
+    {"range", MakeRange},
+    {"dict", MakeDict},
+    {"namespace", MakeNamespace},
+    {"cycler", MakeCycler},
+    {"joiner", MakeJoiner},
+    {"raise_exception", RaiseException},
+    {"strftime_now", StrftimeNow},
+}};
+
+}  // namespace
+
+bool FindGlobal(Runtime&, std::string_view name, Value* value) {
+  for (const GlobalEntry& entry : kGlobals) {
+    if (entry.name != name) continue;
+    *value = Value::Of(std::make_shared<Function>("function", std::string(name), entry.function));
+    return true;
+  }
+  return false;
+}
+
+}  // namespace retort::jinja

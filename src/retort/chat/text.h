@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "retort/chat/span.h"
+
+namespace retort::jinja {
+
+// A string whose every byte is known to come from the template or from content. Bytes lie in one
+// block; provenance is a list of runs beside it, so that searching is as cheap as in a plain
+// string.
+class Text {
+ public:
+  // Bytes from the end of the run before (or 0) up to `end`.
+  struct Run {
+    size_t end;
+    bool is_template;
+  };
+
+  Text() = default;
+  Text(std::string bytes, bool is_template) : bytes_(std::move(bytes)) {
+    if (!bytes_.empty()) runs_.push_back({bytes_.size(), is_template});
+  }
+  static Text Template(std::string bytes) { return Text(std::move(bytes), true); }
+  static Text Content(std::string bytes) { return Text(std::move(bytes), false); }
+
+  const std::string& bytes() const { return bytes_; }
+  std::string_view view() const { return bytes_; }
+  size_t size() const { return bytes_.size(); }
+  bool empty() const { return bytes_.empty(); }
+  const std::vector<Run>& runs() const { return runs_; }
+
+  // True if some byte came from content. An empty text has none.
+  bool HasContent() const;
+  // Provenance of the byte at `position` (< size()). O(log runs).
+  bool IsTemplateAt(size_t position) const;
+
+  void Append(std::string_view bytes, bool is_template);
+  void Append(const Text& text) { Append(text, 0, text.size()); }
+  // Appends bytes [begin, end) of `text`, which must not be *this.
+  void Append(const Text& text, size_t begin, size_t end);
+
+  Text Substr(size_t begin, size_t end) const;
+  std::vector<Span> ToSpans() const;
+
+  // Python's Markup: adding plain text to it escapes that text as HTML.
+  bool is_markup = false;
+
+ private:
+  std::string bytes_;
+  std::vector<Run> runs_;
+};
+
+// Replaces &, <, >, ' and " by their HTML entities. An entity has the provenance of its character.
+Text EscapeHtml(const Text& text);
+
+// Removes code points in `chars` (Python's whitespace if `chars` is null) from the chosen ends.
+Text Strip(const Text& text, const std::string_view* chars, bool left, bool right);
+
+// Maps every code point by `map`, which is given its index among code points.
+template <typename Map>
+Text MapCodePoints(const Text& text, Map map);
+
+}  // namespace retort::jinja
+
+#include "retort/chat/unicode.h"
+
+namespace retort::jinja {
+
+template <typename Map>
+Text MapCodePoints(const Text& text, Map map) {
+  Text out;
+  out.is_markup = text.is_markup;
+  size_t at = 0;
+  for (size_t index = 0; at < text.size(); ++index) {
+    const CodePoint point = DecodeAt(text.view(), at);
+    out.Append(map(point.value, index), text.IsTemplateAt(at));
+    at += point.num_bytes;
+  }
+  return out;
+}
+
+}  // namespace retort::jinja
