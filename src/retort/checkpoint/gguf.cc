@@ -43,8 +43,8 @@ constexpr std::array<TensorType, 35> kTensorTypes = {{
     Known(24, "I8", Format::kI8),         Known(25, "I16", Format::kI16),
     Known(26, "I32", Format::kI32),       Known(27, "I64", Format::kI64),
     Known(28, "F64", Format::kF64),       Listed(29, "IQ1_M", 256, 56),
-    Known(30, "BF16", Format::kBF16),     Listed(34, "TQ1_0", 256, 54),
-    Listed(35, "TQ2_0", 256, 66),         Listed(39, "MXFP4", 32, 17),
+    Known(30, "BF16", Format::kBF16),     Known(34, "TQ1_0", Format::kTQ1_0),
+    Known(35, "TQ2_0", Format::kTQ2_0),   Known(39, "MXFP4", Format::kMXFP4),
     Listed(40, "NVFP4", 64, 36),          Listed(41, "Q1_0", 128, 18),
     Listed(42, "Q2_0", 64, 18),
 }};

@@ -25,6 +25,9 @@ void DecodeQ4_K(std::span<const std::byte> blocks, std::span<float> out);
 void DecodeQ5_K(std::span<const std::byte> blocks, std::span<float> out);
 void DecodeQ6_K(std::span<const std::byte> blocks, std::span<float> out);
 void DecodeIQ4_XS(std::span<const std::byte> blocks, std::span<float> out);
+void DecodeMXFP4(std::span<const std::byte> blocks, std::span<float> out);
+void DecodeTQ1_0(std::span<const std::byte> blocks, std::span<float> out);
+void DecodeTQ2_0(std::span<const std::byte> blocks, std::span<float> out);
 
 void EncodeF32(std::span<const float> values, std::span<std::byte> out);
 void EncodeF16(std::span<const float> values, std::span<std::byte> out);

@@ -35,12 +35,15 @@ constexpr std::array<FormatInfo, kNumFormats> kFormats = {{
     {Format::kQ5_1, "Q5_1", 32, 24, DecodeQ5_1, EncodeQ5_1},
     {Format::kQ8_0, "Q8_0", 32, 34, DecodeQ8_0, EncodeQ8_0},
     {Format::kIQ4_NL, "IQ4_NL", 32, 18, DecodeIQ4_NL, nullptr},
+    {Format::kMXFP4, "MXFP4", 32, 17, DecodeMXFP4, nullptr},
     {Format::kQ2_K, "Q2_K", 256, 84, DecodeQ2_K, nullptr},
     {Format::kQ3_K, "Q3_K", 256, 110, DecodeQ3_K, nullptr},
     {Format::kQ4_K, "Q4_K", 256, 144, DecodeQ4_K, nullptr},
     {Format::kQ5_K, "Q5_K", 256, 176, DecodeQ5_K, nullptr},
     {Format::kQ6_K, "Q6_K", 256, 210, DecodeQ6_K, nullptr},
     {Format::kIQ4_XS, "IQ4_XS", 256, 136, DecodeIQ4_XS, nullptr},
+    {Format::kTQ1_0, "TQ1_0", 256, 54, DecodeTQ1_0, nullptr},
+    {Format::kTQ2_0, "TQ2_0", 256, 66, DecodeTQ2_0, nullptr},
     {Format::kUnsupported, "unsupported", 0, 0, nullptr, nullptr},
 }};
 

@@ -33,6 +33,7 @@ enum class Format : uint8_t {
   kQ5_1,
   kQ8_0,
   kIQ4_NL,
+  kMXFP4,
   // Super-blocks of 256 values with quantised scales.
   kQ2_K,
   kQ3_K,
@@ -40,6 +41,8 @@ enum class Format : uint8_t {
   kQ5_K,
   kQ6_K,
   kIQ4_XS,
+  kTQ1_0,
+  kTQ2_0,
   // Known to be there, not known how to read: TensorView::source_type says what the file calls it.
   kUnsupported,
 };

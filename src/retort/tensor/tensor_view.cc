@@ -10,13 +10,14 @@
 namespace retort {
 namespace {
 
-// Where a block keeps its f16 scales; -1 where there is none.
+// Where a block keeps its f16 scales; -1 where there is none. MXFP4 is absent: its scale is a power
+// of two, which cannot be anything else.
 struct ScaleOffsets {
   Format format;
   int first;
   int second;
 };
-constexpr std::array<ScaleOffsets, 12> kScaleOffsets = {{
+constexpr std::array<ScaleOffsets, 14> kScaleOffsets = {{
     {Format::kQ4_0, 0, -1},
     {Format::kQ4_1, 0, 2},
     {Format::kQ5_0, 0, -1},
@@ -29,6 +30,8 @@ constexpr std::array<ScaleOffsets, 12> kScaleOffsets = {{
     {Format::kQ5_K, 0, 2},
     {Format::kQ6_K, 208, -1},
     {Format::kIQ4_XS, 0, -1},
+    {Format::kTQ1_0, 52, -1},
+    {Format::kTQ2_0, 64, -1},
 }};
 
 bool IsFiniteHalf(const std::byte* bytes) { return (LoadAs<uint16_t>(bytes) & 0x7c00) != 0x7c00; }
@@ -98,7 +101,8 @@ void CheckFinite(const TensorView& tensor, int64_t values_max) {
   for (const ScaleOffsets& scales : kScaleOffsets) {
     if (scales.format == tensor.format) return CheckBlockScales(tensor, scales);
   }
-  if (Info(tensor.format).decode != nullptr) CheckDenseValues(tensor, values_max);
+  if (Info(tensor.format).block_values == 1 && Info(tensor.format).decode != nullptr)
+    CheckDenseValues(tensor, values_max);
 }
 
 }  // namespace retort

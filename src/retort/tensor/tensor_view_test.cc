@@ -82,7 +82,7 @@ TEST(TensorViewTest, NamesTheTensorItCannotRead) {
 
 TEST(TensorViewTest, FindsScalesThatAreNotFinite) {
   for (const FormatInfo& info : AllFormats()) {
-    if (info.block_values <= 1) continue;
+    if (info.block_values <= 1 || info.format == Format::kMXFP4) continue;
     SCOPED_TRACE(info.name);
     std::vector<std::byte> bytes(static_cast<size_t>(info.block_bytes) * 3);
     const TensorView tensor{"w", info.format, {3, info.block_values}, bytes, info.name};
