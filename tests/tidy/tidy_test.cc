@@ -171,16 +171,14 @@ TEST(Tidy, NoRoomOrFileIsNamedForNothingInParticular) {
 }
 
 TEST(Tidy, NothingIsLeftForLater) {
-  const std::string marks[] = {std::string("TO") + "DO", std::string("FIX") + "ME",
-                               std::string("XX") + "X"};
+  // As words: the six X of an mkdtemp pattern are no mark.
+  const std::regex mark(std::string(R"(\b(TO)") + "DO|FIX" + "ME|XX" + R"(X)\b)");
   for (const fs::path& file : CodeFiles({"src", "tests", "bench"})) {
     int number = 0;
     for (const std::string& line : ReadLines(kRoot / file)) {
       ++number;
-      for (const std::string& mark : marks) {
-        EXPECT_EQ(line.find(mark), std::string::npos)
-            << file.string() << ":" << number << ": do it, or write it into docs/STATUS.md";
-      }
+      EXPECT_FALSE(std::regex_search(line, mark))
+          << file.string() << ":" << number << ": do it, or write it into docs/STATUS.md";
     }
   }
 }
