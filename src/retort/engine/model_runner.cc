@@ -1,0 +1,187 @@
+#include "retort/engine/model_runner.h"
+
+#include <algorithm>
+
+#include "retort/base/error.h"
+
+namespace retort {
+namespace {
+
+// Rows of logits at a time: as many as fill the matrix unit, few enough that a vocabulary of 128k
+// costs 16 MB.
+constexpr int64_t kLogitsRowsMax = 32;
+
+}  // namespace
+
+ModelRunner::ModelRunner(const Decoder& decoder, const ModelRunnerOptions& options)
+    : decoder_(decoder),
+      device_(decoder.device()),
+      num_logits_rows_max_(std::min<int64_t>(kLogitsRowsMax, options.max_batch_tokens)),
+      page_stride_(KvPool::PagesFor(options.context_tokens_max)) {
+  cache_ = device_.CreateKvCache(decoder.MakeKvSpec(options.num_pages, options.kv_format));
+  workspace_ = decoder.CreateWorkspace(options.max_batch_tokens, num_logits_rows_max_);
+  batch_ = device_.CreateBatch(options.max_batch_tokens, options.max_num_seqs, page_stride_);
+  accumulators_.rows = options.max_num_seqs;
+  accumulators_.cols = decoder.spec().model_dim;
+  accumulators_.stride = accumulators_.cols;
+  accumulator_buffer_ = device_.Allocate(static_cast<size_t>(accumulators_.rows) *
+                                         static_cast<size_t>(accumulators_.cols) * sizeof(float));
+  accumulators_.buffer = accumulator_buffer_.get();
+  for (int i = options.max_num_seqs - 1; i >= 0; --i) free_accumulators_.push_back(i);
+}
+
+int ModelRunner::TakeAccumulator() {
+  if (free_accumulators_.empty()) Throw(ErrorCode::kInternal, "more sums than running sequences");
+  const int accumulator = free_accumulators_.back();
+  const std::vector<float> zeros(static_cast<size_t>(accumulators_.cols), 0.0f);
+  device_.Upload(zeros, accumulators_.Rows(accumulator, accumulator + 1));
+  free_accumulators_.pop_back();
+  return accumulator;
+}
+
+void ModelRunner::ReturnAccumulator(int accumulator) { free_accumulators_.push_back(accumulator); }
+
+void ModelRunner::Run(std::vector<StepTask>& tasks) {
+  // By kind, so that the rows of each kind's hidden states adjoin.
+  std::stable_sort(tasks.begin(), tasks.end(), [](const StepTask& a, const StepTask& b) {
+    return a.work->index() < b.work->index();
+  });
+  PlanBatch(tasks);
+  device_.UploadBatch(plan_, *batch_);
+  const Matrix hidden = decoder_.Forward(*batch_, plan_, *cache_, *workspace_);
+
+  int64_t row = 0;
+  const std::span<StepTask> all(tasks);
+  for (size_t begin = 0, end = 0; begin < tasks.size(); begin = end) {
+    int64_t num_rows = 0;
+    for (end = begin; end < tasks.size() && tasks[end].work->index() == tasks[begin].work->index();
+         ++end) {
+      num_rows += tasks[end].num_outputs;
+    }
+    const std::span<StepTask> same = all.subspan(begin, end - begin);
+    const Matrix rows = hidden.Rows(row, row + num_rows);
+    row += num_rows;
+    if (std::holds_alternative<GenerationWork>(*tasks[begin].work)) {
+      Sample(same, rows);
+    } else if (std::holds_alternative<ScoringWork>(*tasks[begin].work)) {
+      Score(same, rows);
+    } else {
+      Pool(same, rows);
+    }
+  }
+  device_.Synchronize();
+}
+
+void ModelRunner::PlanBatch(std::vector<StepTask>& tasks) {
+  plan_.token_ids.clear();
+  plan_.positions.clear();
+  plan_.row_begin.assign(1, 0);
+  plan_.output_rows.clear();
+  plan_.prompt_tokens.clear();
+  plan_.page_stride = 0;
+  for (const StepTask& task : tasks) {
+    plan_.page_stride =
+        std::max(plan_.page_stride, static_cast<int32_t>(KvPool::PagesFor(task.item.end)));
+  }
+  plan_.page_table.assign(tasks.size() * static_cast<size_t>(plan_.page_stride), -1);
+  for (size_t s = 0; s < tasks.size(); ++s) {
+    StepTask& task = tasks[s];
+    const Sequence& sequence = *task.item.sequence;
+    const int64_t first_output = std::max(task.item.begin, sequence.first_output);
+    for (int64_t position = task.item.begin; position < task.item.end; ++position) {
+      if (position >= first_output) {
+        plan_.output_rows.push_back(static_cast<int32_t>(plan_.token_ids.size()));
+      }
+      plan_.token_ids.push_back(sequence.tokens[static_cast<size_t>(position)]);
+      plan_.positions.push_back(static_cast<int32_t>(position));
+    }
+    task.num_outputs = std::max<int64_t>(0, task.item.end - first_output);
+    plan_.row_begin.push_back(static_cast<int32_t>(plan_.token_ids.size()));
+    plan_.prompt_tokens.push_back(static_cast<int32_t>(task.prompt_tokens));
+    const auto num_pages = static_cast<std::ptrdiff_t>(KvPool::PagesFor(task.item.end));
+    std::copy(sequence.pages.begin(), sequence.pages.begin() + num_pages,
+              plan_.page_table.begin() +
+                  static_cast<std::ptrdiff_t>(s) * static_cast<std::ptrdiff_t>(plan_.page_stride));
+  }
+}
+
+void ModelRunner::Sample(std::span<StepTask> tasks, const Matrix& hidden) {
+  std::vector<StepTask*> ready;
+  for (StepTask& task : tasks) {
+    if (task.num_outputs > 1) {
+      Throw(ErrorCode::kInternal, "{} positions of one sequence want a token", task.num_outputs);
+    }
+    if (task.num_outputs == 1) ready.push_back(&task);
+  }
+  std::vector<SamplingRow> rows;
+  for (int64_t begin = 0; begin < hidden.rows; begin += num_logits_rows_max_) {
+    const int64_t end = std::min(hidden.rows, begin + num_logits_rows_max_);
+    rows.clear();
+    for (int64_t i = begin; i < end; ++i) {
+      const StepTask& task = *ready[static_cast<size_t>(i)];
+      rows.push_back(std::get<GenerationWork>(*task.work).Sampling(task.item.end));
+    }
+    const Matrix logits = decoder_.Logits(hidden.Rows(begin, end), *workspace_);
+    std::vector<SampledToken> sampled = device_.Sample(logits, rows);
+    for (int64_t i = begin; i < end; ++i) {
+      ready[static_cast<size_t>(i)]->sampled = std::move(sampled[static_cast<size_t>(i - begin)]);
+    }
+  }
+}
+
+void ModelRunner::Score(std::span<StepTask> tasks, const Matrix& hidden) {
+  struct Position {
+    StepTask* task;
+    int64_t position;
+  };
+  std::vector<Position> positions;
+  for (StepTask& task : tasks) {
+    task.logprobs_begin.assign(1, 0);
+    for (int64_t i = task.item.end - task.num_outputs; i < task.item.end; ++i) {
+      positions.push_back({&task, i});
+    }
+  }
+  std::vector<Device::LogprobQuery> queries;
+  for (int64_t begin = 0; begin < hidden.rows; begin += num_logits_rows_max_) {
+    const int64_t end = std::min(hidden.rows, begin + num_logits_rows_max_);
+    queries.clear();
+    for (int64_t i = begin; i < end; ++i) {
+      const Position& at = positions[static_cast<size_t>(i)];
+      std::get<ScoringWork>(*at.task->work)
+          .AppendQueries(at.position, static_cast<int32_t>(i - begin), queries);
+    }
+    const Matrix logits = decoder_.Logits(hidden.Rows(begin, end), *workspace_);
+    const std::vector<float> logprobs = device_.Logprobs(logits, queries);
+    size_t next = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      StepTask& task = *positions[static_cast<size_t>(i)].task;
+      while (next < queries.size() && queries[next].row == i - begin) {
+        task.logprobs.push_back(logprobs[next++]);
+      }
+      task.logprobs_begin.push_back(static_cast<int64_t>(task.logprobs.size()));
+    }
+  }
+}
+
+void ModelRunner::Pool(std::span<StepTask> tasks, const Matrix& hidden) {
+  int64_t row = 0;
+  for (StepTask& task : tasks) {
+    const int64_t row_end = row + task.num_outputs;
+    const auto& work = std::get<EmbeddingWork>(*task.work);
+    const bool complete = task.item.end == task.item.sequence->num_tokens();
+    Matrix result;
+    if (work.is_mean()) {
+      result = accumulators_.Rows(work.accumulator, work.accumulator + 1);
+      device_.AccumulateRows(hidden, row, row_end, result);
+    } else if (complete) {
+      result = hidden.Rows(row_end - 1, row_end);
+    }
+    if (complete) {
+      task.hidden.resize(static_cast<size_t>(accumulators_.cols));
+      device_.Download(result, task.hidden);
+    }
+    row = row_end;
+  }
+}
+
+}  // namespace retort

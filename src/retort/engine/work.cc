@@ -1,0 +1,117 @@
+#include "retort/engine/work.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace retort {
+
+GenerationWork::GenerationWork(const SamplingParams& sampling,
+                               std::shared_ptr<const Tokenizer> tokenizer, bool at_start,
+                               std::span<const int32_t> end_ids, int num_tokens_max)
+    : sampling_(sampling),
+      end_ids_(end_ids),
+      num_tokens_max_(num_tokens_max),
+      text_(std::move(tokenizer), at_start, sampling.stop) {}
+
+SamplingRow GenerationWork::Sampling(int64_t position) const {
+  SamplingRow row;
+  row.temperature = sampling_.temperature;
+  row.top_k = sampling_.top_k;
+  row.top_p = sampling_.top_p;
+  row.min_p = sampling_.min_p;
+  row.seed = sampling_.seed;
+  row.position = static_cast<uint64_t>(position);
+  row.num_top_logprobs = sampling_.num_top_logprobs;
+  return row;
+}
+
+bool GenerationWork::Accept(const SampledToken& token) {
+  completion_.token_ids.push_back(token.token_id);
+  if (sampling_.num_top_logprobs >= 0) {
+    TokenLogprobs logprobs{token.token_id, token.logprob, {}};
+    for (const TokenLogprob& top : token.top_logprobs) {
+      logprobs.top.emplace_back(top.token_id, top.logprob);
+    }
+    completion_.logprobs.push_back(std::move(logprobs));
+  }
+  completion_.finish_reason = FinishReason::kStop;
+  if (!sampling_.ignore_eos &&
+      std::binary_search(end_ids_.begin(), end_ids_.end(), token.token_id)) {
+    text_.Finish();
+    return true;
+  }
+  if (text_.Push(token.token_id)) return true;
+  if (num_tokens() < num_tokens_max_) return false;
+  if (!text_.Finish()) completion_.finish_reason = FinishReason::kLength;
+  return true;
+}
+
+Completion GenerationWork::TakeResult() {
+  completion_.text = text_.text();
+  return std::move(completion_);
+}
+
+ScoringWork::ScoringWork(std::vector<std::vector<int32_t>> continuations, int64_t prompt_tokens)
+    : continuations_(std::move(continuations)), prompt_tokens_(prompt_tokens) {
+  for (const std::vector<int32_t>& continuation : continuations_) {
+    ContinuationScore score;
+    score.num_tokens = static_cast<int>(continuation.size());
+    scores_.continuations.push_back(score);
+  }
+}
+
+int64_t ScoringWork::num_tokens_max() const {
+  size_t longest = 0;
+  for (const auto& continuation : continuations_) longest = std::max(longest, continuation.size());
+  return static_cast<int64_t>(longest);
+}
+
+void ScoringWork::AppendQueries(int64_t position, int32_t row,
+                                std::vector<Device::LogprobQuery>& queries) const {
+  if (!prompt_done_) {
+    for (const auto& continuation : continuations_) queries.push_back({row, continuation[0]});
+    return;
+  }
+  const size_t index = static_cast<size_t>(position - prompt_tokens_ + 1);
+  queries.push_back({row, continuations_[current_].at(index)});
+}
+
+void ScoringWork::Accept(int64_t /*position*/, std::span<const float> logprobs) {
+  if (prompt_done_) {
+    scores_.continuations[current_].logprob += logprobs[0];
+    return;
+  }
+  for (size_t i = 0; i < continuations_.size(); ++i) {
+    scores_.continuations[i].first_token_logprob = logprobs[i];
+    scores_.continuations[i].logprob = logprobs[i];
+  }
+}
+
+std::vector<int32_t> ScoringWork::NextTokens() {
+  current_ = prompt_done_ ? current_ + 1 : 0;
+  prompt_done_ = true;
+  while (current_ < continuations_.size() && continuations_[current_].size() == 1) ++current_;
+  if (current_ == continuations_.size()) return {};
+  return {continuations_[current_].begin(), continuations_[current_].end() - 1};
+}
+
+EmbeddingVector EmbeddingWork::Finish(std::span<const float> state_or_sum,
+                                      int64_t num_tokens) const {
+  const double divisor = is_mean() ? static_cast<double>(num_tokens) : 1.0;
+  double square = 0;
+  for (const float value : state_or_sum) {
+    square += static_cast<double>(value) / divisor * (static_cast<double>(value) / divisor);
+  }
+  if (!std::isfinite(square)) Throw(ErrorCode::kInternal, "the hidden state is not finite");
+  double scale = 1.0 / divisor;
+  if (embedding_.normalize && square > 0) scale /= std::sqrt(square);
+  EmbeddingVector embedding;
+  embedding.values.reserve(state_or_sum.size());
+  for (const float value : state_or_sum) {
+    embedding.values.push_back(static_cast<float>(value * scale));
+  }
+  return embedding;
+}
+
+}  // namespace retort
