@@ -36,6 +36,11 @@ Preparation PreparationOf(const PackedPart& part, Compute compute, bool multipli
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Values of one panel's sums: whole blocks of rows.
+int64_t SumsStride(int64_t num_rows) {
+  return CeilDiv(num_rows, kBlockRows) * kBlockRows * kPanelOutputs;
+}
+
 }  // namespace
 
 struct LinearRunner::ThreadScratch {
@@ -194,9 +199,14 @@ void LinearRunner::RunPart(const Pass& pass, const PackedPart& part) {
 void LinearRunner::RunTask(const Pass& pass, const PackedPart& part, int64_t panel_begin,
                            int64_t panel_end, int64_t row_begin, int64_t row_end, int thread) {
   ThreadScratch& scratch = Scratch(thread);
-  const int64_t sums_stride = (row_end - row_begin) * kPanelOutputs;
+  const int64_t sums_stride = SumsStride(row_end - row_begin);
   std::memset(scratch.sums, 0,
               static_cast<size_t>((panel_end - panel_begin) * sums_stride) * sizeof(float));
+  const bool is_native =
+      pass.preparation == Preparation::kGroups || pass.preparation == Preparation::kBf16;
+  if (is_native && kernels_.begin != nullptr) {
+    kernels_.begin(pass.preparation == Preparation::kBf16);
+  }
   if (pass.preparation == Preparation::kGroups) {
     MultiplyGroups(pass, part, panel_begin, panel_end, row_begin, row_end, scratch);
   } else if (pass.preparation == Preparation::kBf16) {
@@ -204,6 +214,7 @@ void LinearRunner::RunTask(const Pass& pass, const PackedPart& part, int64_t pan
   } else {
     MultiplyF32(pass, part, panel_begin, panel_end, row_begin, row_end, scratch);
   }
+  if (is_native && kernels_.end != nullptr) kernels_.end();
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
     WriteOut(pass, part, panel, row_begin, row_end,
              scratch.sums + (panel - panel_begin) * sums_stride);
@@ -236,7 +247,7 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
       kernels_.unpack(layout, part.Panel(panel), group, num_groups, is_signed, &scratch.unpack,
                       &tile);
       kernels_.multiply_groups(tile, rows, num_rows,
-                               scratch.sums + (panel - panel_begin) * num_rows * kPanelOutputs);
+                               scratch.sums + (panel - panel_begin) * SumsStride(num_rows));
     }
   }
 }
@@ -255,7 +266,7 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
                           unit * kBf16UnitValues * kPanelOutputs;
       kernels_.multiply_bf16(units, num_units, rows + unit * kBlockRows * kBf16UnitValues,
                              block_stride, num_rows,
-                             scratch.sums + (panel - panel_begin) * num_rows * kPanelOutputs);
+                             scratch.sums + (panel - panel_begin) * SumsStride(num_rows));
     }
   }
 }
@@ -302,7 +313,7 @@ void LinearRunner::MultiplyF32(const Pass& pass, const PackedPart& part, int64_t
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
       const float* w = DecodeChunk(part, panel, begin, num_inputs, scratch);
       kernels_.multiply_f32(w, num_inputs, x + begin, stride, num_rows,
-                            scratch.sums + (panel - panel_begin) * num_rows * kPanelOutputs);
+                            scratch.sums + (panel - panel_begin) * SumsStride(num_rows));
     }
   }
 }

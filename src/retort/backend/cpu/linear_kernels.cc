@@ -8,7 +8,10 @@ namespace {
 std::array<LinearKernels, 5> MakeKernels() {
   std::array<LinearKernels, 5> kernels;
   kernels[0] = ScalarKernels();
-  for (size_t i = 1; i < kernels.size(); ++i) kernels[i] = kernels[i - 1];
+  kernels[1] = Avx2Kernels(kernels[0]);
+  kernels[2] = Avx512Kernels(kernels[1]);
+  kernels[3] = VnniKernels(kernels[2], DetectCpu().has_avx512_bf16);
+  kernels[4] = AmxKernels(kernels[3]);
   return kernels;
 }
 

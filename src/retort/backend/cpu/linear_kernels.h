@@ -9,9 +9,10 @@
 // Private to backend/cpu: the inner loops of a linear, one set per dispatch level.
 //
 // Every kernel adds the products of a range of inputs, for one panel of kPanelOutputs outputs, to
-// f32 sums [row][kPanelOutputs]. The order in which a row's sum is made depends on the inputs only:
-// not on the number of rows, nor on where a range was cut at a multiple of its unit. That is what
-// makes a row's result the same bits in every batch.
+// f32 sums [row][kPanelOutputs], whose rows are there up to a multiple of kBlockRows. The order in
+// which a row's sum is made depends on the inputs only: not on the number of rows, nor on where a
+// range was cut at a multiple of its unit. That is what makes a row's result the same bits in every
+// batch.
 namespace retort::cpu {
 
 // Rows are packed in blocks, so that a block's part of a group is contiguous: a tile for AMX, short
@@ -58,6 +59,10 @@ struct UnpackScratch {
 };
 
 struct LinearKernels {
+  // Around a thread's work on one part, if not null: the matrix unit's set-up.
+  void (*begin)(bool is_bf16) = nullptr;
+  void (*end)() = nullptr;
+
   // Groups [group_begin, group_begin + num_groups) of a panel: num_groups <= kGroupsPerChunk.
   void (*unpack)(const GroupLayout& layout, const std::byte* panel, int64_t group_begin,
                  int num_groups, bool is_signed, UnpackScratch* scratch, GroupTile* tile);

@@ -1,0 +1,315 @@
+#include "retort/backend/cpu/linear_kernels.h"
+
+#if defined(__x86_64__)
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC's own header reads a deliberately undefined value (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "retort/tensor/float_bits.h"
+
+#define RETORT_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
+
+// AVX-512 F, BW, DQ, VL: unpacking, decoding, f32 products, preparing rows. Integer products of
+// this level are those of AVX2 (a 512-bit VPMADDUBSW gains nothing where VNNI lacks).
+namespace retort::cpu {
+namespace {
+
+constexpr float kSmallestMagnitude = 1e-36f;  // as in kernels_scalar.cc
+
+// Bits 2 · quad and 2 · quad + 1 of each byte, moved to bits 4 and 5.
+RETORT_AVX512 inline __m512i TopBits(__m512i v, int quad) {
+  const __m512i mask = _mm512_set1_epi8(0x30);
+  switch (quad) {
+    case 0:
+      return _mm512_and_si512(_mm512_slli_epi16(v, 4), mask);
+    case 1:
+      return _mm512_and_si512(_mm512_slli_epi16(v, 2), mask);
+    case 2:
+      return _mm512_and_si512(v, mask);
+    default:
+      return _mm512_and_si512(_mm512_srli_epi16(v, 2), mask);
+  }
+}
+
+template <int kBits>
+RETORT_AVX512 inline void UnpackPlanes(const std::byte* planes, __m512i zero, uint8_t* codes) {
+  const __m512i low_nibble = _mm512_set1_epi8(15);
+  for (int half = 0; half < 2; ++half) {
+    uint8_t* to = codes + half * 512;
+    if constexpr (kBits == 8) {
+#pragma GCC unroll 8
+      for (int quad = 0; quad < 8; ++quad) {
+        const __m512i v = _mm512_loadu_si512(planes + half * 512 + quad * 64);
+        _mm512_store_si512(to + quad * 64, _mm512_sub_epi8(v, zero));
+      }
+      continue;
+    }
+#pragma GCC unroll 4
+    for (int quad = 0; quad < 4; ++quad) {
+      const __m512i v = _mm512_loadu_si512(planes + half * 256 + quad * 64);
+      __m512i low = _mm512_and_si512(v, low_nibble);
+      __m512i high = _mm512_and_si512(_mm512_srli_epi16(v, 4), low_nibble);
+      if constexpr (kBits == 5) {
+        const __m512i fifth = _mm512_set1_epi8(16);
+        const std::byte* masks = planes + 512 + half * 64 + quad * 8;
+        low = _mm512_mask_add_epi8(low, LoadAs<uint64_t>(masks), low, fifth);
+        high = _mm512_mask_add_epi8(high, LoadAs<uint64_t>(masks + 32), high, fifth);
+      }
+      if constexpr (kBits == 6) {
+        const std::byte* top = planes + 512 + half * 128;
+        low = _mm512_or_si512(low, TopBits(_mm512_loadu_si512(top), quad));
+        high = _mm512_or_si512(high, TopBits(_mm512_loadu_si512(top + 64), quad));
+      }
+      _mm512_store_si512(to + quad * 64, _mm512_sub_epi8(low, zero));
+      _mm512_store_si512(to + 256 + quad * 64, _mm512_sub_epi8(high, zero));
+    }
+  }
+}
+
+RETORT_AVX512 inline __m512 LoadHalves(const std::byte* halves) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
+}
+
+RETORT_AVX512 inline void UnpackScales(ScaleKind kind, const std::byte* record,
+                                       const std::byte* header, float* scales, float* mins) {
+  for (int half = 0; half < 2; ++half) {
+    const int n = half * 16;
+    const auto* bytes = reinterpret_cast<const __m128i*>(header + n);
+    switch (kind) {
+      case ScaleKind::kHalfMin:
+        _mm512_store_ps(mins + n, LoadHalves(header + 64 + 2 * n));
+        [[fallthrough]];
+      case ScaleKind::kHalf:
+        _mm512_store_ps(scales + n, LoadHalves(header + 2 * n));
+        break;
+      case ScaleKind::kSuperMin: {
+        const __m512i scale = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes));
+        const __m512i min = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes + 2));
+        const __m512 dmin = _mm512_sub_ps(_mm512_set1_ps(-0.0f), LoadHalves(record + 64 + 2 * n));
+        _mm512_store_ps(scales + n,
+                        _mm512_mul_ps(LoadHalves(record + 2 * n), _mm512_cvtepi32_ps(scale)));
+        _mm512_store_ps(mins + n, _mm512_mul_ps(dmin, _mm512_cvtepi32_ps(min)));
+        break;
+      }
+      case ScaleKind::kSuper16: {
+        const __m512 d = LoadHalves(record + 2 * n);
+        const __m512i first = _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes));
+        const __m512i second = _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes + 2));
+        _mm512_store_ps(scales + n, _mm512_mul_ps(d, _mm512_cvtepi32_ps(first)));
+        _mm512_store_ps(scales + 32 + n, _mm512_mul_ps(d, _mm512_cvtepi32_ps(second)));
+        break;
+      }
+    }
+  }
+}
+
+template <int kBits>
+RETORT_AVX512 void UnpackBits(const GroupLayout& layout, const std::byte* panel,
+                              int64_t group_begin, int num_groups, bool is_signed,
+                              UnpackScratch* scratch, GroupTile* tile) {
+  const size_t group_bytes = layout.group_bytes();
+  const size_t group_header = layout.group_header_bytes();
+  const size_t record_header = layout.record_header_bytes();
+  const size_t record_bytes = layout.record_bytes();
+  const int scales_per_group = layout.scale_values() == 16 ? 64 : 32;
+  const __m512i zero = _mm512_set1_epi8(static_cast<char>(is_signed ? layout.zero : 0));
+  // 8-bit codes need no unpacking.
+  const bool in_place = kBits == 8 && !is_signed;
+  const std::byte* first_codes = nullptr;
+  for (int g = 0; g < num_groups; ++g) {
+    const int64_t group = group_begin + g;
+    const std::byte* record =
+        panel + static_cast<size_t>(group / layout.groups_per_record) * record_bytes;
+    const std::byte* header = record + record_header +
+                              static_cast<size_t>(group % layout.groups_per_record) * group_bytes;
+    if (g == 0) first_codes = header + group_header;
+    UnpackScales(layout.scales, record, header, scratch->scales + g * scales_per_group,
+                 scratch->mins + g * scales_per_group);
+    if (!in_place) {
+      UnpackPlanes<kBits>(header + group_header, zero, scratch->codes + g * kGroupCodes);
+    }
+  }
+  tile->codes = in_place ? reinterpret_cast<const uint8_t*>(first_codes) : scratch->codes;
+  tile->group_stride = in_place ? record_bytes : kGroupCodes;
+  tile->scales = scratch->scales;
+  tile->mins = layout.has_min() ? scratch->mins : nullptr;
+  tile->num_groups = num_groups;
+  tile->scale_values = layout.scale_values();
+  tile->bits = layout.bits;
+  tile->is_signed = is_signed;
+}
+
+RETORT_AVX512 void Unpack(const GroupLayout& layout, const std::byte* panel, int64_t group_begin,
+                          int num_groups, bool is_signed, UnpackScratch* scratch, GroupTile* tile) {
+  switch (layout.bits) {
+    case 4:
+      return UnpackBits<4>(layout, panel, group_begin, num_groups, is_signed, scratch, tile);
+    case 5:
+      return UnpackBits<5>(layout, panel, group_begin, num_groups, is_signed, scratch, tile);
+    case 6:
+      return UnpackBits<6>(layout, panel, group_begin, num_groups, is_signed, scratch, tile);
+    default:
+      return UnpackBits<8>(layout, panel, group_begin, num_groups, is_signed, scratch, tile);
+  }
+}
+
+RETORT_AVX512 void DecodeF16(const uint16_t* values, int num_inputs, float* out) {
+  for (int i = 0; i < num_inputs * kPanelOutputs; i += 16) {
+    _mm512_storeu_ps(out + i, LoadHalves(reinterpret_cast<const std::byte*>(values + i)));
+  }
+}
+
+RETORT_AVX512 void DecodeBf16(const uint16_t* units, int num_units, float* out) {
+  const __m512i odd_mask = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+  for (int unit = 0; unit < num_units; ++unit, units += 1024, out += 32 * kPanelOutputs) {
+    for (int half = 0; half < 2; ++half) {
+      for (int pair = 0; pair < 16; ++pair) {
+        const __m512i v = _mm512_loadu_si512(units + half * 512 + pair * 32);
+        float* to = out + 2 * pair * kPanelOutputs + half * 16;
+        _mm512_storeu_si512(to, _mm512_slli_epi32(v, 16));
+        _mm512_storeu_si512(to + kPanelOutputs, _mm512_and_si512(v, odd_mask));
+      }
+    }
+  }
+}
+
+RETORT_AVX512 void DecodeGroups(const GroupTile& tile, int zero, float* out) {
+  const __m512i byte_mask = _mm512_set1_epi32(0xff);
+  const __m512i zeros = _mm512_set1_epi32(zero);
+  const int runs = kGroupValues / tile.scale_values;
+  for (int group = 0; group < tile.num_groups; ++group, out += kGroupValues * kPanelOutputs) {
+    const uint8_t* codes = tile.codes + static_cast<size_t>(group) * tile.group_stride;
+    for (int vector = 0; vector < 16; ++vector) {
+      const int half = vector / 8;
+      const int quad = vector % 8;
+      const int scale_at = (group * runs + quad * 4 / tile.scale_values) * 32 + half * 16;
+      const __m512 scale = _mm512_loadu_ps(tile.scales + scale_at);
+      const __m512 min =
+          tile.mins != nullptr ? _mm512_loadu_ps(tile.mins + scale_at) : _mm512_setzero_ps();
+      __m512i v = _mm512_loadu_si512(codes + vector * 64);
+      float* to = out + quad * 4 * kPanelOutputs + half * 16;
+      for (int i = 0; i < 4; ++i, v = _mm512_srli_epi32(v, 8)) {
+        const __m512i code = _mm512_sub_epi32(_mm512_and_si512(v, byte_mask), zeros);
+        _mm512_storeu_ps(to + i * kPanelOutputs,
+                         _mm512_fmadd_ps(_mm512_cvtepi32_ps(code), scale, min));
+      }
+    }
+  }
+}
+
+template <int kRows>
+RETORT_AVX512 void MultiplyF32Rows(const float* w, int num_inputs, const float* x, int64_t x_stride,
+                                   float* sums) {
+  __m512 sum[kRows][2];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+  for (int k = 0; k < num_inputs; ++k, w += kPanelOutputs) {
+    const __m512 w0 = _mm512_loadu_ps(w);
+    const __m512 w1 = _mm512_loadu_ps(w + 16);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const __m512 value = _mm512_set1_ps(x[r * x_stride + k]);
+      sum[r][0] = _mm512_fmadd_ps(value, w0, sum[r][0]);
+      sum[r][1] = _mm512_fmadd_ps(value, w1, sum[r][1]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    float* to = sums + r * kPanelOutputs;
+    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sum[r][0]));
+    _mm512_storeu_ps(to + 16, _mm512_add_ps(_mm512_loadu_ps(to + 16), sum[r][1]));
+  }
+}
+
+RETORT_AVX512 void MultiplyF32(const float* w, int num_inputs, const float* x, int64_t x_stride,
+                               int64_t num_rows, float* sums) {
+  for (; num_rows >= 8; num_rows -= 8, x += 8 * x_stride, sums += 8 * kPanelOutputs) {
+    MultiplyF32Rows<8>(w, num_inputs, x, x_stride, sums);
+  }
+  using Kernel = void (*)(const float*, int, const float*, int64_t, float*);
+  constexpr Kernel kRest[] = {nullptr,
+                              MultiplyF32Rows<1>,
+                              MultiplyF32Rows<2>,
+                              MultiplyF32Rows<3>,
+                              MultiplyF32Rows<4>,
+                              MultiplyF32Rows<5>,
+                              MultiplyF32Rows<6>,
+                              MultiplyF32Rows<7>};
+  if (num_rows > 0) kRest[num_rows](w, num_inputs, x, x_stride, sums);
+}
+
+RETORT_AVX512 void QuantizeRow(const float* x, int64_t num_groups, int8_t* codes, float* scales,
+                               int32_t* sums) {
+  const __m512i magnitude_mask = _mm512_set1_epi32(0x7fffffff);
+  for (int64_t g = 0; g < num_groups; ++g, x += kGroupValues) {
+    const __m512 a = _mm512_loadu_ps(x);
+    const __m512 b = _mm512_loadu_ps(x + 16);
+    const __m512i bits = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), magnitude_mask),
+                                          _mm512_and_si512(_mm512_castps_si512(b), magnitude_mask));
+    const uint32_t largest = _mm512_reduce_max_epu32(bits);
+    float magnitude;
+    std::memcpy(&magnitude, &largest, sizeof magnitude);
+    const bool is_zero = magnitude < kSmallestMagnitude;
+    const __m512 inverse = _mm512_set1_ps(is_zero ? 0.0f : 127.0f / magnitude);
+    scales[g * kBlockRows] = is_zero ? 0.0f : magnitude / 127.0f;
+    const __m512i qa = _mm512_cvtps_epi32(_mm512_mul_ps(a, inverse));
+    const __m512i qb = _mm512_cvtps_epi32(_mm512_mul_ps(b, inverse));
+    auto* to = reinterpret_cast<__m128i*>(codes + g * kBlockRows * kGroupValues);
+    _mm_storeu_si128(to, _mm512_cvtsepi32_epi8(qa));
+    _mm_storeu_si128(to + 1, _mm512_cvtsepi32_epi8(qb));
+    sums[2 * g * kBlockRows] = _mm512_reduce_add_epi32(qa);
+    sums[(2 * g + 1) * kBlockRows] = _mm512_reduce_add_epi32(qb);
+  }
+}
+
+// 16 values to bf16, nearest even; NaN stays NaN.
+RETORT_AVX512 inline __m256i RoundToBf16(__m512 x) {
+  const __m512i bits = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  return _mm512_cvtepi32_epi16(
+      _mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, is_nan, quiet), 16));
+}
+
+RETORT_AVX512 void RoundRow(const float* x, int64_t num_inputs, size_t stride, uint16_t* out) {
+  for (int64_t k = 0; k < num_inputs; k += kBf16UnitValues, out += stride) {
+    for (int64_t half = 0; half < 2; ++half) {
+      const int64_t rest = num_inputs - k - half * 16;
+      const __mmask16 mask =
+          rest >= 16 ? 0xffff : static_cast<__mmask16>(rest <= 0 ? 0 : (1u << rest) - 1);
+      const __m512 v = _mm512_maskz_loadu_ps(mask, x + k + half * 16);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + half * 16), RoundToBf16(v));
+    }
+  }
+}
+
+}  // namespace
+
+LinearKernels Avx512Kernels(const LinearKernels& lower) {
+  LinearKernels kernels = lower;
+  kernels.unpack = Unpack;
+  kernels.multiply_f32 = MultiplyF32;
+  kernels.decode_f16 = DecodeF16;
+  kernels.decode_bf16 = DecodeBf16;
+  kernels.decode_groups = DecodeGroups;
+  kernels.quantize_row = QuantizeRow;
+  kernels.round_row = RoundRow;
+  return kernels;
+}
+
+}  // namespace retort::cpu
+
+#else
+
+namespace retort::cpu {
+LinearKernels Avx512Kernels(const LinearKernels& lower) { return lower; }
+}  // namespace retort::cpu
+
+#endif

@@ -1,0 +1,210 @@
+#include "retort/backend/cpu/linear_kernels.h"
+
+#if defined(__x86_64__)
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC's own header reads a deliberately undefined value (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+#define RETORT_VNNI \
+  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#define RETORT_BF16 \
+  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
+
+// VPDPBUSD for grouped integers, VDPBF16PS for bf16: tiles of up to 6 rows by 32 outputs, whose
+// sums stay in registers.
+namespace retort::cpu {
+namespace {
+
+constexpr int kTileRows = 6;
+
+__attribute__((always_inline)) inline int32_t Load4(const void* from) {
+  int32_t bytes;
+  std::memcpy(&bytes, from, sizeof bytes);
+  return bytes;
+}
+
+// One tile over all groups: the integers of a run of inputs that share a scale, then their fold.
+template <int kRows, int kQuads, bool kHasMin>
+RETORT_VNNI void MultiplyTile(const GroupTile& tile, const int8_t* row_codes,
+                              const float* row_scales, const int32_t* corrections,
+                              const float* row_sums, float* sums) {
+  constexpr int kRuns = 8 / kQuads;
+  __m512 sum[kRows][2];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    sum[r][0] = _mm512_loadu_ps(sums + r * kPanelOutputs);
+    sum[r][1] = _mm512_loadu_ps(sums + r * kPanelOutputs + 16);
+  }
+  const uint8_t* codes = tile.codes;
+  const float* scales = tile.scales;
+  const float* mins = tile.mins;
+  for (int run = 0; run < tile.num_groups * kRuns; ++run) {
+    __m512i dot[kRows][2];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      dot[r][0] = kHasMin ? _mm512_setzero_si512() : _mm512_set1_epi32(corrections[r]);
+      dot[r][1] = dot[r][0];
+    }
+#pragma GCC unroll 8
+    for (int quad = 0; quad < kQuads; ++quad) {
+      const __m512i w0 = _mm512_loadu_si512(codes + quad * 64);
+      const __m512i w1 = _mm512_loadu_si512(codes + 512 + quad * 64);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const __m512i a = _mm512_set1_epi32(Load4(row_codes + r * kGroupValues + quad * 4));
+        dot[r][0] = _mm512_dpbusd_epi32(dot[r][0], w0, a);
+        dot[r][1] = _mm512_dpbusd_epi32(dot[r][1], w1, a);
+      }
+    }
+    const __m512 scale0 = _mm512_loadu_ps(scales);
+    const __m512 scale1 = _mm512_loadu_ps(scales + 16);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const __m512 row_scale = _mm512_set1_ps(row_scales[r]);
+      sum[r][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[r][0]), _mm512_mul_ps(scale0, row_scale),
+                                  sum[r][0]);
+      sum[r][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[r][1]), _mm512_mul_ps(scale1, row_scale),
+                                  sum[r][1]);
+    }
+    if constexpr (kHasMin) {
+      const __m512 min0 = _mm512_loadu_ps(mins);
+      const __m512 min1 = _mm512_loadu_ps(mins + 16);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const __m512 row_sum = _mm512_set1_ps(row_sums[r]);
+        sum[r][0] = _mm512_fmadd_ps(min0, row_sum, sum[r][0]);
+        sum[r][1] = _mm512_fmadd_ps(min1, row_sum, sum[r][1]);
+      }
+      mins += kPanelOutputs;
+      row_sums += kBlockRows;
+    } else {
+      corrections += kBlockRows;
+    }
+    scales += kPanelOutputs;
+    const bool group_ends = kRuns == 1 || run % kRuns == kRuns - 1;
+    codes += kRuns == 1 ? tile.group_stride
+                        : (group_ends ? tile.group_stride - kQuads * 64 : kQuads * 64);
+    row_codes += group_ends ? kBlockRows * kGroupValues - (kRuns - 1) * kQuads * 4 : kQuads * 4;
+    if (group_ends) row_scales += kBlockRows;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    _mm512_storeu_ps(sums + r * kPanelOutputs, sum[r][0]);
+    _mm512_storeu_ps(sums + r * kPanelOutputs + 16, sum[r][1]);
+  }
+}
+
+using TileKernel = void (*)(const GroupTile&, const int8_t*, const float*, const int32_t*,
+                            const float*, float*);
+
+template <int kQuads, bool kHasMin>
+constexpr TileKernel kTileKernels[kTileRows + 1] = {
+    nullptr,
+    MultiplyTile<1, kQuads, kHasMin>,
+    MultiplyTile<2, kQuads, kHasMin>,
+    MultiplyTile<3, kQuads, kHasMin>,
+    MultiplyTile<4, kQuads, kHasMin>,
+    MultiplyTile<5, kQuads, kHasMin>,
+    MultiplyTile<6, kQuads, kHasMin>,
+};
+
+void MultiplyGroups(const GroupTile& tile, const QuantizedRows& rows, int64_t num_rows,
+                    float* sums) {
+  const TileKernel* kernels = tile.scale_values == 16 ? kTileKernels<4, false>
+                              : tile.mins != nullptr  ? kTileKernels<8, true>
+                                                      : kTileKernels<8, false>;
+  for (int64_t begin = 0; begin < num_rows; begin += kBlockRows) {
+    const auto block = static_cast<size_t>(begin / kBlockRows);
+    const int in_block = static_cast<int>(std::min<int64_t>(kBlockRows, num_rows - begin));
+    const int num_tiles = (in_block + kTileRows - 1) / kTileRows;
+    for (int t = 0, row = 0; t < num_tiles; ++t) {
+      const int count = (in_block - row + num_tiles - t - 1) / (num_tiles - t);
+      const size_t sums_at = block * rows.sums_stride + static_cast<size_t>(row);
+      kernels[count](tile, rows.codes + block * rows.codes_stride + row * kGroupValues,
+                     rows.scales + block * rows.scales_stride + row, rows.corrections + sums_at,
+                     rows.sums + sums_at, sums + (begin + row) * kPanelOutputs);
+      row += count;
+    }
+  }
+}
+
+template <int kRows>
+RETORT_BF16 void MultiplyBf16Tile(const uint16_t* units, int64_t num_units, const uint16_t* rows,
+                                  float* sums) {
+  __m512 sum[kRows][2];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    sum[r][0] = _mm512_loadu_ps(sums + r * kPanelOutputs);
+    sum[r][1] = _mm512_loadu_ps(sums + r * kPanelOutputs + 16);
+  }
+  for (int64_t unit = 0; unit < num_units; ++unit) {
+#pragma GCC unroll 4
+    for (int pair = 0; pair < 16; ++pair) {
+      const auto w0 = (__m512bh)_mm512_loadu_si512(units + pair * 32);
+      const auto w1 = (__m512bh)_mm512_loadu_si512(units + 512 + pair * 32);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const auto a = (__m512bh)_mm512_set1_epi32(Load4(rows + r * kBf16UnitValues + pair * 2));
+        sum[r][0] = _mm512_dpbf16_ps(sum[r][0], a, w0);
+        sum[r][1] = _mm512_dpbf16_ps(sum[r][1], a, w1);
+      }
+    }
+    units += kBf16UnitValues * kPanelOutputs;
+    rows += kBlockRows * kBf16UnitValues;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    _mm512_storeu_ps(sums + r * kPanelOutputs, sum[r][0]);
+    _mm512_storeu_ps(sums + r * kPanelOutputs + 16, sum[r][1]);
+  }
+}
+
+void MultiplyBf16(const uint16_t* units, int64_t num_units, const uint16_t* rows,
+                  size_t block_stride, int64_t num_rows, float* sums) {
+  using Kernel = void (*)(const uint16_t*, int64_t, const uint16_t*, float*);
+  constexpr Kernel kKernels[kTileRows + 1] = {
+      nullptr,
+      MultiplyBf16Tile<1>,
+      MultiplyBf16Tile<2>,
+      MultiplyBf16Tile<3>,
+      MultiplyBf16Tile<4>,
+      MultiplyBf16Tile<5>,
+      MultiplyBf16Tile<6>,
+  };
+  for (int64_t begin = 0; begin < num_rows; begin += kBlockRows) {
+    const uint16_t* block = rows + static_cast<size_t>(begin / kBlockRows) * block_stride;
+    const int in_block = static_cast<int>(std::min<int64_t>(kBlockRows, num_rows - begin));
+    const int num_tiles = (in_block + kTileRows - 1) / kTileRows;
+    for (int t = 0, row = 0; t < num_tiles; ++t) {
+      const int count = (in_block - row + num_tiles - t - 1) / (num_tiles - t);
+      kKernels[count](units, num_units, block + row * kBf16UnitValues,
+                      sums + (begin + row) * kPanelOutputs);
+      row += count;
+    }
+  }
+}
+
+}  // namespace
+
+LinearKernels VnniKernels(const LinearKernels& lower, bool has_avx512_bf16) {
+  LinearKernels kernels = lower;
+  kernels.multiply_groups = MultiplyGroups;
+  if (has_avx512_bf16) kernels.multiply_bf16 = MultiplyBf16;
+  return kernels;
+}
+
+}  // namespace retort::cpu
+
+#else
+
+namespace retort::cpu {
+LinearKernels VnniKernels(const LinearKernels& lower, bool) { return lower; }
+}  // namespace retort::cpu
+
+#endif
