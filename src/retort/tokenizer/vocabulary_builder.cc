@@ -59,6 +59,9 @@ void VocabularyBuilder::Finish(const std::vector<int32_t>& named) {
   for (size_t id = 0; id < entries_.size(); ++id) {
     if (entries_[id].kind != Kind::kAbsent) index_->Insert(static_cast<int32_t>(id));
   }
+  // A byte token stands for its byte, which any text may need: it is nobody's markup.
+  std::erase_if(added_tokens_,
+                [&](const AddedToken& token) { return KindOf(token.id) == Kind::kByte; });
   control_.assign(entries_.size(), false);
   for (AddedToken& token : added_tokens_) {
     if (const int32_t id = IdOf(token.content); id != token.id) {
@@ -71,7 +74,7 @@ void VocabularyBuilder::Finish(const std::vector<int32_t>& named) {
   }
   // A token with a role and a name like "<s>" is one even if the file does not list it as added.
   for (int32_t id : named) {
-    if (control_[id] || !LooksLikeMarkup(entries_[id].text)) continue;
+    if (control_[id] || KindOf(id) == Kind::kByte || !LooksLikeMarkup(entries_[id].text)) continue;
     AddedToken token;
     token.id = id;
     token.content = entries_[id].text;
