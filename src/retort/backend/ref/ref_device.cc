@@ -23,10 +23,12 @@ double Activate(Activation activation, double x) {
     case Activation::kSilu:
       return x / (1.0 + std::exp(-x));
     case Activation::kGeluTanh:
-      return 0.5 * x *
-             (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+      // ½(1 + tanh u) = 1 / (1 + e^−2u), which keeps its digits where tanh u is near −1.
+      return x / (1.0 +
+                  std::exp(-2.0 * std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
     case Activation::kGeluErf:
-      return 0.5 * x * (1.0 + std::erf(x / std::numbers::sqrt2));
+      // ½(1 + erf z) = ½ erfc(−z), likewise.
+      return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
   }
   Throw(ErrorCode::kInternal, "GatedActivation: activation {}", static_cast<int>(activation));
 }
