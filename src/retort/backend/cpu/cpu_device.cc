@@ -119,7 +119,7 @@ class CpuDevice : public Device {
 
   void CopyKvPage(KvCache& cache, int32_t from_page, int32_t to_page, int num_tokens) override {
     CheckCopyKvPage(cache.spec(), from_page, to_page, num_tokens);
-    cpu::CopyKvPage(static_cast<CpuKvCache&>(cache), from_page, to_page, num_tokens);
+    static_cast<CpuKvCache&>(cache).CopyPage(from_page, to_page);
   }
 
   std::unique_ptr<DeviceBatch> CreateBatch(int64_t num_tokens_max, int64_t num_sequences_max,
@@ -135,6 +135,12 @@ class CpuDevice : public Device {
     auto& to = static_cast<CpuBatch&>(batch);
     CheckPlan(plan, to.num_tokens_max, to.num_sequences_max, to.page_stride_max);
     to.plan = plan;
+    to.sequence_of.resize(static_cast<size_t>(plan.num_tokens()));
+    for (int64_t s = 0; s < plan.num_sequences(); ++s) {
+      std::fill(to.sequence_of.begin() + plan.row_begin[s],
+                to.sequence_of.begin() + plan.row_begin[s + 1], static_cast<int32_t>(s));
+    }
+    to.rope_tables.Clear();
   }
 
   void Embed(const EmbeddingTable& table, const DeviceBatch& batch, float scale,
@@ -162,8 +168,8 @@ class CpuDevice : public Device {
                       const DeviceBatch& batch, KvCache& cache, int layer) override {
     CheckRope(qkv, num_heads, rope, PlanOf(batch), cache.spec(), layer);
     if (qkv.rows == 0) return;
-    cpu::RopeAndStoreKv(context_, ToRows(qkv), num_heads, rope, PlanOf(batch),
-                        static_cast<CpuKvCache&>(cache), layer);
+    cpu::RopeAndStoreKv(context_, ToRows(qkv), num_heads, rope, static_cast<const CpuBatch&>(batch),
+                        static_cast<const CpuKvCache&>(cache), layer);
   }
 
   void Attend(const Matrix& q, const AttentionSpec& attention, const DeviceBatch& batch,
@@ -194,7 +200,7 @@ class CpuDevice : public Device {
                       const Matrix& out) override {
     CheckAccumulateRows(x, row_begin, row_end, out);
     if (row_begin == row_end) return;
-    cpu::AccumulateRows(ToRows(x), row_begin, row_end, ToRows(out).data);
+    cpu::AccumulateRows(context_, ToRows(x), row_begin, row_end, ToRows(out).data);
   }
 
   std::vector<SampledToken> Sample(const Matrix& logits,

@@ -3,8 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "retort/backend/cpu/dispatch.h"
+#include "retort/backend/cpu/rope_table.h"
 #include "retort/backend/device.h"
 #include "retort/base/thread_pool.h"
 
@@ -61,37 +63,11 @@ inline Rows ToRows(const Matrix& matrix) {
 
 struct CpuBatch : DeviceBatch {
   BatchPlan plan;
+  std::vector<int32_t> sequence_of;  // [T]
+  mutable RopeTables rope_tables;    // filled by the first layer of a step
   int64_t num_tokens_max = 0;
   int64_t num_sequences_max = 0;
   int32_t page_stride_max = 0;
-};
-
-// Pages of [layer][K, V][G][kPageTokens][D] values in the spec's format.
-class CpuKvCache : public KvCache {
- public:
-  explicit CpuKvCache(const KvSpec& spec) : spec_(spec), bytes_(PageBytes(spec) * spec.num_pages) {}
-
-  const KvSpec& spec() const override { return spec_; }
-  size_t size_bytes() const override { return bytes_.size(); }
-
-  static size_t PageBytes(const KvSpec& spec) {
-    return static_cast<size_t>(spec.num_layers) * 2 * HeadPageBytes(spec) * spec.num_kv_heads;
-  }
-  // One head's keys (or values) of one page: [kPageTokens][D].
-  static size_t HeadPageBytes(const KvSpec& spec) {
-    return static_cast<size_t>(spec.head_dim) * kPageTokens * (spec.format == Format::kF32 ? 4 : 2);
-  }
-  std::byte* HeadPage(int32_t page, int layer, bool is_value, int kv_head) const {
-    const size_t index = (static_cast<size_t>(layer) * 2 + (is_value ? 1 : 0)) *
-                             static_cast<size_t>(spec_.num_kv_heads) +
-                         static_cast<size_t>(kv_head);
-    return bytes_.data() + static_cast<size_t>(page) * PageBytes(spec_) +
-           index * HeadPageBytes(spec_);
-  }
-
- private:
-  KvSpec spec_;
-  AlignedBytes bytes_;
 };
 
 // What every operation computes with.

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "retort/backend/cpu/cpu_memory.h"
+#include "retort/backend/cpu/kv_cache.h"
 
 // Private to backend/cpu: the operations that are no linear, one file per family. Arguments are
 // checked by the device before it calls. What each computes: backend/device.h.
@@ -13,8 +14,7 @@ void RmsNorm(Context& context, const Rows& x, const float* weight, float epsilon
 
 // rope_kv.cc
 void RopeAndStoreKv(Context& context, const Rows& qkv, int num_heads, const RopeSpec& rope,
-                    const BatchPlan& plan, CpuKvCache& cache, int layer);
-void CopyKvPage(CpuKvCache& cache, int32_t from_page, int32_t to_page, int num_tokens);
+                    const CpuBatch& batch, const CpuKvCache& cache, int layer);
 
 // attention.cc
 void Attend(Context& context, const Rows& q, const AttentionSpec& attention, const BatchPlan& plan,
@@ -22,7 +22,8 @@ void Attend(Context& context, const Rows& q, const AttentionSpec& attention, con
 
 // activation.cc
 void GatedActivation(Context& context, const Rows& gate_up, Activation activation, const Rows& out);
-void AccumulateRows(const Rows& x, int64_t row_begin, int64_t row_end, float* out);
+void AccumulateRows(Context& context, const Rows& x, int64_t row_begin, int64_t row_end,
+                    float* out);
 
 // sampling.cc
 std::vector<SampledToken> Sample(Context& context, const Rows& logits,

@@ -1,0 +1,85 @@
+#include "retort/backend/cpu/kv_cache.h"
+
+#include <cstring>
+
+#include "retort/base/error.h"
+#include "retort/tensor/float_bits.h"
+
+namespace retort::cpu {
+namespace {
+
+size_t ValueBytes(Format format) { return format == Format::kF32 ? sizeof(float) : 2; }
+
+size_t KeyMatrixBytes(const KvSpec& spec) {
+  return static_cast<size_t>(spec.head_dim) * kPageTokens * ValueBytes(spec.format);
+}
+
+size_t ValueMatrixBytes(const KvSpec& spec) {
+  return static_cast<size_t>(PaddedHeadDim(spec.head_dim)) * kPageTokens * ValueBytes(spec.format);
+}
+
+// Stores `count` values `stride` apart, rounded by kRound.
+template <typename T, T (*kRound)(float)>
+void StoreStrided(const float* from, int64_t count, T* to, int64_t stride) {
+  for (int64_t i = 0; i < count; ++i) to[i * stride] = kRound(from[i]);
+}
+
+float Keep(float value) { return value; }
+
+template <typename T, T (*kRound)(float)>
+void StorePlain(const float* key, const float* value, int64_t head_dim, int token, std::byte* keys,
+                std::byte* values) {
+  StoreStrided<T, kRound>(key, head_dim, reinterpret_cast<T*>(keys) + token, kPageTokens);
+  StoreStrided<T, kRound>(value, head_dim,
+                          reinterpret_cast<T*>(values) + token * PaddedHeadDim(head_dim), 1);
+}
+
+void StorePaired(const float* key, const float* value, int64_t head_dim, int token, std::byte* keys,
+                 std::byte* values) {
+  auto* key_pairs = reinterpret_cast<uint32_t*>(keys);
+  for (int64_t pair = 0; pair < head_dim / 2; ++pair) {
+    key_pairs[pair * kPageTokens + token] =
+        F32ToBF16(key[2 * pair]) | static_cast<uint32_t>(F32ToBF16(key[2 * pair + 1])) << 16;
+  }
+  const int64_t first = PagedIndex(true, PaddedHeadDim(head_dim), token, 0);
+  StoreStrided<uint16_t, F32ToBF16>(value, head_dim, reinterpret_cast<uint16_t*>(values) + first,
+                                    2);
+}
+
+}  // namespace
+
+size_t CpuKvCache::PageBytes(const KvSpec& spec) {
+  if (spec.head_dim % 2 != 0 || spec.head_dim > kHeadDimMax) {
+    Throw(ErrorCode::kUnsupported, "cpu: head dim {}; expected an even number up to {}",
+          spec.head_dim, kHeadDimMax);
+  }
+  return static_cast<size_t>(spec.num_layers) * static_cast<size_t>(spec.num_kv_heads) *
+         (KeyMatrixBytes(spec) + ValueMatrixBytes(spec));
+}
+
+CpuKvCache::CpuKvCache(const KvSpec& spec)
+    : spec_(spec),
+      key_bytes_(KeyMatrixBytes(spec)),
+      value_bytes_(ValueMatrixBytes(spec)),
+      page_bytes_(PageBytes(spec)),
+      bytes_(page_bytes_ * static_cast<size_t>(spec.num_pages)) {}
+
+void CpuKvCache::Store(int32_t page, int layer, int kv_head, int token, const float* key,
+                       const float* value) const {
+  std::byte* keys = Keys(page, layer, kv_head);
+  std::byte* values = Values(page, layer, kv_head);
+  if (spec_.format == Format::kBF16) {
+    StorePaired(key, value, spec_.head_dim, token, keys, values);
+  } else if (spec_.format == Format::kF16) {
+    StorePlain<uint16_t, F32ToF16>(key, value, spec_.head_dim, token, keys, values);
+  } else {
+    StorePlain<float, Keep>(key, value, spec_.head_dim, token, keys, values);
+  }
+}
+
+void CpuKvCache::CopyPage(int32_t from_page, int32_t to_page) const {
+  std::memcpy(bytes_.data() + static_cast<size_t>(to_page) * page_bytes_,
+              bytes_.data() + static_cast<size_t>(from_page) * page_bytes_, page_bytes_);
+}
+
+}  // namespace retort::cpu

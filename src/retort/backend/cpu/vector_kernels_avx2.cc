@@ -1,0 +1,44 @@
+// The kernels of vector_kernels.h for AVX2, FMA and F16C.
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "retort/backend/cpu/vector_kernels.h"
+
+#define RETORT_INLINE inline __attribute__((always_inline))
+
+// Only what is defined below may use these instructions: headers are included above.
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#endif
+
+namespace retort::cpu::avx2 {
+namespace {
+
+#include "retort/backend/cpu/vector_avx2.inc"
+// The kernels need V.
+#include "retort/backend/cpu/row_kernels.inc"
+// The kernels need Exp.
+#include "retort/backend/cpu/attention_kernels.inc"
+
+}  // namespace
+
+const VectorKernels kKernels = {RmsNorm, GatedActivation, AddTo,   Scale,    Rotate,
+                                Attend,  BlockMaxima,     Weights, BlockSums};
+
+}  // namespace retort::cpu::avx2
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif  // __x86_64__
