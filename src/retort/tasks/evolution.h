@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "retort/pipeline/step.h"
+#include "retort/tasks/task_prompt.h"
+
+namespace retort {
+
+// A way to rewrite a text: its name and the template of the prompt that asks for it.
+struct Mutation {
+  std::string_view name;
+  std::string_view prompt;
+};
+
+// The chain of rewrites that EvolInstruct and EvolQuality share: each evolution draws one mutation
+// at random and applies it to the text that the one before it made.
+class Evolution {
+ public:
+  // Mutations come from the parameter `mutation_templates` (a map name → template) if set, else
+  // from `defaults`.
+  Evolution(const Params& params, std::span<const Mutation> defaults,
+            std::span<const std::string_view> variables);
+
+  // The original, then one text per evolution. `values` holds the template variables; `evolving`
+  // names the one that is replaced by each new text.
+  std::vector<std::string> Run(Json values, std::string_view evolving, RowContext& context) const;
+
+ private:
+  std::vector<TaskPrompt> prompts_;
+  int64_t num_evolutions_;
+};
+
+// The parameters of both tasks, before those of the prompt.
+std::vector<ParamSpec> EvolutionParams(std::string_view include_original_name);
+
+// The output columns: a list of texts under `plural` if they are stored, else the last one under
+// `singular`.
+std::string EvolvedColumn(const Params& params, std::string_view singular, std::string_view plural);
+
+}  // namespace retort
