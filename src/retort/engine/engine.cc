@@ -53,8 +53,10 @@ Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device)
   const int num_pages = CountPages(options, *device_, *decoder_, kv_format_);
   const int64_t pool_tokens = int64_t{num_pages} * kPageTokens;
   context_tokens_max_ = spec.context_tokens_max;
-  if (options.context_tokens_max > 0) {
-    context_tokens_max_ = std::min(context_tokens_max_, options.context_tokens_max);
+  if (options.context_tokens_max > 0) context_tokens_max_ = options.context_tokens_max;
+  if (context_tokens_max_ > spec.context_tokens_max) {
+    LogWarning("{}: a context of {} tokens is asked for, the model was made for {}", name_,
+               context_tokens_max_, spec.context_tokens_max);
   }
   if (pool_tokens < context_tokens_max_) {
     LogInfo(

@@ -24,7 +24,8 @@ struct EngineOptions {
   int max_batch_tokens = 512;               // tokens computed in one step
   int prefill_chunk_tokens = 256;           // of one prompt in one step
   uint64_t kv_bytes = uint64_t{512} << 20;  // budget of keys and values
-  int64_t context_tokens_max = 0;           // 0: what the model was made for
+  // 0: what the model was made for. More than that is the caller's own risk.
+  int64_t context_tokens_max = 0;
   bool prefix_cache = true;  // keep keys and values of prompts for those that begin alike
   Compute compute = Compute::kNative;
   std::optional<Format> kv_format;  // unset: bf16, or f32 if compute is exact

@@ -20,6 +20,36 @@ std::shared_ptr<const Tokenizer> LoadTokenizer(const Checkpoint& checkpoint) {
                            checkpoint.TextFile("tokenizer_config.json").value_or(""));
 }
 
+// The date that templates see which ask for today's: Llama 3's own, for want of a clock. A prompt
+// that changed from day to day could not be repeated; who wants another date passes the template's
+// own variable ("date_string") as an argument.
+constexpr std::chrono::local_days kTemplateDate{std::chrono::year(2024) / 7 / 26};
+
+std::string TextOf(const Tokenizer& tokenizer, std::optional<int32_t> id) {
+  return id ? std::string(tokenizer.TokenBytes(*id)) : std::string();
+}
+
+ChatTemplate LoadChatTemplate(const Checkpoint& checkpoint, const Tokenizer& tokenizer) {
+  const std::string origin = checkpoint.path().string();
+  const Json& metadata = checkpoint.metadata();
+  Json config = Json::object();
+  if (checkpoint.kind() == CheckpointKind::kSafetensors) {
+    if (metadata.contains("tokenizer_config")) config = metadata["tokenizer_config"];
+    return ChatTemplate::FromCheckpoint(config, checkpoint.TextFile("chat_template.jinja"), origin);
+  }
+  static constexpr std::string_view kKey = "tokenizer.chat_template";
+  Json templates = Json::array();
+  for (const auto& [key, value] : metadata.items()) {
+    if (!std::string_view(key).starts_with(kKey) || !value.is_string()) continue;
+    const std::string name = key == kKey ? "default" : key.substr(kKey.size() + 1);
+    templates.push_back({{"name", name}, {"template", value}});
+  }
+  if (!templates.empty()) config["chat_template"] = std::move(templates);
+  config["bos_token"] = TextOf(tokenizer, tokenizer.bos_id());
+  config["eos_token"] = TextOf(tokenizer, tokenizer.eos_id());
+  return ChatTemplate::FromCheckpoint(config, std::nullopt, origin);
+}
+
 std::vector<int32_t> EncodeSpans(const Tokenizer& tokenizer, const std::vector<Span>& spans) {
   std::vector<TextPiece> pieces;
   pieces.reserve(spans.size());
@@ -29,17 +59,24 @@ std::vector<int32_t> EncodeSpans(const Tokenizer& tokenizer, const std::vector<S
 
 }  // namespace
 
-struct PromptEncoder::Chat {};
-
 PromptEncoder::PromptEncoder(const Checkpoint& checkpoint, int64_t vocab_size)
-    : tokenizer_(LoadTokenizer(checkpoint)),
-      origin_(checkpoint.path().string()),
-      vocab_size_(vocab_size) {}
+    : tokenizer_(LoadTokenizer(checkpoint)), vocab_size_(vocab_size) {
+  try {
+    chat_template_ = LoadChatTemplate(checkpoint, *tokenizer_);
+  } catch (...) {  // the model can still be given text
+    no_template_ = CurrentError();
+  }
+}
 
-PromptEncoder::~PromptEncoder() = default;
-
-std::vector<Span> PromptEncoder::Render(const ChatPrompt&) const {
-  Throw(ErrorCode::kUnsupported, "'{}' has no chat template: give the prompt as text", origin_);
+std::vector<Span> PromptEncoder::Render(const ChatPrompt& prompt) const {
+  if (!chat_template_) throw *no_template_;
+  ChatRequest request;
+  request.messages = prompt.messages;
+  request.tools = prompt.tools;
+  request.add_generation_prompt = prompt.add_generation_prompt;
+  request.extra = prompt.template_arguments;
+  request.clock = kTemplateDate;
+  return chat_template_->Render(request);
 }
 
 PromptEncoder::Encoded PromptEncoder::Encode(const Request& request) const {

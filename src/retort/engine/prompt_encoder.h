@@ -2,10 +2,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "retort/base/error.h"
+#include "retort/chat/chat_template.h"
 #include "retort/llm/request.h"
 #include "retort/tokenizer/tokenizer.h"
 
@@ -21,10 +24,8 @@ class PromptEncoder {
     bool answer_is_a_text = false;  // what follows is a text of its own, not the rest of this one
   };
 
-  // Reads the checkpoint's tokenizer, and its chat template if it has one. Throws as they do, and
-  // Error{kInvalid} if the tokenizer's ids go beyond the model's `vocab_size`.
+  // Reads the checkpoint's tokenizer, and its chat template if it has one. Throws as the former.
   PromptEncoder(const Checkpoint& checkpoint, int64_t vocab_size);
-  ~PromptEncoder();
 
   const std::shared_ptr<const Tokenizer>& tokenizer() const { return tokenizer_; }
 
@@ -38,12 +39,11 @@ class PromptEncoder {
   std::vector<int32_t> EncodeContinuation(std::string_view text) const;
 
  private:
-  struct Chat;
   std::vector<Span> Render(const ChatPrompt& prompt) const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::unique_ptr<const Chat> chat_;  // null: the model has no template
-  std::string origin_;
+  std::optional<ChatTemplate> chat_template_;
+  std::optional<Error> no_template_;  // why there is none
   int64_t vocab_size_;
 };
 
