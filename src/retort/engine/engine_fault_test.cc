@@ -1,0 +1,184 @@
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <memory>
+#include <new>
+#include <thread>
+
+#include "retort/base/log.h"
+#include "retort/devices/devices.h"
+#include "retort/engine/engine_test_models.h"
+
+namespace retort {
+namespace {
+
+// What goes wrong, and when: shared with the test, which changes it while the engine runs.
+struct Faults {
+  std::atomic<int> sample_calls_until_error{-1};  // -1: never; 0: the next call, once
+  std::atomic<bool> out_of_memory{false};         // every upload of a batch fails
+  std::atomic<int> step_delay_us{0};
+};
+
+// A device that does what another one does, except for its faults.
+class FaultyDevice : public Device {
+ public:
+  FaultyDevice(std::unique_ptr<Device> device, std::shared_ptr<Faults> faults)
+      : device_(std::move(device)), faults_(std::move(faults)) {}
+
+  const DeviceInfo& info() const override { return device_->info(); }
+  DeviceMemory memory() const override { return device_->memory(); }
+  std::unique_ptr<Buffer> Allocate(size_t bytes) override { return device_->Allocate(bytes); }
+  void Upload(std::span<const float> values, const Matrix& to) override {
+    device_->Upload(values, to);
+  }
+  void Download(const Matrix& from, std::span<float> values) override {
+    device_->Download(from, values);
+  }
+  void Synchronize() override { device_->Synchronize(); }
+  std::unique_ptr<LinearWeight> PackLinear(std::span<const TensorView> parts,
+                                           std::span<const TensorView> bias,
+                                           Compute compute) override {
+    return device_->PackLinear(parts, bias, compute);
+  }
+  std::unique_ptr<EmbeddingTable> PackEmbedding(const TensorView& table) override {
+    return device_->PackEmbedding(table);
+  }
+  std::unique_ptr<KvCache> CreateKvCache(const KvSpec& spec) override {
+    return device_->CreateKvCache(spec);
+  }
+  size_t KvPageBytes(const KvSpec& spec) const override { return device_->KvPageBytes(spec); }
+  void CopyKvPage(KvCache& cache, int32_t from, int32_t to, int num_tokens) override {
+    device_->CopyKvPage(cache, from, to, num_tokens);
+  }
+  std::unique_ptr<DeviceBatch> CreateBatch(int64_t num_tokens_max, int64_t num_sequences_max,
+                                           int32_t page_stride_max) override {
+    return device_->CreateBatch(num_tokens_max, num_sequences_max, page_stride_max);
+  }
+  void UploadBatch(const BatchPlan& plan, DeviceBatch& batch) override {
+    if (faults_->out_of_memory) throw std::bad_alloc();
+    std::this_thread::sleep_for(std::chrono::microseconds(faults_->step_delay_us));
+    device_->UploadBatch(plan, batch);
+  }
+  void Embed(const EmbeddingTable& table, const DeviceBatch& batch, float scale,
+             const Matrix& out) override {
+    device_->Embed(table, batch, scale, out);
+  }
+  void RmsNorm(const Matrix& x, const Matrix& weight, float epsilon, const Matrix& out) override {
+    device_->RmsNorm(x, weight, epsilon, out);
+  }
+  void Linear(const Matrix& x, const LinearWeight& weight, bool accumulate,
+              const Matrix& out) override {
+    device_->Linear(x, weight, accumulate, out);
+  }
+  void RopeAndStoreKv(const Matrix& qkv, int num_heads, const RopeSpec& rope,
+                      const DeviceBatch& batch, KvCache& cache, int layer) override {
+    device_->RopeAndStoreKv(qkv, num_heads, rope, batch, cache, layer);
+  }
+  void Attend(const Matrix& q, const AttentionSpec& attention, const DeviceBatch& batch,
+              const KvCache& cache, int layer, const Matrix& out) override {
+    device_->Attend(q, attention, batch, cache, layer, out);
+  }
+  void GatedActivation(const Matrix& gate_up, Activation activation, const Matrix& out) override {
+    device_->GatedActivation(gate_up, activation, out);
+  }
+  void GatherOutputRows(const Matrix& x, const DeviceBatch& batch, const Matrix& out) override {
+    device_->GatherOutputRows(x, batch, out);
+  }
+  void AccumulateRows(const Matrix& x, int64_t row_begin, int64_t row_end,
+                      const Matrix& out) override {
+    device_->AccumulateRows(x, row_begin, row_end, out);
+  }
+  std::vector<SampledToken> Sample(const Matrix& logits,
+                                   std::span<const SamplingRow> rows) override {
+    if (faults_->sample_calls_until_error >= 0 && faults_->sample_calls_until_error-- == 0) {
+      Throw(ErrorCode::kInternal, "a kernel failed");
+    }
+    return device_->Sample(logits, rows);
+  }
+  std::vector<float> Logprobs(const Matrix& logits,
+                              std::span<const LogprobQuery> queries) override {
+    return device_->Logprobs(logits, queries);
+  }
+
+ private:
+  std::unique_ptr<Device> device_;
+  std::shared_ptr<Faults> faults_;
+};
+
+class EngineFaults : public testing::Test {
+ protected:
+  void SetUp() override {
+    SKIP_WITHOUT(Stories());
+    SetLogLevel(LogLevel::kError);
+    engine_ =
+        Engine::Open(StoriesOptions(), std::make_unique<FaultyDevice>(OpenDevice("ref"), faults_));
+  }
+  void TearDown() override { SetLogLevel(LogLevel::kInfo); }
+
+  std::shared_ptr<Faults> faults_ = std::make_shared<Faults>();
+  std::shared_ptr<Engine> engine_;
+};
+
+TEST_F(EngineFaults, FailedStepFailsItsRequestsAndTheEngineGoesOn) {
+  const std::string expected = Bits(Await(*engine_, Ask("Once upon a time", Greedy(20))));
+  faults_->sample_calls_until_error = 4;
+  std::vector<Request> requests(6, Ask("Once upon a time", Greedy(20)));
+  int num_failed = 0;
+  for (const Response& response : Answers(*engine_, requests)) {
+    if (response.ok()) {
+      EXPECT_EQ(Bits(response), expected);
+      continue;
+    }
+    ++num_failed;
+    EXPECT_EQ(CodeOf(response), ErrorCode::kInternal);
+    EXPECT_EQ(std::get<Error>(response.result).message(), "a kernel failed");
+  }
+  EXPECT_GE(num_failed, 1);
+  // Nothing of the failed step is found in the prefix cache.
+  EXPECT_EQ(Bits(Await(*engine_, requests[0])), expected);
+  EXPECT_EQ(engine_->stats().num_failed, static_cast<uint64_t>(num_failed));
+}
+
+TEST_F(EngineFaults, LackOfMemoryIsExhaustedAndPasses) {
+  faults_->out_of_memory = true;
+  Request embedding = Ask("Once");
+  embedding.work = Embedding{PoolingKind::kMean, false};
+  for (int i = 0; i < 40; ++i) {  // more often than there are places to sum in
+    EXPECT_EQ(CodeOf(SubmitTo(*engine_, embedding).get()), ErrorCode::kExhausted);
+  }
+  faults_->out_of_memory = false;
+  EXPECT_TRUE(SubmitTo(*engine_, embedding).get().ok());
+  EXPECT_TRUE(SubmitTo(*engine_, Ask("Once", Greedy(3))).get().ok());
+}
+
+TEST_F(EngineFaults, HandlerThatThrowsHarmsOnlyItself) {
+  ResponseHandler handler;
+  std::promise<void> called;
+  handler.on_done = [&](Response) {
+    called.set_value();
+    throw std::runtime_error("handler");
+  };
+  engine_->Submit(Ask("Once", Greedy(3)), handler);
+  called.get_future().wait();
+  ResponseHandler streaming;
+  std::promise<Response> done;
+  streaming.on_text = [](std::string_view) { throw std::runtime_error("closed"); };
+  streaming.on_done = [&](Response response) { done.set_value(std::move(response)); };
+  engine_->Submit(Ask("Once", Greedy(3)), streaming);
+  EXPECT_FALSE(done.get_future().get().ok());
+  EXPECT_TRUE(SubmitTo(*engine_, Ask("Once", Greedy(3))).get().ok());
+}
+
+TEST_F(EngineFaults, DeadlineEndsARunningRequest) {
+  faults_->step_delay_us = 2000;
+  SamplingParams sampling = Greedy(400);
+  sampling.ignore_eos = true;
+  Request request = Ask("Once", sampling);
+  request.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(30);
+  const Response late = SubmitTo(*engine_, request).get();
+  EXPECT_EQ(CodeOf(late), ErrorCode::kDeadline);
+  EXPECT_LT(late.usage.completion_tokens, 400);
+}
+
+}  // namespace
+}  // namespace retort
