@@ -120,6 +120,7 @@ TEST(Engine, PreemptionChangesNothing) {
   options.kv_bytes = 9 * page_bytes;
   for (const bool prefix_cache : {false, true}) {
     options.prefix_cache = prefix_cache;
+    options.prefill_chunk_tokens = prefix_cache ? 256 : 3;
     const auto engine = Engine::Open(options);
     EXPECT_EQ(engine->description().context_tokens_max, 9 * kPageTokens);
     EXPECT_EQ(BitsOf(Answers(*engine, requests)), expected) << prefix_cache;

@@ -40,6 +40,9 @@ int CountPieces(std::string_view text) {
   return count;
 }
 
+// Of a prompt, which may be long: as many as if no character were longer than a byte.
+int PromptTokens(std::string_view text) { return static_cast<int>((text.size() + 3) / 4); }
+
 Response MakeScores(const Scoring& work, const std::map<std::string, double>* given,
                     std::string_view prompt_text) {
   Scores scores;
@@ -57,7 +60,7 @@ Response MakeScores(const Scoring& work, const std::map<std::string, double>* gi
     scores.continuations.push_back(score);
   }
   Response response{std::move(scores), {}};
-  response.usage.prompt_tokens = CountPieces(prompt_text);
+  response.usage.prompt_tokens = PromptTokens(prompt_text);
   return response;
 }
 
@@ -83,7 +86,7 @@ Response MakeEmbedding(const Embedding& work, int dim, std::string_view prompt_t
     }
   }
   Response response{EmbeddingVector{std::move(values)}, {}};
-  response.usage.prompt_tokens = CountPieces(prompt_text);
+  response.usage.prompt_tokens = PromptTokens(prompt_text);
   return response;
 }
 
@@ -117,7 +120,7 @@ Response MakeCompletion(std::string_view text, const SamplingParams& sampling,
   }
   completion.text = text.substr(0, at);
   Usage usage;
-  usage.prompt_tokens = CountPieces(prompt_text);
+  usage.prompt_tokens = PromptTokens(prompt_text);
   usage.completion_tokens = static_cast<int>(completion.token_ids.size());
   return Response{std::move(completion), usage};
 }
@@ -237,7 +240,7 @@ class ScriptedModel::Impl {
       }
       CheckRequest(request);
       const std::string text = ScriptedPromptText(request.prompt);
-      const int prompt_tokens = CountPieces(text);
+      const int prompt_tokens = PromptTokens(text);
       if (prompt_tokens > options_.context_tokens_max) {
         Throw(ErrorCode::kExhausted, "prompt has {} tokens, the context holds {}", prompt_tokens,
               options_.context_tokens_max);
