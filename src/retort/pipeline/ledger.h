@@ -43,8 +43,9 @@ class Ledger {
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
-  // The value of a record that was there when the ledger was opened, or was put since. Throws
-  // Error{kCorrupt} if it was damaged.
+  // The value of a record that was there when the ledger was opened; of one put since, perhaps. (A
+  // run looks up a key before it puts it, so a ledger that was empty need not be searched.) Throws
+  // Error{kCorrupt} if the record is damaged.
   std::optional<std::string> Find(const LineageKey& key, RecordKind kind);
 
   // Told once: null after the commit, else why there is none. On the writer's thread, or on the

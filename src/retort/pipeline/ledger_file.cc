@@ -1,0 +1,248 @@
+#include "retort/pipeline/ledger_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include "retort/base/random.h"
+#include "retort/pipeline/sqlite_database.h"
+
+namespace retort {
+namespace {
+
+constexpr int64_t kApplicationId = 0x52746c64;  // "Rtld"
+constexpr int64_t kSchemaVersion = 1;
+constexpr size_t kChecksumBytes = 8;
+
+// Rows are appended in the order of their ids, so a commit's values lie together; only the index
+// over keys is written all over the place, and its entries are small.
+constexpr const char* kSchema =
+    "CREATE TABLE IF NOT EXISTS records ("
+    "  id INTEGER PRIMARY KEY,"
+    "  key BLOB NOT NULL,"      // LineageKey
+    "  kind INTEGER NOT NULL,"  // RecordKind
+    "  used INTEGER NOT NULL,"  // LedgerDay
+    "  value BLOB NOT NULL);"   // SealValue
+    "CREATE UNIQUE INDEX IF NOT EXISTS record_keys ON records (key, kind);";
+
+uint64_t Checksum(const LineageKey& key, std::string_view value) {
+  // Not against malice: eight bytes a step, each step a bijection of the state.
+  uint64_t state = key.Bits() ^ MixBits(value.size());
+  while (value.size() >= 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, value.data(), 8);
+    state = MixBits(state ^ word);
+    value.remove_prefix(8);
+  }
+  uint64_t word = 0;
+  std::memcpy(&word, value.data(), value.size());
+  return MixBits(state ^ word);
+}
+
+std::string_view KindName(int64_t kind) {
+  switch (static_cast<RecordKind>(kind)) {
+    case RecordKind::kCompletion:
+      return "completions";
+    case RecordKind::kScores:
+      return "scores";
+    case RecordKind::kEmbedding:
+      return "embeddings";
+    case RecordKind::kStepOutputs:
+      return "step outputs";
+  }
+  return "unknown";
+}
+
+void CheckIdentity(Database& database) {
+  const int64_t id = database.QueryInt("PRAGMA application_id");
+  const int64_t version = database.QueryInt("PRAGMA user_version");
+  const int64_t num_tables = database.QueryInt("SELECT count(*) FROM sqlite_master");
+  if (num_tables == 0) return;
+  if (id != kApplicationId) {
+    Throw(ErrorCode::kCorrupt, "'{}' is a database, but not a cache of retort: name another file",
+          database.path().string());
+  }
+  if (version != kSchemaVersion) {
+    Throw(ErrorCode::kUnsupported,
+          "the cache '{}' has the layout {}, this build reads {}: delete it or name another",
+          database.path().string(), version, kSchemaVersion);
+  }
+}
+
+}  // namespace
+
+int64_t LedgerDay() { return static_cast<int64_t>(std::time(nullptr)) / 86400; }
+
+std::string SealValue(const LineageKey& key, std::string_view value) {
+  const uint64_t checksum = Checksum(key, value);
+  std::string stored(kChecksumBytes, '\0');
+  std::memcpy(stored.data(), &checksum, kChecksumBytes);
+  return stored.append(value);
+}
+
+std::string UnsealValue(const LineageKey& key, std::string_view stored,
+                        const std::filesystem::path& path) {
+  if (stored.size() >= kChecksumBytes) {
+    uint64_t checksum = 0;
+    std::memcpy(&checksum, stored.data(), kChecksumBytes);
+    stored.remove_prefix(kChecksumBytes);
+    if (checksum == Checksum(key, stored)) return std::string(stored);
+  }
+  Throw(ErrorCode::kCorrupt,
+        "the cache '{}' is damaged (the checksum of record {} does not match): delete it with its "
+        "-wal and -shm files (what it held is made again), or run with --no-cache",
+        path.string(), key.Hex());
+}
+
+void OpenLedgerFile(const std::filesystem::path& path) {
+  if (path.has_parent_path()) {
+    std::error_code failure;
+    std::filesystem::create_directories(path.parent_path(), failure);
+    if (failure) {
+      Throw(ErrorCode::kIo, "cannot make the folder '{}' of the cache: {}",
+            path.parent_path().string(), failure.message());
+    }
+  }
+  Database database(path, Database::Mode::kReadWrite);
+  CheckIdentity(database);
+  database.Execute("PRAGMA journal_mode = WAL");
+  database.Execute("BEGIN IMMEDIATE");
+  database.Execute(kSchema);
+  database.Execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
+  database.Execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion).c_str());
+  database.Execute("COMMIT");
+}
+
+struct LedgerWriter::State {
+  explicit State(const std::filesystem::path& path)
+      : database(path, Database::Mode::kReadWrite),
+        add(database,
+            "INSERT INTO records (key, kind, used, value) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (key, kind) DO UPDATE SET used = excluded.used, value = excluded.value"),
+        touch(database, "UPDATE records SET used = ? WHERE id = ?") {
+    database.Execute("PRAGMA synchronous = NORMAL");
+    database.Execute("PRAGMA cache_size = -32768");
+    database.Execute("PRAGMA wal_autocheckpoint = 8000");  // pages: 32 MB
+  }
+  Database database;
+  Statement add;
+  Statement touch;
+};
+
+LedgerWriter::LedgerWriter(const std::filesystem::path& path)
+    : state_(std::make_unique<State>(path)) {}
+LedgerWriter::~LedgerWriter() = default;
+
+void LedgerWriter::Begin() { state_->database.Execute("BEGIN IMMEDIATE"); }
+
+void LedgerWriter::Add(const LedgerRecord& record, int64_t day) {
+  const std::string value = SealValue(record.key, record.value);
+  Statement& add = state_->add;
+  add.Reset();
+  add.BindBlob(1, record.key.view());
+  add.BindInt(2, static_cast<int64_t>(record.kind));
+  add.BindInt(3, day);
+  add.BindBlob(4, value);
+  add.Step();
+  add.Reset();
+}
+
+void LedgerWriter::Touch(int64_t id, int64_t day) {
+  Statement& touch = state_->touch;
+  touch.Reset();
+  touch.BindInt(1, day);
+  touch.BindInt(2, id);
+  touch.Step();
+  touch.Reset();
+}
+
+void LedgerWriter::Commit() { state_->database.Execute("COMMIT"); }
+
+void LedgerWriter::Rollback() noexcept {
+  try {
+    state_->add.Reset();
+    state_->touch.Reset();
+    state_->database.Execute("ROLLBACK");
+  } catch (const Error&) {
+    // There was no transaction any more: the failure that brought us here ended it.
+  }
+}
+
+LedgerSummary SummarizeLedger(const std::filesystem::path& path) {
+  LedgerSummary summary;
+  if (!std::filesystem::exists(path)) return summary;
+  OpenLedgerFile(path);
+  Database database(path, Database::Mode::kReadWrite);
+  Statement kinds(database,
+                  "SELECT kind, count(*), sum(length(value)) FROM records GROUP BY kind "
+                  "ORDER BY kind");
+  while (kinds.Step()) {
+    summary.kinds.push_back({std::string(KindName(kinds.Int(0))),
+                             static_cast<uint64_t>(kinds.Int(1)),
+                             static_cast<uint64_t>(kinds.Int(2))});
+  }
+  summary.file_bytes = std::filesystem::file_size(path);
+  return summary;
+}
+
+uint64_t CollectLedger(const std::filesystem::path& path,
+                       std::optional<std::chrono::seconds> max_age,
+                       std::optional<uint64_t> value_bytes_max) {
+  if (!std::filesystem::exists(path)) return 0;
+  OpenLedgerFile(path);
+  Database database(path, Database::Mode::kReadWrite);
+  const int64_t before = database.QueryInt("SELECT count(*) FROM records");
+  database.Execute("BEGIN IMMEDIATE");
+  if (max_age) {
+    const int64_t days = max_age->count() / 86400;
+    database.Execute(
+        fmt::format("DELETE FROM records WHERE used < {}", LedgerDay() - days).c_str());
+  }
+  if (value_bytes_max) {
+    // The newest, by day and then by age, that fit.
+    database.Execute(
+        fmt::format("DELETE FROM records WHERE id IN (SELECT id FROM (SELECT id, "
+                    "sum(length(value)) OVER (ORDER BY used DESC, id DESC) AS total FROM records) "
+                    "WHERE total > {})",
+                    *value_bytes_max)
+            .c_str());
+  }
+  database.Execute("COMMIT");
+  const int64_t after = database.QueryInt("SELECT count(*) FROM records");
+  if (after != before) database.Execute("VACUUM");
+  database.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
+  return static_cast<uint64_t>(before - after);
+}
+
+FolderLock::FolderLock(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / ".retort.lock";
+  descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) {
+    Throw(ErrorCode::kIo, "cannot create '{}': {}", path.string(), std::strerror(errno));
+  }
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    const int reason = errno;
+    char holder[32] = {};
+    const ssize_t size = ::read(descriptor_, holder, sizeof holder - 1);
+    ::close(descriptor_);
+    if (reason != EWOULDBLOCK) {
+      Throw(ErrorCode::kIo, "cannot lock '{}': {}", path.string(), std::strerror(reason));
+    }
+    Throw(ErrorCode::kUnavailable,
+          "the output folder '{}' is in use by another run (process {}): wait for it or name "
+          "another folder",
+          folder.string(), size > 0 ? holder : "unknown");
+  }
+  const std::string holder = std::to_string(::getpid());
+  // Only for the message above; the lock holds without it.
+  [[maybe_unused]] const bool written = ::ftruncate(descriptor_, 0) == 0 &&
+                                        ::pwrite(descriptor_, holder.data(), holder.size(), 0) >= 0;
+}
+
+FolderLock::~FolderLock() { ::close(descriptor_); }
+
+}  // namespace retort

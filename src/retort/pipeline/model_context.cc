@@ -1,0 +1,198 @@
+#include "retort/pipeline/model_context.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "retort/base/random.h"
+#include "retort/pipeline/record_codec.h"
+
+namespace retort {
+namespace {
+
+// Streams of draws that must not meet: a step's own, and the seeds of its generations.
+constexpr uint64_t kGenerationStream = 0x67656e6572617465;
+
+uint64_t DrawSeed(StepRuntime& step, const LineageKey& row_key) {
+  Sha256 digest;
+  digest.Field("draws").Field(step.key().view()).Field(row_key.view());
+  return FinishKey(digest).Bits();
+}
+
+}  // namespace
+
+struct ModelContext::Asked {
+  Request request;
+  LineageKey key;
+  std::optional<Response> response;
+  std::optional<Error> ledger_error;
+};
+
+// Counts answers down. Lives on the stack of the thread that waits.
+struct ModelContext::Waiter {
+  std::mutex mutex;
+  std::condition_variable done;
+  size_t num_open = 0;
+
+  void Arrive() {
+    // Notified under the lock: the waiter is gone as soon as it can take it.
+    std::lock_guard lock(mutex);
+    if (--num_open == 0) done.notify_one();
+  }
+  void Wait() {
+    std::unique_lock lock(mutex);
+    done.wait(lock, [this] { return num_open == 0; });
+  }
+};
+
+ModelContext::ModelContext(StepRuntime& step, Ledger* ledger, const LineageKey& row_key,
+                           std::stop_token stop)
+    : step_(step),
+      ledger_(ledger),
+      row_key_(row_key),
+      stop_(std::move(stop)),
+      draw_seed_(DrawSeed(step, row_key)) {}
+
+uint64_t ModelContext::Random(uint64_t draw) const { return RandomBits(draw_seed_, draw); }
+
+std::string_view ModelContext::model_name() const {
+  return step_.model == nullptr ? std::string_view() : std::string_view(step_.model->name());
+}
+
+Request ModelContext::MakeRequest(Prompt prompt) const {
+  if (step_.model == nullptr) {
+    Throw(ErrorCode::kInternal, "step type {} asks a model, but says it uses none",
+          step_.graph->type->name);
+  }
+  Request request;
+  request.tag = step_.graph->name() + "/" + row_key_.Hex();
+  request.prompt = std::move(prompt);
+  request.stop = stop_;
+  return request;
+}
+
+std::vector<Completion> ModelContext::Generate(std::vector<Prompt> prompts) {
+  std::vector<Request> requests;
+  for (Prompt& prompt : prompts) {
+    Request request = MakeRequest(std::move(prompt));
+    Generation generation;
+    generation.sampling = step_.sampling;
+    const uint64_t number = num_generations_++;
+    // A greedy answer depends on no seed: one name for all runs.
+    generation.sampling.seed = generation.sampling.temperature == 0
+                                   ? 0
+                                   : RandomBits(draw_seed_ ^ kGenerationStream, number);
+    request.work = std::move(generation);
+    requests.push_back(std::move(request));
+  }
+  std::vector<Completion> completions;
+  for (Response& response : Ask(std::move(requests))) {
+    completions.push_back(std::get<Completion>(std::move(response.result)));
+  }
+  return completions;
+}
+
+std::vector<Scores> ModelContext::Score(std::vector<Prompt> prompts,
+                                        std::vector<std::string> continuations) {
+  std::vector<Request> requests;
+  for (Prompt& prompt : prompts) {
+    requests.push_back(MakeRequest(std::move(prompt)));
+    requests.back().work = Scoring{continuations};
+  }
+  std::vector<Scores> scores;
+  for (Response& response : Ask(std::move(requests))) {
+    scores.push_back(std::get<Scores>(std::move(response.result)));
+  }
+  return scores;
+}
+
+std::vector<float> ModelContext::Embed(Prompt prompt, PoolingKind pooling, bool normalize) {
+  std::vector<Request> requests;
+  requests.push_back(MakeRequest(std::move(prompt)));
+  requests.back().work = Embedding{pooling, normalize};
+  return std::get<EmbeddingVector>(std::move(Ask(std::move(requests)).front().result)).values;
+}
+
+void ModelContext::Submit(LanguageModel& model, Asked& asked, Waiter& waiter) {
+  ResponseHandler handler;
+  handler.on_done = [this, &asked, &waiter](Response response) {
+    asked.response = std::move(response);
+    if (ledger_ == nullptr || !asked.response->ok()) {
+      waiter.Arrive();
+      return;
+    }
+    LedgerRecord record{asked.key, KindOf(asked.request), EncodeResponse(*asked.response)};
+    ledger_->Put(std::move(record), [&asked, &waiter](const Error* error) {
+      if (error != nullptr) asked.ledger_error = *error;
+      waiter.Arrive();
+    });
+  };
+  model.Submit(asked.request, std::move(handler));
+}
+
+void ModelContext::AskOnce(LanguageModel& model, std::vector<Asked*> open) {
+  Waiter waiter;
+  waiter.num_open = open.size();
+  for (Asked* asked : open) Submit(model, *asked, waiter);
+  waiter.Wait();
+  StepCounters& counters = step_.counters;
+  for (const Asked* asked : open) {
+    if (asked->ledger_error) fatal_ = asked->ledger_error;
+    ++counters.num_requests;
+    counters.prompt_tokens += static_cast<uint64_t>(asked->response->usage.prompt_tokens);
+    counters.cached_tokens += static_cast<uint64_t>(asked->response->usage.cached_tokens);
+    counters.completion_tokens += static_cast<uint64_t>(asked->response->usage.completion_tokens);
+  }
+}
+
+bool ModelContext::WaitBeforeRetry(int attempt) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  const auto pause = std::chrono::milliseconds(kFirstRetryMs << (2 * attempt));
+  wake.wait_for(lock, stop_, pause, [] { return false; });
+  return !stop_.stop_requested();
+}
+
+std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
+  LanguageModel& model = step_.model->Get();
+  std::vector<Asked> all(requests.size());
+  std::vector<Asked*> open;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    Asked& asked = all[i];
+    asked.request = std::move(requests[i]);
+    asked.request.id = model.RequestKey(asked.request);
+    Sha256 digest;
+    asked.key = FinishKey(digest.Field("request").Field(asked.request.id));
+    if (ledger_ != nullptr) {
+      const RecordKind kind = KindOf(asked.request);
+      try {
+        if (const auto value = ledger_->Find(asked.key, kind)) {
+          asked.response = DecodeResponse(kind, *value);
+          ++step_.counters.num_requests_cached;
+        }
+      } catch (const Error& error) {
+        fatal_ = error;
+        throw;
+      }
+    }
+    if (!asked.response) open.push_back(&asked);
+  }
+  for (int attempt = 0; !open.empty(); ++attempt) {
+    AskOnce(model, open);
+    if (fatal_) throw *fatal_;
+    std::erase_if(open, [](const Asked* asked) {
+      const Error* error = std::get_if<Error>(&asked->response->result);
+      return error == nullptr || error->code() != ErrorCode::kUnavailable;
+    });
+    if (open.empty() || attempt + 1 >= kAttemptsMax || !WaitBeforeRetry(attempt)) break;
+  }
+  std::vector<Response> responses;
+  for (Asked& asked : all) {
+    if (const Error* error = std::get_if<Error>(&asked.response->result)) throw *error;
+    responses.push_back(std::move(*asked.response));
+  }
+  return responses;
+}
+
+}  // namespace retort

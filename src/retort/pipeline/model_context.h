@@ -1,0 +1,57 @@
+#pragma once
+
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "retort/pipeline/ledger.h"
+#include "retort/pipeline/step.h"
+#include "retort/pipeline/step_runtime.h"
+
+namespace retort {
+
+// A request that finds its server away is asked again at most this often in all, after 50 ms, 200
+// ms and 800 ms.
+inline constexpr int kAttemptsMax = 4;
+inline constexpr int kFirstRetryMs = 50;
+
+// What a row step gets while it works on one row: its draws, and its model behind the ledger.
+class ModelContext : public RowContext {
+ public:
+  // `ledger` may be null. `row_key` names the row as it came to the step.
+  ModelContext(StepRuntime& step, Ledger* ledger, const LineageKey& row_key, std::stop_token stop);
+
+  uint64_t Random(uint64_t draw) const override;
+  std::vector<Completion> Generate(std::vector<Prompt> prompts) override;
+  std::vector<Scores> Score(std::vector<Prompt> prompts,
+                            std::vector<std::string> continuations) override;
+  std::vector<float> Embed(Prompt prompt, PoolingKind pooling, bool normalize) override;
+  std::string_view model_name() const override;
+  void KeepRaw(std::string_view text) override { raw_ = text; }
+
+  const std::string& raw() const { return raw_; }
+  // The error that must stop the whole run (the ledger's), not this row alone.
+  const std::optional<Error>& fatal() const { return fatal_; }
+
+ private:
+  struct Asked;
+  struct Waiter;
+
+  Request MakeRequest(Prompt prompt) const;
+  std::vector<Response> Ask(std::vector<Request> requests);
+  void Submit(LanguageModel& model, Asked& asked, Waiter& waiter);
+  void AskOnce(LanguageModel& model, std::vector<Asked*> open);
+  bool WaitBeforeRetry(int attempt);
+
+  StepRuntime& step_;
+  Ledger* ledger_;
+  LineageKey row_key_;
+  std::stop_token stop_;
+  uint64_t draw_seed_;
+  uint64_t num_generations_ = 0;
+  std::string raw_;
+  std::optional<Error> fatal_;
+};
+
+}  // namespace retort

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "retort/base/json.h"
+#include "retort/llm/request.h"
+#include "retort/pipeline/ledger.h"
+
+namespace retort {
+
+// What a request's answer is stored as. Throws Error{kInternal} for one without a result.
+RecordKind KindOf(const Request& request);
+std::string EncodeResponse(const Response& response);
+// Throws Error{kCorrupt} for bytes that EncodeResponse did not make of this kind.
+Response DecodeResponse(RecordKind kind, std::string_view bytes);
+
+// Outputs of a step. Exact: numbers keep their kind and value.
+std::string EncodeRow(const Json& row);
+Json DecodeRow(std::string_view bytes);
+
+}  // namespace retort

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "retort/pipeline/ledger.h"
+#include "retort/pipeline/row_flow.h"
+#include "retort/pipeline/step_runtime.h"
+
+namespace retort {
+
+// How a step ended for one row.
+struct StepOutcome {
+  enum class Kind {
+    kDone,
+    kFailed,     // this row
+    kCancelled,  // the run stops
+    kFatal,      // the run must stop
+  };
+  Kind kind = Kind::kDone;
+  std::vector<Item> results;   // of kDone; and of kFailed, if the row goes on with nulls
+  std::optional<Error> error;  // of kFailed and kFatal
+  std::string raw;             // of kFailed
+};
+
+// Runs steps on single rows: mappings, nulls, the ledger, failures. Stateless; thread-safe.
+class StepRunner {
+ public:
+  // `ledger` may be null.
+  StepRunner(Ledger* ledger, std::stop_token stop) : ledger_(ledger), stop_(std::move(stop)) {}
+
+  // For kinds kRow and kRows. The results carry no groups.
+  StepOutcome Run(StepRuntime& step, const Item& item) const;
+
+  // Merges one item per predecessor.
+  StepOutcome Join(StepRuntime& step, std::vector<Item> items) const;
+
+ private:
+  StepOutcome RunRow(StepRuntime& step, const Item& item) const;
+  StepOutcome RunRows(StepRuntime& step, const Item& item) const;
+  // `encoded` is set to the outputs as stored.
+  std::optional<Row> FindOutputs(StepRuntime& step, const LineageKey& key,
+                                 std::string& encoded) const;
+
+  Ledger* ledger_;
+  std::stop_token stop_;
+};
+
+// A whole row under the names of a step that rewrites rows, and back.
+Row ToOwnNames(const GraphStep& step, Row row);
+Row ToColumnNames(const GraphStep& step, Row row);
+
+}  // namespace retort

@@ -1,0 +1,102 @@
+#include "retort/pipeline/step_runtime.h"
+
+#include <bit>
+
+namespace retort {
+
+LanguageModel& ModelSlot::Get() {
+  std::lock_guard lock(mutex_);
+  if (!model_) {
+    auto model = source_.Acquire(name_);
+    if (!model) Throw(ErrorCode::kInternal, "no model came for '{}'", name_);
+    description_ = model->description();
+    at_start_ = model->stats();
+    model_ = std::move(model);
+  }
+  return *model_;
+}
+
+std::shared_ptr<LanguageModel> ModelSlot::Peek() const {
+  std::lock_guard lock(mutex_);
+  return model_;
+}
+
+ModelStats ModelSlot::StatsSince() const {
+  const auto model = Peek();
+  if (!model) return {};
+  ModelStats stats = model->stats();
+  stats.num_requests -= at_start_.num_requests;
+  stats.num_failed -= at_start_.num_failed;
+  stats.prompt_tokens -= at_start_.prompt_tokens;
+  stats.cached_tokens -= at_start_.cached_tokens;
+  stats.completion_tokens -= at_start_.completion_tokens;
+  stats.num_steps -= at_start_.num_steps;
+  stats.num_step_sequences -= at_start_.num_step_sequences;
+  stats.busy_ns -= at_start_.busy_ns;
+  stats.num_preemptions -= at_start_.num_preemptions;
+  return stats;
+}
+
+void StepCounters::CountFailure(ErrorCode code) {
+  ++rows_failed;
+  std::lock_guard lock(mutex_);
+  ++failures_[std::string(ErrorCodeName(code))];
+}
+
+StepProgress StepCounters::Snapshot(const GraphStep& step) const {
+  StepProgress progress;
+  progress.name = step.name();
+  progress.type = step.type->name;
+  progress.rows_in = rows_in;
+  progress.rows_out = rows_out;
+  progress.rows_cached = rows_cached;
+  progress.rows_failed = rows_failed;
+  progress.rows_upstream_failed = rows_upstream_failed;
+  progress.rows_dropped = rows_dropped;
+  progress.num_requests = num_requests;
+  progress.num_requests_cached = num_requests_cached;
+  progress.prompt_tokens = prompt_tokens;
+  progress.cached_tokens = cached_tokens;
+  progress.completion_tokens = completion_tokens;
+  std::lock_guard lock(mutex_);
+  progress.failures = failures_;
+  return progress;
+}
+
+namespace {
+
+void AddSampling(Sha256& digest, const SamplingParams& sampling) {
+  digest.Field(std::bit_cast<uint32_t>(sampling.temperature))
+      .Field(static_cast<uint64_t>(sampling.top_k))
+      .Field(std::bit_cast<uint32_t>(sampling.top_p))
+      .Field(std::bit_cast<uint32_t>(sampling.min_p))
+      .Field(static_cast<uint64_t>(sampling.max_new_tokens))
+      .Field(static_cast<uint64_t>(sampling.ignore_eos))
+      .Field(static_cast<uint64_t>(sampling.stop.size()));
+  for (const std::string& stop : sampling.stop) digest.Field(stop);
+}
+
+}  // namespace
+
+const LineageKey& StepRuntime::key() {
+  std::call_once(key_once_, [this] {
+    Sha256 digest;
+    digest.Field("step")
+        .Field(graph->type->name)
+        .Field(static_cast<uint64_t>(graph->type->version))
+        .Field(DumpJson(graph->params.values()));
+    for (const auto* mappings : {&graph->config.input_mappings, &graph->config.output_mappings}) {
+      digest.Field(static_cast<uint64_t>(mappings->size()));
+      for (const auto& [own, column] : *mappings) digest.Field(own).Field(column);
+    }
+    if (model != nullptr) {
+      digest.Field(model->description().digest).Field(model->description().dispatch_level);
+      AddSampling(digest, sampling);
+      digest.Field(graph->generation.seed ? 1 : 0).Field(graph->generation.seed.value_or(0));
+    }
+    key_ = FinishKey(digest);
+  });
+  return key_;
+}
+
+}  // namespace retort

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "retort/llm/language_model.h"
+#include "retort/pipeline/executor.h"
+#include "retort/pipeline/graph.h"
+#include "retort/pipeline/lineage.h"
+
+namespace retort {
+
+// A model of the run, acquired when the first row needs it. Thread-safe.
+class ModelSlot {
+ public:
+  ModelSlot(std::string name, ModelSource& source) : name_(std::move(name)), source_(source) {}
+
+  // Throws what loading throws.
+  LanguageModel& Get();
+  // Null until someone needed it.
+  std::shared_ptr<LanguageModel> Peek() const;
+  const std::string& name() const { return name_; }
+  // As it was acquired; of no meaning before.
+  const ModelDescription& description() const { return description_; }
+  // What the model did since it was acquired.
+  ModelStats StatsSince() const;
+
+  int num_consumers = 0;
+
+ private:
+  std::string name_;
+  ModelSource& source_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<LanguageModel> model_;
+  ModelDescription description_;
+  ModelStats at_start_;
+};
+
+struct StepCounters {
+  std::atomic<uint64_t> rows_in = 0;
+  std::atomic<uint64_t> rows_out = 0;
+  std::atomic<uint64_t> rows_cached = 0;
+  std::atomic<uint64_t> rows_failed = 0;
+  std::atomic<uint64_t> rows_upstream_failed = 0;
+  std::atomic<uint64_t> rows_dropped = 0;
+  std::atomic<uint64_t> num_requests = 0;
+  std::atomic<uint64_t> num_requests_cached = 0;
+  std::atomic<uint64_t> prompt_tokens = 0;
+  std::atomic<uint64_t> cached_tokens = 0;
+  std::atomic<uint64_t> completion_tokens = 0;
+
+  void CountFailure(ErrorCode code);
+  StepProgress Snapshot(const GraphStep& step) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, uint64_t> failures_;
+};
+
+// A step of the graph at work.
+struct StepRuntime {
+  const GraphStep* graph = nullptr;
+  std::unique_ptr<Step> step;
+  ModelSlot* model = nullptr;  // null: uses none
+  SamplingParams sampling;
+  bool use_cache = true;
+  StepCounters counters;
+
+  // Names everything about the step that can change its outputs, its name not among it. Needs the
+  // model, if it uses one, to have been acquired.
+  const LineageKey& key();
+
+ private:
+  std::once_flag key_once_;
+  LineageKey key_;
+};
+
+}  // namespace retort
