@@ -30,7 +30,7 @@ struct ParamSpec {
   double max = 1e300;
   std::vector<std::string_view> choices =
       {};                 // of kString and the items of kStringList; empty: any
-  std::string_view help;  // one sentence
+  std::string_view help = {};  // one sentence
 };
 
 // The checked parameters of one step: every value present (set or default) and of its declared type
@@ -140,7 +140,7 @@ enum class ModelUse { kNone, kGenerate, kScore, kEmbed };
 // Describes a kind of step: everything validation, documentation and the executor need.
 struct StepType {
   std::string_view name;     // "EvolInstruct", as in the pipeline file's `type:`
-  std::string_view summary;  // one sentence, and the paper it is after
+  std::string_view summary = {};  // one sentence, and the paper it is after
   int version =
       1;  // of its code and prompts: part of every cache key; raise it when answers may change
   StepKind kind = StepKind::kRow;
