@@ -164,7 +164,7 @@ uint64_t ParseByteSize(std::string_view text) {
 }
 
 std::chrono::milliseconds ParseDuration(std::string_view text) {
-  constexpr Unit kUnits[] = {{"s", 1e3}, {"ms", 1}, {"m", 60e3}, {"h", 3600e3}};
+  constexpr Unit kUnits[] = {{"", 1e3}, {"s", 1e3}, {"ms", 1}, {"m", 60e3}, {"h", 3600e3}};
   constexpr std::string_view kExample = "a time such as 300ms, 5s, 5m, 2h, 0, or -1 for ever";
   if (text == "0") return std::chrono::milliseconds(0);
   if (text == "-1") return std::chrono::milliseconds(-1);

@@ -49,7 +49,6 @@ class PipelineRun::Impl {
     for (const std::string& name : graph.UsedModels()) {
       models_.push_back(std::make_unique<ModelSlot>(name, models));
     }
-    traces_.resize(models_.size());
     for (const GraphStep& step : graph.steps) MakeStep(step);
     const uint64_t window =
         std::max(kFamiliesMin, kFamiliesPerWorker * static_cast<uint64_t>(num_workers_));
@@ -89,8 +88,7 @@ class PipelineRun::Impl {
         model.description = models_[i]->description();
         model.stats = models_[i]->StatsSince();
       }
-      std::lock_guard lock(sample_mutex_);
-      model.mean_sequences_until_90 = traces_[i].MeanSequencesUntil(0.9);
+      model.mean_sequences_until_90 = models_[i]->MeanSequencesUntil(0.9);
       progress.models.push_back(std::move(model));
     }
     progress.families_begun = sequencer_->num_begun();
@@ -396,9 +394,6 @@ class PipelineRun::Impl {
     std::lock_guard lock(sample_mutex_);
     peak_rss_ = std::max(peak_rss_, memory.peak_rss);
     peak_anonymous_ = std::max(peak_anonymous_, memory.anonymous);
-    for (size_t i = 0; i < models_.size(); ++i) {
-      if (models_[i]->Peek()) traces_[i].Add(models_[i]->StatsSince());
-    }
   }
 
   RunReport Finish() {
@@ -477,7 +472,6 @@ class PipelineRun::Impl {
   std::mutex warn_mutex_;
 
   mutable std::mutex sample_mutex_;
-  std::vector<ModelTrace> traces_;
   uint64_t peak_rss_ = 0;
   uint64_t peak_anonymous_ = 0;
 };

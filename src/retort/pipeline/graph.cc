@@ -163,14 +163,14 @@ void GraphBuilder::ReportCycle() {
       }
     }
     const auto seen = std::find(path.begin(), path.end(), before);
+    if (seen != path.end()) {
+      path.erase(path.begin(), seen);
+      break;
+    }
     path.push_back(before);
-    if (seen == path.end() - 1) continue;
-    path.erase(path.begin(), std::find(path.begin(), path.end() - 1, before));
-    break;
   }
   std::reverse(path.begin(), path.end());
-  // The path begins and ends with the same step; begin it with the one first in the file.
-  path.pop_back();
+  // Begin with the step that is first in the file, and come back to it.
   std::rotate(path.begin(), std::min_element(path.begin(), path.end()), path.end());
   path.push_back(path.front());
   std::string text;

@@ -37,6 +37,24 @@ ModelStats ModelSlot::StatsSince() const {
   return stats;
 }
 
+double ModelSlot::MeanSequencesUntil(double share) const {
+  const auto model = Peek();
+  if (!model) return 0;
+  std::vector<StepPoint> points;
+  StepPoint origin;
+  for (StepPoint point : model->step_points()) {
+    if (point.num_steps <= at_start_.num_steps) {
+      origin = point;  // the nearest before the run that was kept
+      continue;
+    }
+    point.num_steps -= origin.num_steps;
+    point.num_step_sequences -= origin.num_step_sequences;
+    point.batch_tokens -= origin.batch_tokens;
+    points.push_back(point);
+  }
+  return retort::MeanSequencesUntil(points, &StepPoint::batch_tokens, share);
+}
+
 void StepCounters::CountFailure(ErrorCode code) {
   ++rows_failed;
   std::lock_guard lock(mutex_);

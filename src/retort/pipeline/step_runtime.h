@@ -29,6 +29,8 @@ class ModelSlot {
   const ModelDescription& description() const { return description_; }
   // What the model did since it was acquired.
   ModelStats StatsSince() const;
+  // Sequences per engine step since then, until `share` of the tokens were computed.
+  double MeanSequencesUntil(double share) const;
 
   int num_consumers = 0;
 

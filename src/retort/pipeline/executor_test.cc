@@ -1,0 +1,412 @@
+#include "retort/pipeline/executor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "retort/pipeline/ledger.h"
+#include "retort/pipeline/run_harness_test.h"
+
+namespace retort {
+namespace {
+
+using fake::FileText;
+using fake::JsonLines;
+using fake::MakeGraph;
+using fake::MakeModel;
+using fake::RunGraph;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const Json kEcho = Json::parse(R"j({"rules": [{"match": "ask (\\S+)", "reply": "$1!"}]})j");
+
+std::string Dump(const std::vector<Json>& rows) {
+  std::string text;
+  for (const Json& row : rows) text += DumpJson(row) + "\n";
+  return text;
+}
+
+class ExecutorTest : public ::testing::Test {
+ protected:
+  std::filesystem::path Out(const std::string& name) const { return dir_.path() / "out" / name; }
+  fake::TempDir dir_;
+};
+
+constexpr const char* kTwoAsks = R"(
+models: {m: tiny}
+steps:
+  - {name: rows, type: Rows, data: [{text: a}, {text: b}, {text: c}]}
+  - {name: one, type: Ask, llm: m, output_mappings: {answer: first}}
+  - {name: two, type: Ask, llm: m, input_mappings: {text: first}}
+)";
+
+TEST_F(ExecutorTest, RowsGoThroughAndComeOutInOrder) {
+  const RunReport report = RunGraph(MakeGraph(kTwoAsks), MakeModel(kEcho), dir_.path());
+  EXPECT_EQ(FileText(Out("two.jsonl")),
+            "{\"text\":\"a\",\"first\":\"a!\",\"answer\":\"a!!\"}\n"
+            "{\"text\":\"b\",\"first\":\"b!\",\"answer\":\"b!!\"}\n"
+            "{\"text\":\"c\",\"first\":\"c!\",\"answer\":\"c!!\"}\n");
+  EXPECT_EQ(report.outcome, RunOutcome::kDone);
+  EXPECT_EQ(report.rows_written, 3u);
+  EXPECT_EQ(report.progress.steps.at(1).rows_in, 3u);
+  EXPECT_EQ(report.progress.steps.at(1).num_requests, 3u);
+  EXPECT_EQ(report.progress.models.at(0).num_consumers, 2);
+  EXPECT_FALSE(std::filesystem::exists(Out("failed.jsonl")));
+  const Json written = Json::parse(FileText(Out("run.json")));
+  EXPECT_EQ(written.at("outcome"), "done");
+  EXPECT_EQ(written.at("steps").at(2).at("completion_tokens"), 3);
+  EXPECT_GT(written.at("peak_anonymous_bytes"), 0);
+}
+
+TEST_F(ExecutorTest, AnyNumberOfWorkersAndAnyOrderOfAnswersGiveTheSameBytes) {
+  const Graph graph = MakeGraph(R"(
+models: {m: tiny}
+steps:
+  - {name: rows, type: Rows, count: 40}
+  - {name: split, type: Split, parts: 3}
+  - {name: ask, type: Ask, llm: m, rounds: 2, input_mappings: {text: part}}
+  - {name: again, type: Split, parts: 2, output_mappings: {part: half}}
+  - {name: draw, type: Draw}
+)");
+  const Json script = Json::parse(R"({"rules": [{"match": ".", "reply": "${seed}"}]})");
+  std::string first;
+  for (const int workers : {1, 3, 16}) {
+    fake::TempDir dir;
+    RunOptions options;
+    options.num_workers = workers;
+    RunGraph(graph, MakeModel(script, workers, static_cast<uint64_t>(workers)), dir.path(),
+             options);
+    const std::string text = FileText(dir.path() / "out" / "draw.jsonl");
+    if (first.empty()) first = text;
+    EXPECT_EQ(text, first) << workers;
+  }
+  EXPECT_EQ(std::count(first.begin(), first.end(), '\n'), 240);
+  // Draws and seeds differ from row to row.
+  std::set<std::string> numbers;
+  for (const Json& row : JsonLines(dir_.path() / "none")) numbers.insert(row.dump());
+  fake::TempDir other;
+  RunOptions options;
+  options.seed = 5;
+  RunGraph(graph, MakeModel(script), other.path(), options);
+  EXPECT_NE(FileText(other.path() / "out" / "draw.jsonl"), first);
+}
+
+constexpr const char* kFailing = R"(
+models: {m: tiny}
+steps:
+  - {name: rows, type: Rows, data: [{text: a}, {text: x}, {text: c}]}
+  - {name: one, type: Ask, llm: m, output_mappings: {answer: first}}
+  - {name: two, type: Ask, llm: m, input_mappings: {text: first}}
+)";
+const Json kBadX = Json::parse(
+    R"j({"rules": [{"match": "ask x", "reply": "a bad one"},
+                   {"match": "ask (\\S+)", "reply": "$1!"}]})j");
+
+TEST_F(ExecutorTest, AFailedRowGoesOnWithNullsAndItsNeighboursAreUntouched) {
+  const RunReport report = RunGraph(MakeGraph(kFailing), MakeModel(kBadX), dir_.path());
+  EXPECT_EQ(Dump(JsonLines(Out("two.jsonl"))),
+            "{\"text\":\"a\",\"first\":\"a!\",\"answer\":\"a!!\"}\n"
+            "{\"text\":\"x\",\"first\":null,\"answer\":null}\n"
+            "{\"text\":\"c\",\"first\":\"c!\",\"answer\":\"c!!\"}\n");
+  EXPECT_EQ(report.outcome, RunOutcome::kDoneWithFailures);
+  EXPECT_EQ(ExitStatus(report.outcome), 1);
+  EXPECT_EQ(report.progress.steps.at(1).failures,
+            (std::map<std::string, uint64_t>{{"invalid", 1}}));
+  EXPECT_EQ(report.progress.steps.at(2).rows_upstream_failed, 1u);
+  EXPECT_EQ(report.progress.steps.at(2).rows_failed, 0u);
+  const std::vector<Json> failed = JsonLines(Out("failed.jsonl"));
+  ASSERT_EQ(failed.size(), 1u);
+  EXPECT_EQ(failed[0].at("step"), "one");
+  EXPECT_EQ(failed[0].at("lineage"), "1");
+  EXPECT_EQ(failed[0].at("code"), "invalid");
+  EXPECT_EQ(failed[0].at("reason"), "a bad answer");
+  EXPECT_EQ(failed[0].at("raw"), "a bad one");
+  EXPECT_EQ(failed[0].at("row"), Json({{"text", "x"}}));
+}
+
+TEST_F(ExecutorTest, OnErrorDropEndsTheRow) {
+  const RunReport report =
+      RunGraph(MakeGraph(kFailing, {"one.on_error=drop"}), MakeModel(kBadX), dir_.path());
+  EXPECT_EQ(JsonLines(Out("two.jsonl")).size(), 2u);
+  EXPECT_EQ(report.progress.steps.at(1).rows_dropped, 1u);
+  EXPECT_EQ(JsonLines(Out("failed.jsonl")).size(), 1u);
+}
+
+TEST_F(ExecutorTest, OnErrorFailStopsTheRunAndSaysWhich) {
+  const RunReport report =
+      RunGraph(MakeGraph(kFailing, {"one.on_error=fail"}), MakeModel(kBadX), dir_.path());
+  EXPECT_EQ(report.outcome, RunOutcome::kStoppedByFailure);
+  EXPECT_EQ(ExitStatus(report.outcome), 1);
+  EXPECT_EQ(report.stopped_by, "step 'one', row 1: a bad answer");
+  EXPECT_FALSE(std::filesystem::exists(Out("two.jsonl")));
+  EXPECT_TRUE(std::filesystem::exists(Out("two.partial.jsonl")));
+  EXPECT_EQ(JsonLines(Out("failed.jsonl")).size(), 1u);
+}
+
+TEST_F(ExecutorTest, ANullOrMissingColumnOfTheDataIsAFailureOfItsOwn) {
+  const Graph graph = MakeGraph(R"(
+models: {m: tiny}
+steps:
+  - {name: rows, type: Rows, data: [{text: a}, {text: null}, {other: 1}]}
+  - {name: one, type: Ask, llm: m}
+)");
+  RunGraph(graph, MakeModel(kEcho), dir_.path());
+  const std::vector<Json> failed = JsonLines(Out("failed.jsonl"));
+  ASSERT_EQ(failed.size(), 2u);
+  EXPECT_EQ(failed[0].at("reason"), "the column 'text' of the row is null");
+  EXPECT_EQ(failed[1].at("reason"), "the row has no column 'text'; it has other");
+  EXPECT_EQ(JsonLines(Out("one.jsonl")).size(), 3u);
+}
+
+TEST_F(ExecutorTest, AServerThatIsAwayIsAskedAgainAFewTimes) {
+  const Json script = Json::parse(R"({"rules": [
+    {"match": "ask a", "error": "unavailable", "message": "no route", "times": 2},
+    {"match": "ask b", "error": "unavailable", "message": "gone"},
+    {"match": "ask c", "error": "exhausted", "message": "too long"}], "default": "fine"})");
+  const auto model = MakeModel(script);
+  RunGraph(MakeGraph(kTwoAsks), model, dir_.path());
+  const std::vector<Json> rows = JsonLines(Out("two.jsonl"));
+  EXPECT_EQ(rows.at(0).at("first"), "fine");
+  EXPECT_TRUE(rows.at(1).at("first").is_null());
+  EXPECT_TRUE(rows.at(2).at("first").is_null());
+  const std::vector<Json> failed = JsonLines(Out("failed.jsonl"));
+  ASSERT_EQ(failed.size(), 2u);
+  EXPECT_EQ(failed[0].at("code"), "unavailable");
+  EXPECT_EQ(failed[1].at("code"), "exhausted");
+  // a: 3, b: 4, c: 1, and the second step of a.
+  EXPECT_EQ(model->num_calls(), 9u);
+}
+
+// Distilabel merges branches by position and misaligns them when a batch of one fails.
+TEST_F(ExecutorTest, JoinedBranchesStayAlignedWhenOneFails) {
+  const Graph graph = MakeGraph(R"(
+models: {m: tiny}
+steps:
+  - {name: rows, type: Rows, data: [{text: a}, {text: x}, {text: c}, {text: d}]}
+  - {name: left, type: Ask, llm: m, after: rows, output_mappings: {answer: l}}
+  - {name: right, type: Ask, llm: m, after: rows, prompt: "tell ", output_mappings: {answer: r}}
+  - {name: deeper, type: Ask, llm: m, input_mappings: {text: r}, output_mappings: {answer: rr}}
+  - {name: both, type: Merge, after: [left, deeper]}
+)");
+  const Json script = Json::parse(R"j({"rules": [
+    {"match": "ask x", "reply": "bad"}, {"match": "tell c", "reply": "bad"},
+    {"match": "ask (\\S+)", "reply": "l-$1"}, {"match": "tell (\\S+)", "reply": "r-$1"}]})j");
+  RunGraph(graph, MakeModel(script), dir_.path());
+  EXPECT_EQ(Dump(JsonLines(Out("both.jsonl"))),
+            "{\"text\":\"a\",\"l\":\"l-a\",\"r\":\"r-a\",\"rr\":\"l-r-a\"}\n"
+            "{\"text\":\"x\",\"l\":null,\"r\":\"r-x\",\"rr\":\"l-r-x\"}\n"
+            "{\"text\":\"c\",\"l\":\"l-c\",\"r\":null,\"rr\":null}\n"
+            "{\"text\":\"d\",\"l\":\"l-d\",\"r\":\"r-d\",\"rr\":\"l-r-d\"}\n");
+  // A branch that drops a row takes it out of the join, no other.
+  fake::TempDir dropped;
+  const RunReport report = RunGraph(MakeGraph(R"(
+models: {m: tiny}
+steps:
+  - {name: rows, type: Rows, data: [{text: a}, {text: x}, {text: c}]}
+  - {name: left, type: Ask, llm: m, after: rows, on_error: drop, output_mappings: {answer: l}}
+  - {name: right, type: Draw, after: rows}
+  - {name: both, type: Merge, after: [left, right]}
+  - {name: keep, type: Keep, columns: [text, l]}
+)"),
+                                    MakeModel(script), dropped.path());
+  EXPECT_EQ(Dump(JsonLines(dropped.path() / "out" / "keep.jsonl")),
+            "{\"text\":\"a\",\"l\":\"l-a\"}\n{\"text\":\"c\",\"l\":\"l-c\"}\n");
+  EXPECT_EQ(report.progress.steps.at(3).rows_dropped, 1u);
+}
+
+TEST_F(ExecutorTest, JoinsNestAndFollowExpansions) {
+  const Graph graph = MakeGraph(R"(
+steps:
+  - {name: rows, type: Rows, count: 3}
+  - {name: split, type: Split, parts: 2}
+  - {name: a, type: Draw, after: split, output_mappings: {number: a}}
+  - {name: b, type: Draw, after: split, output_mappings: {number: b}}
+  - {name: b1, type: Draw, after: b, output_mappings: {number: b1}}
+  - {name: b2, type: Draw, after: b, output_mappings: {number: b2}}
+  - {name: bs, type: Merge, after: [b1, b2]}
+  - {name: all, type: Merge, after: [a, bs, split]}
+  - {name: side, type: Keep, columns: id, after: b}
+)");
+  const RunReport report = RunGraph(graph, nullptr, dir_.path());
+  const std::vector<Json> rows = JsonLines(Out("all.jsonl"));
+  ASSERT_EQ(rows.size(), 6u);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(rows[i].at("id"), i / 2);
+    EXPECT_EQ(rows[i].at("part"), i % 2);
+    for (const char* column : {"a", "b", "b1", "b2"}) EXPECT_TRUE(rows[i].contains(column));
+  }
+  EXPECT_EQ(JsonLines(Out("side.jsonl")).size(), 6u);
+  EXPECT_EQ(report.outcome, RunOutcome::kDone);
+}
+
+TEST_F(ExecutorTest, AJoinRefusesSeveralRowsOfOneBranch) {
+  const Graph graph = MakeGraph(R"(
+steps:
+  - {name: rows, type: Rows, count: 2}
+  - {name: a, type: Split, after: rows}
+  - {name: b, type: Draw, after: rows}
+  - {name: j, type: Merge, after: [a, b]}
+)");
+  const RunReport report = RunGraph(graph, nullptr, dir_.path());
+  EXPECT_EQ(report.outcome, RunOutcome::kNothingProduced);
+  EXPECT_EQ(report.rows_failed, 2u);
+  EXPECT_EQ(JsonLines(Out("failed.jsonl")).at(0).at("reason"),
+            "a join takes one row per branch of a row, but got 2 rows from 'a'");
+}
+
+TEST_F(ExecutorTest, AGlobalStepSeesAllRowsInOrderAndMayDropAndReorder) {
+  const Graph graph = MakeGraph(R"(
+models: {m: tiny}
+steps:
+  - {name: rows, type: Rows, data: [{text: a}, {text: c}, {text: b}], output_mappings: {text: value}}
+  - {name: sort, type: Sort, keep: 2}
+  - {name: ask, type: Ask, llm: m, input_mappings: {text: value}}
+)");
+  const RunReport report = RunGraph(graph, MakeModel(kEcho), dir_.path());
+  EXPECT_EQ(Dump(JsonLines(Out("ask.jsonl"))),
+            "{\"value\":\"c\",\"rows_seen\":3,\"answer\":\"c!\"}\n"
+            "{\"value\":\"b\",\"rows_seen\":3,\"answer\":\"b!\"}\n");
+  EXPECT_EQ(report.progress.steps.at(1).rows_dropped, 1u);
+  // Mapped columns go by the step's name inside and by the data set's outside.
+  fake::TempDir mapped;
+  RunGraph(MakeGraph(R"(
+steps:
+  - {name: rows, type: Rows, data: [{text: a}, {text: b}]}
+  - {name: sort, type: Sort, input_mappings: {value: text}, output_mappings: {rows_seen: n}}
+)"),
+           nullptr, mapped.path());
+  EXPECT_EQ(Dump(JsonLines(mapped.path() / "out" / "sort.jsonl")),
+            "{\"text\":\"b\",\"n\":2}\n{\"text\":\"a\",\"n\":2}\n");
+}
+
+TEST_F(ExecutorTest, SourcesFollowOneAnotherAndLimitHoldsForEach) {
+  const Graph graph = MakeGraph(R"(
+steps:
+  - {name: one, type: Rows, data: [{text: a}, {text: b}]}
+  - {name: two, type: Rows, data: [{text: c}, {text: d}]}
+  - {name: split, type: Split, after: [one, two]}
+)");
+  RunOptions options;
+  options.limit = 1;
+  RunGraph(graph, nullptr, dir_.path(), options);
+  EXPECT_EQ(Dump(JsonLines(Out("split.jsonl"))),
+            "{\"text\":\"a\",\"part\":0}\n{\"text\":\"a\",\"part\":1}\n"
+            "{\"text\":\"c\",\"part\":0}\n{\"text\":\"c\",\"part\":1}\n");
+  fake::TempDir empty;
+  options.limit = 0;
+  EXPECT_EQ(RunGraph(graph, nullptr, empty.path(), options).outcome, RunOutcome::kNothingProduced);
+  EXPECT_EQ(FileText(empty.path() / "out" / "split.jsonl"), "");
+}
+
+TEST_F(ExecutorTest, AnEmptyInputProducesNothing) {
+  const Graph graph =
+      MakeGraph("steps:\n  - {name: rows, type: Rows}\n  - {name: s, type: Split}\n");
+  const RunReport report = RunGraph(graph, nullptr, dir_.path());
+  EXPECT_EQ(report.outcome, RunOutcome::kNothingProduced);
+  EXPECT_EQ(ExitStatus(report.outcome), 3);
+}
+
+TEST_F(ExecutorTest, TheModelIsKeptBusyByMoreRowsThanItTakes) {
+  ScriptedOptions options;
+  options.num_threads = 1;
+  options.delay_us = 300;
+  const auto model = std::make_shared<ScriptedModel>(ParseScript(kEcho, "s"), options);
+  RunOptions run;
+  run.num_workers = 16;
+  RunGraph(MakeGraph("models: {m: t}\nsteps:\n  - {name: r, type: Rows, count: 100}\n"
+                     "  - {name: a, type: Ask, llm: m, input_mappings: {text: id}}\n"),
+           model, dir_.path(), run);
+  EXPECT_EQ(model->num_in_flight_max(), 16u);
+}
+
+TEST_F(ExecutorTest, WhatStopsEverythingIsAnErrorWithItsName) {
+  const Graph source =
+      MakeGraph("steps:\n  - {name: rows, type: Rows, data: [{a: 1}], fail: null}\n");
+  Graph broken = source;
+  broken.steps[0].params = Params(Json{{"data", Json::array()}, {"count", 0}, {"fail", "no disk"}});
+  try {
+    RunGraph(broken, nullptr, dir_.path());
+    ADD_FAILURE() << "a broken source went unnoticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kIo);
+    EXPECT_EQ(error.message(), "step 'rows': no disk");
+  }
+  EXPECT_EQ(Json::parse(FileText(Out("run.json"))).at("outcome"), "error");
+  // The model that does not load.
+  struct NoModel : ModelSource {
+    std::shared_ptr<LanguageModel> Acquire(const std::string& name) override {
+      Throw(ErrorCode::kNotFound, "no model '{}'", name);
+    }
+  } none;
+  RunOptions options;
+  options.output_dir = dir_.path() / "out2";
+  const Graph graph = MakeGraph(kTwoAsks);
+  PipelineRun run(graph, none, options);
+  EXPECT_THROW(
+      try { run.Execute(); } catch (const Error& error) {
+        EXPECT_EQ(error.message(), "no model 'm'");
+        throw;
+      },
+      Error);
+}
+
+TEST_F(ExecutorTest, AFullDiskStopsTheRun) {
+  std::filesystem::create_directories(dir_.path() / "out");
+  std::filesystem::create_symlink("/dev/full", Out("two.partial.jsonl"));
+  try {
+    RunGraph(MakeGraph(kTwoAsks), MakeModel(kEcho), dir_.path());
+    ADD_FAILURE() << "wrote to a full disk";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kIo);
+    EXPECT_THAT(error.message(), HasSubstr("two.partial.jsonl': No space left on device"));
+  }
+}
+
+TEST_F(ExecutorTest, ASecondRunInTheSameFolderIsRefused) {
+  const Graph graph = MakeGraph(kTwoAsks);
+  fake::OneModel models(MakeModel(kEcho));
+  RunOptions options;
+  options.output_dir = dir_.path() / "out";
+  PipelineRun first(graph, models, options);
+  try {
+    PipelineRun second(graph, models, options);
+    ADD_FAILURE() << "two runs share a folder";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+    EXPECT_THAT(error.message(), HasSubstr("is in use by another run (process "));
+  }
+  EXPECT_EQ(first.Execute().outcome, RunOutcome::kDone);
+}
+
+TEST_F(ExecutorTest, AStopKeepsWhatIsFinishedAndARerunDoesTheRest) {
+  const Graph graph = MakeGraph(
+      "models: {m: t}\nsteps:\n  - {name: r, type: Rows, count: 200}\n"
+      "  - {name: a, type: Ask, llm: m, input_mappings: {text: id}}\n");
+  std::stop_source stop;
+  std::atomic<int> answered = 0;
+  const auto stopping = std::make_shared<ScriptedModel>(
+      "m",
+      [&](const Request& request, const std::string& text) {
+        if (++answered == 100) stop.request_stop();
+        return MakeCompletion(text, std::get<Generation>(request.work).sampling, text);
+      },
+      ScriptedOptions{.num_threads = 2, .shuffle_seed = 3});
+  RunOptions options;
+  options.stop = stop.get_token();
+  const RunReport report = RunGraph(graph, stopping, dir_.path(), options);
+  EXPECT_EQ(report.outcome, RunOutcome::kInterrupted);
+  EXPECT_EQ(ExitStatus(report.outcome), 130);
+  EXPECT_FALSE(std::filesystem::exists(Out("a.jsonl")));
+  const std::string partial = FileText(Out("a.partial.jsonl"));
+  EXPECT_TRUE(partial.empty() || partial.back() == '\n');
+  const int before = answered;
+  EXPECT_EQ(RunGraph(graph, stopping, dir_.path()).outcome, RunOutcome::kDone);
+  EXPECT_EQ(JsonLines(Out("a.jsonl")).size(), 200u);
+  EXPECT_THAT(FileText(Out("a.jsonl")), ::testing::StartsWith(partial));
+  // At most what was in flight is asked again: eight workers.
+  EXPECT_LE(answered - before, 200 - before + 8);
+}
+
+}  // namespace
+}  // namespace retort
