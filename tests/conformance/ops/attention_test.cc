@@ -166,7 +166,7 @@ class AttentionCase : public OpCase {
 
   // The rounding of a stored value, relative: half a unit in the last place of the format.
   double Rounding() const {
-    return shapes_.format == Format::kBF16 ? 0x1p-9 : shapes_.format == Format::kF16 ? 0x1p-11 : 0;
+    return shapes_.format == Format::kBF16 ? 0x1p-8 : shapes_.format == Format::kF16 ? 0x1p-11 : 0;
   }
 
   // A score and a bound of its error: scaling q and summing D products, γ_{D+2}·Σ|q||k|·scale. With

@@ -8,6 +8,7 @@
 
 #include "retort/base/random.h"
 #include "retort/devices/devices.h"
+#include "retort/tensor/float_bits.h"
 
 namespace retort::conformance {
 namespace {
@@ -143,14 +144,62 @@ void ExpectSameBits(const std::string& what, int64_t cols, std::span<const float
                                << num_different << " of " << expected.size() << " differ";
 }
 
+namespace {
+
+std::vector<std::byte> EncodeAll(Format format, std::span<const float> values) {
+  std::vector<std::byte> bytes(static_cast<size_t>(StoredBytes(format, std::ssize(values))));
+  Encode(format, values, bytes);
+  return bytes;
+}
+
+// Where a super-block keeps its f16 scale, and its f16 minimum's scale or -1.
+std::pair<int, int> ScaleOffsets(Format format) {
+  switch (format) {
+    case Format::kQ2_K:
+      return {80, 82};
+    case Format::kQ3_K:
+      return {108, -1};
+    case Format::kQ6_K:
+      return {208, -1};
+    case Format::kQ4_K:
+    case Format::kQ5_K:
+      return {0, 2};
+    default:
+      return {0, -1};
+  }
+}
+
+}  // namespace
+
 OwnedTensor::OwnedTensor(std::string name, Format format, Shape shape,
                          std::span<const float> values)
+    : OwnedTensor(std::move(name), format, shape, EncodeAll(format, values)) {}
+
+OwnedTensor::OwnedTensor(std::string name, Format format, Shape shape, std::vector<std::byte> bytes)
     : name_(std::move(name)),
-      bytes_(static_cast<size_t>(StoredBytes(format, std::ssize(values)))),
-      decoded_(values.size()) {
-  Encode(format, values, bytes_);
+      bytes_(std::move(bytes)),
+      decoded_(static_cast<size_t>(shape.NumValues())) {
   Decode(format, bytes_, decoded_);
   view_ = {name_, format, shape, bytes_, Info(format).name};
+}
+
+OwnedTensor OwnedTensor::RandomBlocks(std::string name, Format format, Shape shape, uint64_t seed,
+                                      float scale) {
+  std::vector<std::byte> bytes(static_cast<size_t>(StoredBytes(format, shape.NumValues())));
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<std::byte>(RandomBits(seed, i) & 0xff);
+  }
+  const auto [first, second] = ScaleOffsets(format);
+  const auto block_bytes = static_cast<size_t>(Info(format).block_bytes);
+  for (size_t block = 0; block < bytes.size(); block += block_bytes) {
+    for (const int offset : {first, second}) {
+      if (offset < 0) continue;
+      const double u = RandomUniform(seed + 1, block + static_cast<size_t>(offset));
+      StoreAs(&bytes[block + static_cast<size_t>(offset)],
+              F32ToF16(scale * static_cast<float>(0.5 + u)));
+    }
+  }
+  return {std::move(name), format, shape, std::move(bytes)};
 }
 
 }  // namespace retort::conformance

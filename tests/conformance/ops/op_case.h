@@ -84,6 +84,12 @@ void ExpectSameBits(const std::string& what, int64_t cols, std::span<const float
 class OwnedTensor {
  public:
   OwnedTensor(std::string name, Format format, Shape shape, std::span<const float> values);
+  OwnedTensor(std::string name, Format format, Shape shape, std::vector<std::byte> bytes);
+  OwnedTensor(OwnedTensor&&) = delete;  // the view points inside
+  // Random codes and block scales of about `scale` in a format of super-blocks, which nothing here
+  // encodes.
+  static OwnedTensor RandomBlocks(std::string name, Format format, Shape shape, uint64_t seed,
+                                  float scale);
   const TensorView& view() const { return view_; }
   // What the stored bytes stand for.
   const std::vector<float>& decoded() const { return decoded_; }
