@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <vector>
 
 #include "retort/backend/cpu/ops.h"
@@ -10,7 +11,7 @@
 
 // One row of logits on one thread. Weights exp((logit − largest) / temperature) are f32, their sums
 // f64 in a fixed order: inside blocks of kLogitBlock tokens, then block by block. Nothing is sorted
-// but the tokens that top_k, top_p or the report of the largest ask for.
+// but what top_k, a small top_p or the report of the largest ask for.
 namespace retort::cpu {
 namespace {
 
@@ -23,6 +24,11 @@ struct Candidate {
   }
 };
 
+struct WeightedCandidate {
+  Candidate candidate;
+  float weight;
+};
+
 // Memory of one thread, kept from row to row.
 struct Scratch {
   std::vector<float> masked;
@@ -32,7 +38,11 @@ struct Scratch {
   std::vector<Candidate> candidates;
   std::vector<float> logits;  // of the candidates
   std::vector<float> weights;
+  std::vector<WeightedCandidate> all;
 };
+
+// The last token that is kept: those before it in Candidate's order are kept too.
+constexpr Candidate kKeepAll = {-INFINITY, std::numeric_limits<int32_t>::max()};
 
 class RowSampler {
  public:
@@ -60,9 +70,7 @@ class RowSampler {
 
   int32_t Draw(const SamplingRow& row) {
     if (row.temperature == 0.0f) return Largest();
-    const double u = RandomUniform(row.seed, row.position);
-    const bool is_filtered = (row.top_k > 0 && row.top_k < vocab_) || row.top_p < 1.0f;
-    return is_filtered ? DrawFiltered(row, u) : DrawFromAll(row, u);
+    return DrawKept(row, LastKept(row), RandomUniform(row.seed, row.position));
   }
 
   // log Σ exp(logit).
@@ -130,23 +138,47 @@ class RowSampler {
     return total;
   }
 
-  int32_t DrawFromAll(const SamplingRow& row, double u) {
-    kernels_.block_sums(logits_, vocab_, largest_, row.temperature, row.min_p,
-                        scratch_.sums.data());
+  // Weights of one block's tokens into `weights`, 0 for those that are not kept. Returns their
+  // number.
+  int64_t WeighBlock(const SamplingRow& row, const Candidate& last, int64_t block,
+                     float* weights) const {
+    const int64_t begin = block * kLogitBlock;
+    const int64_t count = std::min(kLogitBlock, vocab_ - begin);
+    kernels_.weights(logits_ + begin, count, largest_, row.temperature, row.min_p, weights);
+    for (int64_t i = 0; i < count; ++i) {
+      if (last < Candidate{logits_[begin + i], static_cast<int32_t>(begin + i)}) weights[i] = 0.0f;
+    }
+    return count;
+  }
+
+  // Draws among the tokens up to `last` whose weight is at least min_p, by ascending id.
+  int32_t DrawKept(const SamplingRow& row, const Candidate& last, double u) {
+    const auto num_blocks = std::ssize(scratch_.sums);
+    float weights[kLogitBlock];
+    if (last.logit == -INFINITY) {
+      kernels_.block_sums(logits_, vocab_, largest_, row.temperature, row.min_p,
+                          scratch_.sums.data());
+    } else {
+      for (int64_t block = 0; block < num_blocks; ++block) {
+        double sum = 0;
+        if (scratch_.maxima[block] >= last.logit) {
+          const int64_t count = WeighBlock(row, last, block, weights);
+          for (int64_t i = 0; i < count; ++i) sum += double{weights[i]};
+        }
+        scratch_.sums[block] = sum;
+      }
+    }
     const double target = u * TotalOfBlocks();
     double mass = 0;
-    size_t last = 0;  // block with weight
-    for (size_t block = 0; block < scratch_.sums.size(); ++block) {
+    int64_t drawn_block = 0;  // with weight
+    for (int64_t block = 0; block < num_blocks; ++block) {
       if (scratch_.sums[block] == 0) continue;
-      last = block;
+      drawn_block = block;
       if (mass + scratch_.sums[block] > target) break;
       mass += scratch_.sums[block];
     }
-    const int64_t begin = static_cast<int64_t>(last) * kLogitBlock;
-    const int64_t count = std::min(kLogitBlock, vocab_ - begin);
-    float weights[kLogitBlock];
-    kernels_.weights(logits_ + begin, count, largest_, row.temperature, row.min_p, weights);
     // Sums round, so the walk may end short of the target: then the last token that has weight.
+    const int64_t count = WeighBlock(row, last, drawn_block, weights);
     int64_t drawn = 0;
     for (int64_t i = 0; i < count; ++i) {
       if (weights[i] == 0) continue;
@@ -154,7 +186,34 @@ class RowSampler {
       mass += double{weights[i]};
       if (mass > target) break;
     }
-    return static_cast<int32_t>(begin + drawn);
+    return static_cast<int32_t>(drawn_block * kLogitBlock + drawn);
+  }
+
+  // What top_k and top_p keep.
+  Candidate LastKept(const SamplingRow& row) {
+    if (row.top_k > 0 && row.top_k < vocab_) {
+      Top(row.top_k);
+      WeighCandidates(row.temperature);
+      double total = 0;
+      for (const float weight : scratch_.weights) total += double{weight};
+      return LastOfTop(row.top_p < 1.0f ? double{row.top_p} * total : INFINITY);
+    }
+    if (row.top_p == 1.0f) return kKeepAll;
+    kernels_.block_sums(logits_, vocab_, largest_, row.temperature, 0.0f, scratch_.sums.data());
+    const double total = TotalOfBlocks();
+    const double mass = double{row.top_p} * total;
+    // Most rows need few tokens.
+    constexpr int64_t kFew = 128;
+    if (vocab_ > kFew) {
+      Top(kFew);
+      WeighCandidates(row.temperature);
+      double sum = 0;
+      for (const float weight : scratch_.weights) sum += double{weight};
+      if (sum >= mass) return LastOfTop(mass);
+    }
+    // Tokens below this weigh, all together, less than what top_p drops.
+    const auto weight_min = static_cast<float>((total - mass) / static_cast<double>(vocab_));
+    return LastOfAll(row.temperature, weight_min, mass);
   }
 
   // Weights of scratch_.candidates, in their order.
@@ -167,56 +226,55 @@ class RowSampler {
                      scratch_.weights.data());
   }
 
-  // How many of the candidates, in their order, it takes to reach `mass`; all if they do not.
-  size_t CountUntil(double mass) const {
+  // The candidate with which the sorted candidates reach `mass`, or the last.
+  Candidate LastOfTop(double mass) const {
     double sum = 0;
-    size_t i = 0;
-    while (i < scratch_.weights.size() && sum < mass) sum += double{scratch_.weights[i++]};
-    return i;
+    for (size_t i = 0; i < scratch_.candidates.size(); ++i) {
+      sum += double{scratch_.weights[i]};
+      if (sum >= mass) return scratch_.candidates[i];
+    }
+    return scratch_.candidates.back();
   }
 
-  // Leaves in scratch_ what top_k and top_p keep, the largest first, and its weights.
-  void Filter(const SamplingRow& row) {
-    if (row.top_k > 0) {
-      Top(row.top_k);
-      WeighCandidates(row.temperature);
-      if (row.top_p < 1.0f) {
-        double total = 0;
-        for (const float weight : scratch_.weights) total += double{weight};
-        scratch_.candidates.resize(CountUntil(double{row.top_p} * total));
-      }
-      return;
-    }
-    kernels_.block_sums(logits_, vocab_, largest_, row.temperature, 0.0f, scratch_.sums.data());
-    const double mass = double{row.top_p} * TotalOfBlocks();
-    // Most rows need few tokens; one that needs many pays for a few smaller tries first.
-    for (int64_t count = 64;; count *= 8) {
-      Top(std::min(count, vocab_));
-      WeighCandidates(row.temperature);
-      const size_t num_kept = CountUntil(mass);
-      if (num_kept < scratch_.candidates.size() || count >= vocab_) {
-        scratch_.candidates.resize(num_kept);
-        return;
+  // The token with which all tokens, in Candidate's order, reach `mass`: a selection by weight, in
+  // linear time, for rows so flat that sorting what is kept would take long.
+  Candidate LastOfAll(float temperature, float weight_min, double mass) {
+    std::vector<WeightedCandidate>& all = scratch_.all;
+    all.clear();
+    float weights[kLogitBlock];
+    for (int64_t begin = 0; begin < vocab_; begin += kLogitBlock) {
+      const int64_t count = std::min(kLogitBlock, vocab_ - begin);
+      kernels_.weights(logits_ + begin, count, largest_, temperature, weight_min, weights);
+      for (int64_t i = 0; i < count; ++i) {
+        const auto token = static_cast<int32_t>(begin + i);
+        if (weights[i] > 0) all.push_back({{logits_[token], token}, weights[i]});
       }
     }
-  }
-
-  int32_t DrawFiltered(const SamplingRow& row, double u) {
-    Filter(row);
-    std::vector<Candidate>& kept = scratch_.candidates;
-    while (kept.size() > 1 && scratch_.weights[kept.size() - 1] < row.min_p) kept.pop_back();
-    std::sort(kept.begin(), kept.end(),
-              [](const Candidate& a, const Candidate& b) { return a.token_id < b.token_id; });
-    WeighCandidates(row.temperature);
-    double total = 0;
-    for (const float weight : scratch_.weights) total += double{weight};
-    const double target = u * total;
-    double mass = 0;
-    for (size_t i = 0; i < kept.size(); ++i) {
-      mass += double{scratch_.weights[i]};
-      if (mass > target) return kept[i].token_id;
+    auto begin = all.begin();
+    auto end = all.end();
+    const auto is_before = [](const WeightedCandidate& a, const WeightedCandidate& b) {
+      return a.candidate < b.candidate;
+    };
+    constexpr std::ptrdiff_t kSorted = 64;
+    while (end - begin > kSorted) {
+      const auto middle = begin + (end - begin) / 2;
+      std::nth_element(begin, middle, end, is_before);
+      double upper = 0;
+      for (auto it = begin; it != middle; ++it) upper += double{it->weight};
+      if (upper >= mass) {
+        end = middle;
+      } else {
+        mass -= upper;
+        begin = middle;
+      }
     }
-    return kept.back().token_id;
+    std::sort(begin, end, is_before);
+    auto last = begin;
+    for (double sum = double{last->weight}; sum < mass && last + 1 != end;) {
+      ++last;
+      sum += double{last->weight};
+    }
+    return last->candidate;
   }
 
   const VectorKernels& kernels_;
