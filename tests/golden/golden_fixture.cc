@@ -32,11 +32,11 @@ Difference Compare(std::span<const float> found, std::span<const float> expected
 
 double DepthFactor(int num_layers) { return std::max(1.0, std::sqrt(num_layers / 3.0)); }
 
-double ExactBound(const GoldenPrompt& prompt) {
+double ExactBound(const GoldenPrompt& prompt, int num_layers) {
   const double deviation = Deviation(prompt.logits);
   const double other = prompt.f32_max_abs > 0.0
                            ? std::max(prompt.f32_max_abs, kF32ShareMin * deviation)
-                           : kF32Share * deviation;
+                           : kF32Share * DepthFactor(num_layers) * deviation;
   return kF32Times * other;
 }
 

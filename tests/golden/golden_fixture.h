@@ -42,7 +42,7 @@ inline constexpr double kF32ShareMin = 1e-6;
 double DepthFactor(int num_layers);
 
 // Largest error allowed to the f32 logits of a prompt.
-double ExactBound(const GoldenPrompt& prompt);
+double ExactBound(const GoldenPrompt& prompt, int num_layers);
 
 // One instance of a suite per level of every device.
 #define RETORT_INSTANTIATE_GOLDEN(Suite)                                        \

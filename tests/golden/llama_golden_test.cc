@@ -95,7 +95,7 @@ void LlamaGolden::JudgeExactly(const std::vector<GoldenCase>& cases) {
     GoldenRunner runner(*device_, *decoder, Format::kF32, ContextOf(golden));
     for (const GoldenPrompt& prompt : golden.prompts) {
       SCOPED_TRACE(fmt::format("prompt of {} tokens", prompt.ids.size()));
-      const double bound = ExactBound(prompt);
+      const double bound = ExactBound(prompt, decoder->spec().num_layers);
       const PromptResult result = runner.Prefill(prompt.ids, kWhole, !prompt.hidden.empty());
       const Difference logits = Compare(result.logits, prompt.logits);
       EXPECT_LE(logits.max_abs, bound);
