@@ -74,9 +74,11 @@ void Scheduler::Expire(TimePoint now, StepPlan& plan) {
   for (const uint64_t id : plan.expired) Remove(id);
 }
 
-// The tokens whose pages may come from the cache.
+// The tokens whose pages may come from the cache. Not those from publish_end on, even if another
+// sequence published the same: a rewind overwrites them.
 std::span<const int32_t> Scheduler::Findable(const Sequence& sequence) {
-  const int64_t end = std::min(sequence.first_output, sequence.num_tokens());
+  const int64_t end =
+      std::min({sequence.first_output, sequence.publish_end, sequence.num_tokens()});
   return std::span(sequence.tokens).first(static_cast<size_t>(end));
 }
 

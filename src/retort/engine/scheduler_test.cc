@@ -160,6 +160,24 @@ TEST(Scheduler, RewoundTokensAreNotShared) {
   EXPECT_THROW(scheduler.Rewind(*sequence, 39), Error);
 }
 
+TEST(Scheduler, PagesThatWillBeOverwrittenAreNeverTakenFromTheCache) {
+  KvPool pool({16, true, 128});
+  Scheduler scheduler({2, 512, 512}, pool);
+  scheduler.Add(Ask(1, 96, 96));
+  Execute(scheduler, scheduler.Plan({}));
+  EXPECT_EQ(pool.num_published(), 3);
+  Sequence again = Ask(1, 96, 200);
+  again.first_output = 96;  // all before it is answered, as after a preemption
+  again.publish_end = 40;
+  Sequence* sequence = scheduler.Add(std::move(again));
+  scheduler.Complete(scheduler.Plan({}).items.at(0));
+  EXPECT_EQ(sequence->num_cached, 32);
+  scheduler.Rewind(*sequence, 40);
+  for (size_t i = 1; i < sequence->pages.size(); ++i) {
+    EXPECT_FALSE(pool.IsPublished(sequence->pages[i])) << i;
+  }
+}
+
 TEST(Scheduler, DeadlinesExpireWaitingAndRunning) {
   KvPool pool({16, true, 128});
   Scheduler scheduler({1, 512, 512}, pool);
