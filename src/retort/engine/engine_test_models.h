@@ -4,7 +4,10 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <future>
+#include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -17,6 +20,13 @@ inline std::filesystem::path SharedData() {
   const char* shared = std::getenv("RETORT_SHARED");
   return shared != nullptr ? shared
                            : std::filesystem::path(RETORT_SOURCE_DIR) / ".." / "shared" / "data";
+}
+
+inline std::string ReadText(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
 }
 
 inline std::filesystem::path Stories() { return SharedData() / "models" / "stories260K-hf"; }
