@@ -48,11 +48,10 @@ class ExprParser {
   void Declare(int name_id) { declared_.insert(name_id); }
 
   ExprPtr ParseExpression(bool with_condition = true);
-  // A tuple where commas say so, else one expression. It ends before `end_name` too, if given.
-  ExprPtr ParseTuple(bool with_condition = true, std::string_view end_name = "",
-                     bool is_parenthesized = false);
+  // A tuple where commas say so, else one expression.
+  ExprPtr ParseTuple(bool with_condition = true, bool is_parenthesized = false);
   ExprPtr ParseFilters(ExprPtr node, bool is_head);
-  Target ParseTarget(bool with_attribute, std::string_view end_name = "");
+  Target ParseTarget(bool with_attribute);
   Target ParseTargetItem(bool with_attribute);
 
   // Macros around the current place: which of caller, varargs, kwargs their bodies read.

@@ -1,78 +1,13 @@
+// Statements. Expressions are in evaluate.cc.
 #include "retort/chat/interpreter.h"
 
 #include <algorithm>
 
-#include "retort/chat/builtins.h"
-#include "retort/chat/json_text.h"
+#include "retort/chat/loop.h"
 #include "retort/chat/operations.h"
-#include "retort/chat/scope.h"
 
 namespace retort::jinja {
 namespace {
-
-enum class Flow { kNormal, kBreak, kContinue };
-
-class Interpreter {
- public:
-  Interpreter(const Program& program, const Json& context, const RenderOptions& options)
-      : program_(program), context_(context), runtime_(options), globals_(program.names.size()) {}
-
-  Text Run() {
-    Text out;
-    const auto root = std::make_shared<Scope>(nullptr);
-    try {
-      ExecBody(program_.body, root, out);
-    } catch (const Error& error) {
-      throw Error(error.code(), fmt::format("{}:{}: {}", program_.origin, line_, error.message()));
-    }
-    return out;
-  }
-
-  Value CallMacro(const Macro& macro, const ScopePtr& closure, const CallArgs& args);
-  Value RecurseLoop(const Stmt& stmt, const ScopePtr& closure, const Value& items, int64_t depth);
-
- private:
-  // --- statements
-  Flow ExecBody(const Body& body, const ScopePtr& scope, Text& out);
-  Flow Exec(const Stmt& stmt, const ScopePtr& scope, Text& out);
-  Flow ExecIf(const Stmt& stmt, const ScopePtr& scope, Text& out);
-  void ExecFor(const Stmt& stmt, const ScopePtr& scope, Text& out);
-  Flow ExecLoop(const Stmt& stmt, const ScopePtr& scope, const Value& items, int64_t depth,
-                Text& out);
-  void ExecSet(const Stmt& stmt, const ScopePtr& scope);
-  Flow ExecSetBlock(const Stmt& stmt, const ScopePtr& scope);
-  Flow ExecFilterBlock(const Stmt& stmt, const ScopePtr& scope, Text& out);
-  Flow ExecWith(const Stmt& stmt, const ScopePtr& scope, Text& out);
-  void ExecCallBlock(const Stmt& stmt, const ScopePtr& scope, Text& out);
-  Value MakeMacro(const Macro& macro, const ScopePtr& scope);
-  void Assign(const Target& target, const ScopePtr& scope, const Value& value);
-  void Write(const Value& value, Text& out);
-  void WriteText(const Text& text, Text& out);
-
-  // --- expressions
-  Value Eval(const Expr& expr, const ScopePtr& scope);
-  Value EvalName(const Expr& expr, const ScopePtr& scope);
-  Value EvalDict(const Expr& expr, const ScopePtr& scope);
-  Value EvalSlice(const Expr& expr, const ScopePtr& scope);
-  Value EvalCall(const Expr& expr, const ScopePtr& scope, const Value* caller);
-  Value EvalFilter(const Expr& expr, const ScopePtr& scope, const Value* head);
-  Value EvalTest(const Expr& expr, const ScopePtr& scope);
-  Value EvalCompare(const Expr& expr, const ScopePtr& scope);
-  Value EvalConcat(const Expr& expr, const ScopePtr& scope);
-  Value EvalCondition(const Expr& expr, const ScopePtr& scope);
-  std::vector<Value> EvalAll(const std::vector<ExprPtr>& exprs, const ScopePtr& scope);
-  CallArgs EvalArguments(const Arguments& arguments, const ScopePtr& scope);
-  Value ReadName(int name_id, const ScopePtr& scope);
-
-  // Marks a scope, and those around it, as referred to by a value that may outlive them.
-  void KeepScopes(ScopePtr scope);
-
-  const Program& program_;
-  const Json& context_;
-  Runtime runtime_;
-  std::vector<std::optional<Value>> globals_;  // by name id: of the context, or global functions
-  int line_ = 0;
-};
 
 class MacroObject : public Object {
  public:
@@ -83,7 +18,7 @@ class MacroObject : public Object {
   bool is_callable() const override { return true; }
   bool GetAttribute(Runtime&, std::string_view name, Value* value) override {
     if (name == "name") {
-      *value = Value::Str(macro_.name);
+      *value = macro_.name.empty() ? Value::None() : Value::Str(macro_.name);
     } else if (name == "arguments") {
       std::vector<Value> names;
       for (const auto& [id, parameter] : macro_.parameters) names.push_back(Value::Str(parameter));
@@ -109,134 +44,17 @@ class MacroObject : public Object {
   ScopePtr closure_;
 };
 
-// What a template sees as `loop`.
-class Loop : public Object {
- public:
-  Loop(Runtime& runtime, const Value& items, int64_t depth)
-      : Object(items.depth() + 1),
-        runtime_(runtime),
-        iterator_(jinja::Iterate(items)),
-        length_(LengthOf(items)),
-        has_content_(items.HasContent()),
-        depth0_(depth) {}
+}  // namespace
 
-  bool Advance() {
-    previous_ = current_;
-    if (next_) {
-      current_ = std::move(next_);
-      next_.reset();
-    } else {
-      Value value;
-      if (!iterator_->Next(runtime_, &value)) return false;
-      current_ = std::move(value);
-    }
-    ++index0_;
-    return true;
+Text Interpreter::Run() {
+  Text out;
+  const auto root = std::make_shared<Scope>(nullptr);
+  try {
+    ExecBody(program_.body, root, out);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}:{}: {}", program_.origin, line_, error.message()));
   }
-  const Value& current() const { return *current_; }
-  int64_t depth0() const { return depth0_; }
-
-  std::string TypeName() const override { return "LoopContext"; }
-  std::string Repr() const override {
-    return fmt::format("<LoopContext {}/{}>", index0_ + 1, length_);
-  }
-  bool HasContent() const override { return has_content_; }
-  bool is_callable() const override { return true; }
-  bool GetAttribute(Runtime& runtime, std::string_view name, Value* value) override;
-  Value Call(Runtime& runtime, const CallArgs& args) override {
-    if (!recurse) Fail("The loop must have the 'recursive' marker to be called recursively.");
-    const BoundArgs bound("loop", args, {"iterable"}, 1);
-    return recurse(runtime, bound[0]);
-  }
-  void Clear() override {
-    recurse = nullptr;
-    changed_.reset();
-  }
-
-  std::function<Value(Runtime&, const Value&)> recurse;
-  std::weak_ptr<Loop> shared_from_loop;
-
- private:
-  bool Peek() {
-    if (next_) return true;
-    Value value;
-    if (!iterator_->Next(runtime_, &value)) return false;
-    next_ = std::move(value);
-    return true;
-  }
-  int64_t CountedLength() {
-    if (length_ >= 0) return length_;
-    std::vector<Value> rest;
-    if (next_) rest.push_back(*next_);
-    for (Value value; iterator_->Next(runtime_, &value);) {
-      runtime_.Spend(1);
-      rest.push_back(std::move(value));
-    }
-    next_.reset();
-    length_ = index0_ + 1 + static_cast<int64_t>(rest.size());
-    iterator_ = jinja::Iterate(Value::List(std::move(rest)));
-    return length_;
-  }
-  Value Changed(const CallArgs& args);
-  Value Cycle(const CallArgs& args) const {
-    if (args.positional.empty()) Fail("no items for cycling given");
-    return args.positional[static_cast<size_t>(index0_) % args.positional.size()];
-  }
-
-  Runtime& runtime_;
-  std::unique_ptr<Iterator> iterator_;
-  int64_t length_;
-  bool has_content_;
-  int64_t depth0_;
-  int64_t index0_ = -1;
-  std::optional<Value> previous_;
-  std::optional<Value> current_;
-  std::optional<Value> next_;
-  std::optional<Value> changed_;
-};
-
-Value Loop::Changed(const CallArgs& args) {
-  Value now = Value::Tuple(args.positional);
-  if (changed_ && Equal(*changed_, now)) return Value::Bool(false);
-  changed_ = std::move(now);
-  return Value::Bool(true);
-}
-
-bool Loop::GetAttribute(Runtime& runtime, std::string_view name, Value* value) {
-  if (name == "index") {
-    *value = Value::Int(index0_ + 1);
-  } else if (name == "index0") {
-    *value = Value::Int(index0_);
-  } else if (name == "first") {
-    *value = Value::Bool(index0_ == 0);
-  } else if (name == "last") {
-    *value = Value::Bool(!Peek());
-  } else if (name == "length") {
-    *value = Value::Int(CountedLength());
-  } else if (name == "revindex") {
-    *value = Value::Int(CountedLength() - index0_);
-  } else if (name == "revindex0") {
-    *value = Value::Int(CountedLength() - index0_ - 1);
-  } else if (name == "previtem") {
-    *value = previous_ ? *previous_ : Value::Undefined("there is no previous item");
-  } else if (name == "nextitem") {
-    *value = Peek() ? *next_ : Value::Undefined("there is no next item");
-  } else if (name == "depth") {
-    *value = Value::Int(depth0_ + 1);
-  } else if (name == "depth0") {
-    *value = Value::Int(depth0_);
-  } else if (name == "cycle" || name == "changed") {
-    // Bound to this loop by a plain pointer: the loop is kept until the render ends.
-    const bool is_cycle = name == "cycle";
-    *value = Value::Of(std::make_shared<Function>("method", std::string(name),
-                                                  [this, is_cycle](Runtime&, const CallArgs& args) {
-                                                    return is_cycle ? Cycle(args) : Changed(args);
-                                                  }));
-    runtime.Keep(std::static_pointer_cast<Object>(shared_from_loop.lock()));
-  } else {
-    return false;
-  }
-  return true;
+  return out;
 }
 
 Value Interpreter::CallMacro(const Macro& macro, const ScopePtr& closure, const CallArgs& args) {
@@ -500,198 +318,6 @@ void Interpreter::WriteText(const Text& text, Text& out) {
   }
   out.Append(text);
 }
-
-Value Interpreter::Eval(const Expr& expr, const ScopePtr& scope) {
-  DepthGuard guard(runtime_);
-  runtime_.Spend(1);
-  line_ = expr.line;
-  const auto child = [&](size_t i) { return Eval(*expr.children[i], scope); };
-  switch (expr.kind) {
-    case ExprKind::kConstant:
-      return expr.constant;
-    case ExprKind::kName:
-      return EvalName(expr, scope);
-    case ExprKind::kTuple:
-      return Value::Tuple(EvalAll(expr.children, scope));
-    case ExprKind::kList:
-      return Value::List(EvalAll(expr.children, scope));
-    case ExprKind::kDict:
-      return EvalDict(expr, scope);
-    case ExprKind::kGetAttr:
-      return GetAttribute(runtime_, child(0), expr.name);
-    case ExprKind::kGetItem: {
-      const Value object = child(0);
-      return GetItem(runtime_, object, child(1));
-    }
-    case ExprKind::kSlice:
-      return EvalSlice(expr, scope);
-    case ExprKind::kCall:
-      return EvalCall(expr, scope, nullptr);
-    case ExprKind::kFilter:
-      return EvalFilter(expr, scope, nullptr);
-    case ExprKind::kTest:
-      return EvalTest(expr, scope);
-    case ExprKind::kNot:
-      return Value::Bool(!Truthy(child(0)));
-    case ExprKind::kNegative:
-      return Negate(child(0));
-    case ExprKind::kPositive:
-      return Posate(child(0));
-    case ExprKind::kAnd: {
-      Value left = child(0);
-      return Truthy(left) ? child(1) : left;
-    }
-    case ExprKind::kOr: {
-      Value left = child(0);
-      return Truthy(left) ? left : child(1);
-    }
-    case ExprKind::kCompare:
-      return EvalCompare(expr, scope);
-    case ExprKind::kConcat:
-      return EvalConcat(expr, scope);
-    case ExprKind::kArithmetic: {
-      const Value left = child(0);
-      const Value right = child(1);
-      return Arithmetic(runtime_, expr.op, left, right);
-    }
-    case ExprKind::kCondition:
-      return EvalCondition(expr, scope);
-  }
-  return Value();
-}
-
-std::vector<Value> Interpreter::EvalAll(const std::vector<ExprPtr>& exprs, const ScopePtr& scope) {
-  std::vector<Value> values;
-  values.reserve(exprs.size());
-  for (const ExprPtr& expr : exprs) values.push_back(Eval(*expr, scope));
-  return values;
-}
-
-Value Interpreter::EvalName(const Expr& expr, const ScopePtr& scope) {
-  return ReadName(expr.name_id, scope);
-}
-
-Value Interpreter::ReadName(int name_id, const ScopePtr& scope) {
-  for (const Scope* at = scope.get(); at != nullptr; at = at->parent().get()) {
-    if (const Value* found = at->Find(name_id)) return *found;
-  }
-  std::optional<Value>& global = globals_[static_cast<size_t>(name_id)];
-  if (!global) {
-    const std::string& name = program_.names[static_cast<size_t>(name_id)];
-    const auto in_context = context_.find(name);
-    Value value;
-    if (in_context != context_.end()) {
-      const auto& trusted = runtime_.options().template_names;
-      const bool is_template = std::find(trusted.begin(), trusted.end(), name) != trusted.end();
-      value = FromJson(runtime_, *in_context, is_template);
-    } else if (!FindGlobal(runtime_, name, &value)) {
-      value = Value::Undefined(fmt::format("'{}' is undefined", name));
-    }
-    global = std::move(value);
-  }
-  return *global;
-}
-
-Value Interpreter::EvalDict(const Expr& expr, const ScopePtr& scope) {
-  std::vector<std::pair<Value, Value>> items;
-  for (size_t i = 0; i + 1 < expr.children.size(); i += 2) {
-    Value key = Eval(*expr.children[i], scope);
-    items.emplace_back(std::move(key), Eval(*expr.children[i + 1], scope));
-  }
-  return Value::Dict(std::move(items));
-}
-
-Value Interpreter::EvalSlice(const Expr& expr, const ScopePtr& scope) {
-  std::vector<Value> parts;
-  for (const ExprPtr& part : expr.children) {
-    parts.push_back(part ? Eval(*part, scope) : Value::None());
-  }
-  return Slice(runtime_, parts[0], parts[1], parts[2], parts[3]);
-}
-
-CallArgs Interpreter::EvalArguments(const Arguments& arguments, const ScopePtr& scope) {
-  CallArgs args;
-  args.positional = EvalAll(arguments.positional, scope);
-  for (const auto& [name, value] : arguments.named)
-    args.named.emplace_back(name, Eval(*value, scope));
-  if (arguments.star) {
-    for (Value& value : ToVector(runtime_, Eval(*arguments.star, scope))) {
-      args.positional.push_back(std::move(value));
-    }
-  }
-  if (arguments.star_star) {
-    const Value more = Eval(*arguments.star_star, scope);
-    RequireDefined(more);
-    if (!more.is_dict()) Fail("argument after ** must be a mapping, not {}", TypeName(more));
-    for (const auto& [key, value] : more.dict().items) {
-      if (!key.is_str()) Fail("keywords must be strings");
-      for (const auto& [name, other] : args.named) {
-        if (name == key.bytes()) Fail("got multiple values for keyword argument '{}'", name);
-      }
-      args.named.emplace_back(key.bytes(), value);
-    }
-  }
-  return args;
-}
-
-Value Interpreter::EvalCall(const Expr& expr, const ScopePtr& scope, const Value* caller) {
-  const Value callee = Eval(*expr.children[0], scope);
-  CallArgs args = EvalArguments(expr.args, scope);
-  if (caller != nullptr) args.named.emplace_back("caller", *caller);
-  line_ = expr.line;
-  return Call(runtime_, callee, args);
-}
-
-Value Interpreter::EvalFilter(const Expr& expr, const ScopePtr& scope, const Value* head) {
-  if (expr.filter == nullptr) Fail("{}", UnknownFilterMessage(expr.name));
-  const ExprPtr& child = expr.children[0];
-  Value self;
-  if (!child) {
-    self = *head;
-  } else if (head != nullptr) {  // only filters stand between a block's filter and its head
-    DepthGuard guard(runtime_);
-    self = EvalFilter(*child, scope, head);
-  } else {
-    self = Eval(*child, scope);
-  }
-  const CallArgs args = EvalArguments(expr.args, scope);
-  line_ = expr.line;
-  return expr.filter(runtime_, self, args);
-}
-
-Value Interpreter::EvalTest(const Expr& expr, const ScopePtr& scope) {
-  if (expr.predicate == nullptr) Fail("{}", UnknownPredicateMessage(expr.name));
-  const Value self = Eval(*expr.children[0], scope);
-  const CallArgs args = EvalArguments(expr.args, scope);
-  line_ = expr.line;
-  return Value::Bool(expr.predicate(runtime_, self, args));
-}
-
-Value Interpreter::EvalCompare(const Expr& expr, const ScopePtr& scope) {
-  Value left = Eval(*expr.children[0], scope);
-  for (size_t i = 0; i < expr.ops.size(); ++i) {
-    Value right = Eval(*expr.children[i + 1], scope);
-    if (!CompareValues(runtime_, expr.ops[i], left, right)) return Value::Bool(false);
-    left = std::move(right);
-  }
-  return Value::Bool(true);
-}
-
-Value Interpreter::EvalConcat(const Expr& expr, const ScopePtr& scope) {
-  Text out;
-  for (const ExprPtr& child : expr.children) Write(Eval(*child, scope), out);
-  return Value::Str(std::move(out));
-}
-
-Value Interpreter::EvalCondition(const Expr& expr, const ScopePtr& scope) {
-  if (Truthy(Eval(*expr.children[1], scope))) return Eval(*expr.children[0], scope);
-  if (expr.children[2]) return Eval(*expr.children[2], scope);
-  return Value::Undefined(fmt::format(
-      "the inline if-expression on line {} evaluated to false and no else section was defined",
-      expr.line));
-}
-
-}  // namespace
 
 Text RenderProgram(const Program& program, const Json& context, const RenderOptions& options) {
   if (!context.is_object()) {

@@ -156,6 +156,7 @@ class Lexer {
   }
 
   void LexComment() {
+    if (at_ == text_.size()) return;  // opened by the last two characters: Python lets it be
     for (size_t at = at_; at < text_.size(); ++at) {
       if (const size_t end = TagEnd(at, "#}", true)) {
         MoveTo(end);
@@ -175,6 +176,7 @@ class Lexer {
   }
 
   void LexRaw() {
+    if (at_ == text_.size()) return;
     for (size_t open = text_.find("{%", at_); open != std::string_view::npos;
          open = text_.find("{%", open + 1)) {
       const char sign = SignAt(open + 2);
@@ -384,6 +386,27 @@ class Lexer {
 };
 
 }  // namespace
+
+std::string Describe(const Token& token) {
+  switch (token.kind) {
+    case TokenKind::kEnd:
+      return "end of template";
+    case TokenKind::kData:
+      return "template data";
+    case TokenKind::kBlockBegin:
+      return "'{%'";
+    case TokenKind::kBlockEnd:
+      return "end of statement block";
+    case TokenKind::kVariableBegin:
+      return "'{{'";
+    case TokenKind::kVariableEnd:
+      return "end of print statement";
+    case TokenKind::kString:
+      return "a string";
+    default:
+      return "'" + token.text + "'";
+  }
+}
 
 void FailSyntax(std::string_view origin, int line, std::string_view message) {
   Throw(ErrorCode::kInvalid, "{}:{}: {}", origin, line, message);

@@ -28,6 +28,9 @@ struct Token {
   std::string text;
 };
 
+// A token as messages name it.
+std::string Describe(const Token& token);
+
 // The message of a syntax error: "origin:line: ..." as Error{kInvalid}.
 [[noreturn]] void FailSyntax(std::string_view origin, int line, std::string_view message);
 

@@ -427,6 +427,10 @@ bool FindMethod(const Value& self, std::string_view name, Value* value) {
       return FindIn(kListMethods, self, name, value) ||
              IsUnsafe(kUnsafeListMethods, self, name, value);
     case Kind::kTuple:
+      if (self.is_group() && (name == "grouper" || name == "list")) {
+        *value = self.items()[name == "list" ? 1 : 0];
+        return true;
+      }
       return FindIn(kTupleMethods, self, name, value);
     case Kind::kDict:
       return FindIn(kDictMethods, self, name, value) ||

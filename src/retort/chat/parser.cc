@@ -170,10 +170,10 @@ class StatementParser : public ExprParser {
 
   StmtPtr ParseFor(int line) {
     auto stmt = Make(StmtKind::kFor, line);
-    stmt->target = ParseTarget(false, "in");
+    stmt->target = ParseTarget(false);
     if (ContainsName(stmt->target, kLoopName)) FailHere("can't assign to 'loop' in a for loop");
     if (!SkipName("in")) FailUnexpected("'in'");
-    stmt->expr = ParseTuple(false, "recursive");
+    stmt->expr = ParseTuple(false);
     if (SkipName("if")) stmt->condition = ParseExpression();
     stmt->is_recursive = SkipName("recursive");
     stmt->body = Inside(num_loops_ + 1, [&] { return ParseTagBody({"endfor", "else"}); });
@@ -195,7 +195,7 @@ class StatementParser : public ExprParser {
     while (!IsOperator(")")) {
       if (!macro.parameters.empty()) ExpectOperator(",");
       const Target parameter = ParseTargetItem(false);
-      const std::string& name = program_.names[static_cast<size_t>(parameter.name_id)];
+      const std::string name = program_.names[static_cast<size_t>(parameter.name_id)];
       for (const auto& [id, other] : macro.parameters) {
         if (id == parameter.name_id) FailHere(fmt::format("parameter '{}' is repeated", name));
       }
@@ -230,7 +230,6 @@ class StatementParser : public ExprParser {
   StmtPtr ParseCallBlock(int line) {
     auto stmt = Make(StmtKind::kCallBlock, line);
     auto macro = std::make_unique<Macro>();
-    macro->name = "caller";
     if (IsOperator("(")) ParseSignature(*macro);
     stmt->expr = ParseExpression();
     if (stmt->expr->kind != ExprKind::kCall) FailHere("expected a call in a call block");

@@ -17,6 +17,12 @@ bool IsDivisible(Runtime& runtime, const Value& v, const Value& by, int64_t rest
   return Equal(Arithmetic(runtime, Op::kModulo, v, by), Value::Int(rest));
 }
 
+template <int64_t rest>
+bool HasParity(Runtime& runtime, const Value& v, Args args) {
+  NoArgs("parity", args);
+  return IsDivisible(runtime, v, Value::Int(2), rest);
+}
+
 template <Op op>
 bool Compares(Runtime& runtime, const Value& v, Args args) {
   const BoundArgs bound("comparison", args, {"other"}, 1);
@@ -85,8 +91,8 @@ constexpr PredicateEntry kPredicates[] = {
     RETORT_SIMPLE("escaped", v.is_str() && v.text().is_markup),
     RETORT_SIMPLE("filter", v.is_str() && FindFilter(v.bytes()) != nullptr),
     RETORT_SIMPLE("test", v.is_str() && FindPredicate(v.bytes()) != nullptr),
-    {"odd", [](Runtime& r, const Value& v, Args) { return IsDivisible(r, v, Value::Int(2), 1); }},
-    {"even", [](Runtime& r, const Value& v, Args) { return IsDivisible(r, v, Value::Int(2), 0); }},
+    {"odd", HasParity<1>},
+    {"even", HasParity<0>},
     {"divisibleby",
      [](Runtime& r, const Value& v, Args args) {
        return IsDivisible(r, v, BoundArgs("divisibleby", args, {"num"}, 1)[0], 0);

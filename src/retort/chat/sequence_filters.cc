@@ -149,7 +149,8 @@ Value GroupBy(Runtime& runtime, const Value& self, Args args) {
         i + 1 == sorted.size() || !Equal(FoldCase(raw_key(sorted[i]), is_case_sensitive),
                                          FoldCase(raw_key(sorted[i + 1]), is_case_sensitive));
     if (!is_last) continue;
-    groups.push_back(Value::Tuple({raw_key(group.front()), Value::List(std::move(group))}));
+    Value grouper = raw_key(group.front());
+    groups.push_back(Value::Group(std::move(grouper), Value::List(std::move(group))));
     group.clear();
   }
   return Value::List(std::move(groups));

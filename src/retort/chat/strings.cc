@@ -124,8 +124,7 @@ std::vector<Value> Split(Runtime& runtime, const Text& text, const Text* separat
   if (separator == nullptr) {
     for (size_t at = SkipSpaces(view, 0); at < view.size(); at = SkipSpaces(view, at)) {
       const bool is_rest = count >= 0 && static_cast<int64_t>(parts.size()) == count;
-      // The rest keeps its inner spaces, and loses those at the end.
-      const size_t end = is_rest ? BackOver(view, view.size(), true) : SkipWord(view, at);
+      const size_t end = is_rest ? view.size() : SkipWord(view, at);  // the rest keeps its spaces
       parts.push_back(Piece(text, at, end));
       runtime.Spend(2);
       if (is_rest) break;
@@ -154,7 +153,7 @@ std::vector<Value> SplitFromRight(Runtime& runtime, const Text& text, const Text
   if (separator == nullptr) {
     for (size_t end = BackOver(view, view.size(), true); end > 0; end = BackOver(view, end, true)) {
       const bool is_rest = count >= 0 && static_cast<int64_t>(parts.size()) == count;
-      const size_t begin = is_rest ? SkipSpaces(view, 0) : BackOver(view, end, false);
+      const size_t begin = is_rest ? 0 : BackOver(view, end, false);
       parts.push_back(Piece(text, begin, end));
       runtime.Spend(2);
       if (is_rest) break;

@@ -142,14 +142,16 @@ Value Format(Runtime& runtime, const Value& self, Args args) {
 
 Value UrlEncode(Runtime& runtime, const Value& self, Args args) {
   BoundArgs("urlencode", args, {}, 0);
-  const auto quote = [&](const Text& text, bool is_slash_safe) {
+  const auto quote = [&](const Text& text, bool is_path) {
     static constexpr std::string_view kSafe = "_.-~";
     Text out;
     for (size_t i = 0; i < text.size(); ++i) {
       const char c = text.bytes()[i];
       const bool is_alnum =
           (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-      if (is_alnum || kSafe.find(c) != kSafe.npos || (c == '/' && is_slash_safe)) {
+      if (c == ' ' && !is_path) {  // in a query
+        out.Append("+", text.IsTemplateAt(i));
+      } else if (is_alnum || kSafe.find(c) != kSafe.npos || (c == '/' && is_path)) {
         out.Append(text, i, i + 1);
       } else {
         out.Append(fmt::format("%{:02X}", static_cast<unsigned char>(c)), text.IsTemplateAt(i));

@@ -118,6 +118,13 @@ Value Value::Tuple(std::vector<Value> items) {
   return out;
 }
 
+Value Value::Group(Value grouper, Value list) {
+  Value out(Kind::kTuple, false);
+  out.heap_ = std::make_shared<SequenceHeap>(
+      std::vector<Value>{std::move(grouper), std::move(list)}, /*is_group=*/true);
+  return out;
+}
+
 Value Value::Dict(std::vector<std::pair<Value, Value>> items) {
   Value out(Kind::kDict, false);
   out.heap_ = std::make_shared<DictHeap>(std::move(items));
@@ -145,6 +152,7 @@ const Text& Value::text() const { return static_cast<const StrHeap&>(*heap_).tex
 const std::vector<Value>& Value::items() const {
   return static_cast<const SequenceHeap&>(*heap_).items;
 }
+bool Value::is_group() const { return static_cast<const SequenceHeap&>(*heap_).is_group; }
 const DictHeap& Value::dict() const { return static_cast<const DictHeap&>(*heap_); }
 Object& Value::object() const { return static_cast<Object&>(*heap_); }
 
@@ -171,8 +179,8 @@ bool Value::HasContent() const {
   }
 }
 
-SequenceHeap::SequenceHeap(std::vector<Value> entries)
-    : Heap(DepthOf(entries)), items(std::move(entries)) {}
+SequenceHeap::SequenceHeap(std::vector<Value> entries, bool is_group)
+    : Heap(DepthOf(entries)), items(std::move(entries)), is_group(is_group) {}
 
 DictHeap::DictHeap(std::vector<std::pair<Value, Value>> entries) : Heap(DepthOf(entries)) {
   if (entries.size() < kIndexedDictSizeMin) {

@@ -57,6 +57,7 @@ class Value {
   }
   static Value List(std::vector<Value> items);
   static Value Tuple(std::vector<Value> items);
+  static Value Group(Value grouper, Value list);  // an element of what the filter groupby gives
   static Value Dict(std::vector<std::pair<Value, Value>> items);  // a later equal key wins
   static Value Of(std::shared_ptr<Object> object);
   // Undefined, with the message of the error that using it raises.
@@ -83,6 +84,7 @@ class Value {
   const Text& text() const;
   const std::string& bytes() const { return text().bytes(); }
   const std::vector<Value>& items() const;  // of a list or a tuple
+  bool is_group() const;                    // of a tuple
   const DictHeap& dict() const;
   Object& object() const;
   const std::shared_ptr<Heap>& heap() const { return heap_; }
@@ -118,8 +120,9 @@ struct StrHeap : Heap {
 };
 
 struct SequenceHeap : Heap {
-  explicit SequenceHeap(std::vector<Value> items);
-  std::vector<Value> items;
+  explicit SequenceHeap(std::vector<Value> items, bool is_group = false);
+  const std::vector<Value> items;
+  const bool is_group;  // a tuple of `groupby`: has attributes `grouper` and `list`
 };
 
 // Insertion order, with an index by hash once it is worth having.

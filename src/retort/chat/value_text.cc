@@ -84,7 +84,9 @@ std::string ReprFloat(double value) {
       std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific).ptr;
   const std::string_view shortest(buffer, static_cast<size_t>(end - buffer));
   const size_t e = shortest.find('e');
-  const int exponent = std::atoi(shortest.data() + e + 1);
+  int exponent = 0;
+  std::from_chars(shortest.data() + e + 2, end, exponent);  // past "e+" or "e-"
+  if (shortest[e + 1] == '-') exponent = -exponent;
   if (exponent < -4 || exponent >= 16) return std::string(shortest);  // Python writes 1e+16 too
   std::string digits;
   for (const char c : shortest.substr(0, e)) {
