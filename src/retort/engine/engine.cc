@@ -44,6 +44,12 @@ Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device)
                                                                                : Format::kBF16)),
       name_(options.name.empty() ? options.path.string() : options.name),
       log_(options.engine_log) {
+  if (options.context_tokens_max < 0 || options.queue_requests_max < 0) {
+    Throw(ErrorCode::kInvalid,
+          "context_tokens_max is {} and queue_requests_max {}: neither may be "
+          "negative",
+          options.context_tokens_max, options.queue_requests_max);
+  }
   const DecoderSpec& spec = decoder_->spec();
   std::set<int32_t> end_ids(spec.eos_token_ids.begin(), spec.eos_token_ids.end());
   const auto turn_ends = encoder_.tokenizer()->end_ids();

@@ -415,6 +415,9 @@ TEST(Engine, RefusesOptionsThatCannotWork) {
   options.max_batch_tokens = 3;
   EXPECT_THROW(Engine::Open(options), Error);
   options = StoriesOptions();
+  options.context_tokens_max = -1;
+  EXPECT_THROW(Engine::Open(options), Error);
+  options = StoriesOptions();
   options.device = "abacus";
   EXPECT_THROW(Engine::Open(options), Error);
 }

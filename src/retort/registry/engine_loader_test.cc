@@ -1,0 +1,42 @@
+#include "retort/registry/engine_loader.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "retort/base/error.h"
+
+namespace retort {
+namespace {
+
+TEST(EngineLoader, LoadsAnEngineByPathAndSaysWhatIsMissing) {
+  const char* shared = std::getenv("RETORT_SHARED");
+  const std::filesystem::path data =
+      shared != nullptr ? shared : std::filesystem::path(RETORT_SOURCE_DIR) / ".." / "shared/data";
+  EngineOptions options;
+  options.path = data / "models" / "stories260K-hf";
+  if (!std::filesystem::exists(options.path)) GTEST_SKIP() << options.path << " is not there";
+  options.kv_bytes = 1 << 20;
+  EngineOptions missing = options;
+  missing.path = "no-such-model-anywhere";
+  const auto home = std::filesystem::temp_directory_path() / "retort_no_home";
+  ModelRegistry registry(
+      {{"stories", EngineLoader(options, home)}, {"missing", EngineLoader(missing, home)}});
+  Request request;
+  request.prompt = std::vector<Span>{{"Once", false}};
+  SamplingParams sampling;
+  sampling.max_new_tokens = 3;
+  request.work = Generation{sampling, nullptr};
+  EXPECT_EQ(Await(*registry.Acquire("stories"), request).usage.completion_tokens, 3);
+  EXPECT_EQ(registry.Acquire("stories")->stats().num_requests, 1u);
+  EXPECT_EQ(registry.status()[0].num_loads, 1);
+  try {
+    registry.Acquire("missing");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNotFound);
+  }
+}
+
+}  // namespace
+}  // namespace retort
