@@ -43,13 +43,11 @@ constexpr TileConfig MakeBf16Config() {  // sums 0-3, rows 4-5, weights 6-7
   return config;
 }
 
-constexpr TileConfig MakeGroupConfig() {  // products 0-1, rows 2-3, weights 4-5
+constexpr TileConfig MakeGroupConfig() {  // products 0-3, rows 4-5, weights 6-7
   TileConfig config;
-  for (int tile = 0; tile < 2; ++tile) {
-    config.Set(tile, 16, 64);
-    config.Set(2 + tile, kBlockRows, kGroupValues);
-    config.Set(4 + tile, kGroupValues / 4, 64);
-  }
+  for (int tile = 0; tile < 4; ++tile) config.Set(tile, 16, 64);
+  for (int tile = 4; tile < 6; ++tile) config.Set(tile, kBlockRows, kGroupValues);
+  for (int tile = 6; tile < 8; ++tile) config.Set(tile, kGroupValues / 4, 64);
   return config;
 }
 
@@ -81,44 +79,92 @@ RETORT_AMX __attribute__((always_inline)) inline void Fold(const int32_t* produc
   }
 }
 
-// One block of rows by one half of a panel. The products of a group are made while the ones before
-// are folded.
+// Multiplies one group of one block of rows by one half of a panel into product tile `slot`.
+RETORT_AMX __attribute__((always_inline)) inline void Launch(int slot, const int8_t* row_codes,
+                                                             const uint8_t* codes) {
+  switch (slot) {
+    case 0:
+      _tile_zero(0);
+      _tile_loadd(4, row_codes, kGroupValues);
+      _tile_loadd(6, codes, 64);
+      _tile_dpbssd(0, 4, 6);
+      break;
+    case 1:
+      _tile_zero(1);
+      _tile_loadd(5, row_codes, kGroupValues);
+      _tile_loadd(7, codes, 64);
+      _tile_dpbssd(1, 5, 7);
+      break;
+    case 2:
+      _tile_zero(2);
+      _tile_loadd(4, row_codes, kGroupValues);
+      _tile_loadd(6, codes, 64);
+      _tile_dpbssd(2, 4, 6);
+      break;
+    default:
+      _tile_zero(3);
+      _tile_loadd(5, row_codes, kGroupValues);
+      _tile_loadd(7, codes, 64);
+      _tile_dpbssd(3, 5, 7);
+      break;
+  }
+}
+
+RETORT_AMX __attribute__((always_inline)) inline void StoreProducts(int slot, int32_t* products) {
+  switch (slot) {
+    case 0:
+      _tile_stored(0, products, 64);
+      break;
+    case 1:
+      _tile_stored(1, products, 64);
+      break;
+    case 2:
+      _tile_stored(2, products, 64);
+      break;
+    default:
+      _tile_stored(3, products, 64);
+      break;
+  }
+}
+
+// One block of rows by one half of a panel. Four groups are under way at a time: a product tile is
+// stored long after it was launched, so that nobody waits for it.
 template <bool kHasMin>
 RETORT_AMX void MultiplyBlock(const GroupTile& tile, int half, const int8_t* row_codes,
                               const float* row_scales, const float* row_sums, float* sums) {
-  alignas(64) int32_t products[2][kBlockRows * 16];
+  constexpr int kSlots = 4;
+  constexpr int kGroupRows = kBlockRows * kGroupValues;
+  alignas(64) int32_t products[kSlots][kBlockRows * 16];
   __m512 sum[kBlockRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kBlockRows; ++r) sum[r] = _mm512_loadu_ps(sums + r * kPanelOutputs);
   const uint8_t* codes = tile.codes + half * 512;
   const float* scales = tile.scales + half * 16;
   const float* mins = kHasMin ? tile.mins + half * 16 : nullptr;
-  for (int group = 0; group < tile.num_groups; group += 2) {
-    const int8_t* a = row_codes + group * kBlockRows * kGroupValues;
-    _tile_zero(0);
-    _tile_loadd(2, a, kGroupValues);
-    _tile_loadd(4, codes, 64);
-    _tile_dpbssd(0, 2, 4);
-    _tile_stored(0, products[0], 64);
-    codes += tile.group_stride;
-    const bool two = group + 1 < tile.num_groups;
-    if (two) {
-      _tile_zero(1);
-      _tile_loadd(3, a + kBlockRows * kGroupValues, kGroupValues);
-      _tile_loadd(5, codes, 64);
-      _tile_dpbssd(1, 3, 5);
-      _tile_stored(1, products[1], 64);
-      codes += tile.group_stride;
+#pragma GCC unroll 4
+  for (int slot = 0; slot < kSlots; ++slot) {
+    if (slot < tile.num_groups) {
+      Launch(slot, row_codes + slot * kGroupRows,
+             codes + static_cast<size_t>(slot) * tile.group_stride);
     }
-    Fold<kHasMin>(products[0], scales, mins, row_scales, row_sums, sum);
-    if (two) {
-      Fold<kHasMin>(products[1], scales + kPanelOutputs, mins + kPanelOutputs,
-                    row_scales + kBlockRows, row_sums + kBlockRows, sum);
+  }
+  for (int first = 0; first < tile.num_groups; first += kSlots) {
+#pragma GCC unroll 4
+    for (int slot = 0; slot < kSlots; ++slot) {
+      const int group = first + slot;
+      if (group >= tile.num_groups) break;
+      StoreProducts(slot, products[slot]);
+      const int next = group + kSlots;
+      if (next < tile.num_groups) {
+        Launch(slot, row_codes + next * kGroupRows,
+               codes + static_cast<size_t>(next) * tile.group_stride);
+      }
+      Fold<kHasMin>(products[slot], scales, mins, row_scales, row_sums, sum);
+      scales += kPanelOutputs;
+      mins += kHasMin ? kPanelOutputs : 0;
+      row_scales += kBlockRows;
+      row_sums += kBlockRows;
     }
-    scales += 2 * kPanelOutputs;
-    mins += kHasMin ? 2 * kPanelOutputs : 0;
-    row_scales += 2 * kBlockRows;
-    row_sums += 2 * kBlockRows;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kBlockRows; ++r) _mm512_storeu_ps(sums + r * kPanelOutputs, sum[r]);

@@ -258,6 +258,21 @@ void MultiplyF32(const float* w, int num_inputs, const float* x, int64_t x_strid
   if (num_rows == 1) MultiplyF32Rows<1>(w, num_inputs, x, x_stride, sums);
 }
 
+RETORT_AVX2 void WriteOut(const float* sums, const float* bias, bool accumulate, int count,
+                          float* out) {
+  int n = 0;
+  for (; n + 8 <= count; n += 8) {
+    __m256 value = _mm256_loadu_ps(sums + n);
+    if (bias != nullptr) value = _mm256_add_ps(value, _mm256_loadu_ps(bias + n));
+    if (accumulate) value = _mm256_add_ps(_mm256_loadu_ps(out + n), value);
+    _mm256_storeu_ps(out + n, value);
+  }
+  for (; n < count; ++n) {
+    const float value = bias != nullptr ? sums[n] + bias[n] : sums[n];
+    out[n] = accumulate ? out[n] + value : value;
+  }
+}
+
 RETORT_AVX2 void DecodeF16(const uint16_t* values, int num_inputs, float* out) {
   for (int i = 0; i < num_inputs * kPanelOutputs; i += 8) {
     _mm256_storeu_ps(out + i, LoadHalves(reinterpret_cast<const std::byte*>(values + i)));
@@ -299,6 +314,47 @@ RETORT_AVX2 void DecodeGroups(const GroupTile& tile, int zero, float* out) {
   }
 }
 
+RETORT_AVX2 inline __m256i MaxLane(__m256i v) {  // the largest of 8, in every lane
+  v = _mm256_max_epu32(v, _mm256_permute2x128_si256(v, v, 1));
+  v = _mm256_max_epu32(v, _mm256_shuffle_epi32(v, 0x4e));
+  return _mm256_max_epu32(v, _mm256_shuffle_epi32(v, 0xb1));
+}
+
+RETORT_AVX2 inline int32_t SumLanes(__m256i v) {
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
+  return _mm_cvtsi128_si32(s);
+}
+
+RETORT_AVX2 void QuantizeRow(const float* x, int64_t num_groups, int8_t* codes, float* scales,
+                             int32_t* sums) {
+  const __m256i magnitude_mask = _mm256_set1_epi32(0x7fffffff);
+  const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  for (int64_t g = 0; g < num_groups; ++g, x += kGroupValues) {
+    __m256 v[4];
+    __m256i bits = _mm256_setzero_si256();
+    for (int i = 0; i < 4; ++i) {
+      v[i] = _mm256_loadu_ps(x + i * 8);
+      bits = _mm256_max_epu32(bits, _mm256_and_si256(_mm256_castps_si256(v[i]), magnitude_mask));
+    }
+    const float magnitude = _mm256_cvtss_f32(_mm256_castsi256_ps(MaxLane(bits)));
+    const bool is_zero = magnitude < kSmallestMagnitude;
+    const __m256 inverse = _mm256_set1_ps(is_zero ? 0.0f : 127.0f / magnitude);
+    scales[g * kBlockRows] = is_zero ? 0.0f : magnitude / 127.0f;
+    __m256i q[4];
+    for (int i = 0; i < 4; ++i) {  // what is no number converts to the least integer
+      q[i] = _mm256_max_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse)),
+                              _mm256_set1_epi32(-127));
+    }
+    sums[2 * g * kBlockRows] = SumLanes(_mm256_add_epi32(q[0], q[1]));
+    sums[(2 * g + 1) * kBlockRows] = SumLanes(_mm256_add_epi32(q[2], q[3]));
+    const __m256i packed =
+        _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+    Store32(codes + g * kBlockRows * kGroupValues, _mm256_permutevar8x32_epi32(packed, in_order));
+  }
+}
+
 }  // namespace
 
 LinearKernels Avx2Kernels(const LinearKernels& lower) {
@@ -306,9 +362,11 @@ LinearKernels Avx2Kernels(const LinearKernels& lower) {
   kernels.unpack = Unpack;
   kernels.multiply_groups = MultiplyGroups;
   kernels.multiply_f32 = MultiplyF32;
+  kernels.write_out = WriteOut;
   kernels.decode_f16 = DecodeF16;
   kernels.decode_bf16 = DecodeBf16;
   kernels.decode_groups = DecodeGroups;
+  kernels.quantize_row = QuantizeRow;
   return kernels;
 }
 

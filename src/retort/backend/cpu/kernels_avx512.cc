@@ -19,8 +19,6 @@
 namespace retort::cpu {
 namespace {
 
-constexpr float kSmallestMagnitude = 1e-36f;  // as in kernels_scalar.cc
-
 // Bits 2 · quad and 2 · quad + 1 of each byte, moved to bits 4 and 5.
 RETORT_AVX512 inline __m512i TopBits(__m512i v, int quad) {
   const __m512i mask = _mm512_set1_epi8(0x30);
@@ -243,6 +241,18 @@ RETORT_AVX512 void MultiplyF32(const float* w, int num_inputs, const float* x, i
   if (num_rows > 0) kRest[num_rows](w, num_inputs, x, x_stride, sums);
 }
 
+RETORT_AVX512 void WriteOut(const float* sums, const float* bias, bool accumulate, int count,
+                            float* out) {
+  for (int n = 0; n < count; n += 16) {
+    const int rest = count - n;
+    const __mmask16 mask = rest >= 16 ? 0xffff : static_cast<__mmask16>((1u << rest) - 1);
+    __m512 value = _mm512_loadu_ps(sums + n);
+    if (bias != nullptr) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, bias + n));
+    if (accumulate) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out + n), value);
+    _mm512_mask_storeu_ps(out + n, mask, value);
+  }
+}
+
 RETORT_AVX512 void QuantizeRow(const float* x, int64_t num_groups, int8_t* codes, float* scales,
                                int32_t* sums) {
   const __m512i magnitude_mask = _mm512_set1_epi32(0x7fffffff);
@@ -257,8 +267,10 @@ RETORT_AVX512 void QuantizeRow(const float* x, int64_t num_groups, int8_t* codes
     const bool is_zero = magnitude < kSmallestMagnitude;
     const __m512 inverse = _mm512_set1_ps(is_zero ? 0.0f : 127.0f / magnitude);
     scales[g * kBlockRows] = is_zero ? 0.0f : magnitude / 127.0f;
-    const __m512i qa = _mm512_cvtps_epi32(_mm512_mul_ps(a, inverse));
-    const __m512i qb = _mm512_cvtps_epi32(_mm512_mul_ps(b, inverse));
+    // What is no number converts to the least integer.
+    const __m512i least = _mm512_set1_epi32(-127);
+    const __m512i qa = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(a, inverse)), least);
+    const __m512i qb = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(b, inverse)), least);
     auto* to = reinterpret_cast<__m128i*>(codes + g * kBlockRows * kGroupValues);
     _mm_storeu_si128(to, _mm512_cvtsepi32_epi8(qa));
     _mm_storeu_si128(to + 1, _mm512_cvtsepi32_epi8(qb));
@@ -299,6 +311,7 @@ LinearKernels Avx512Kernels(const LinearKernels& lower) {
   kernels.decode_f16 = DecodeF16;
   kernels.decode_bf16 = DecodeBf16;
   kernels.decode_groups = DecodeGroups;
+  kernels.write_out = WriteOut;
   kernels.quantize_row = QuantizeRow;
   kernels.round_row = RoundRow;
   return kernels;

@@ -11,9 +11,6 @@
 namespace retort::cpu {
 namespace {
 
-// Below this magnitude a group counts as zero: 127 / max would overflow.
-constexpr float kSmallestMagnitude = 1e-36f;
-
 void UnpackPlanes(int bits, const std::byte* planes, uint8_t* codes) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(planes);
   if (bits == 8) {
@@ -209,6 +206,13 @@ void QuantizeRow(const float* x, int64_t num_groups, int8_t* codes, float* scale
   }
 }
 
+void WriteOut(const float* sums, const float* bias, bool accumulate, int count, float* out) {
+  for (int n = 0; n < count; ++n) {
+    const float value = bias != nullptr ? sums[n] + bias[n] : sums[n];
+    out[n] = accumulate ? out[n] + value : value;
+  }
+}
+
 void RoundRow(const float* x, int64_t num_inputs, size_t stride, uint16_t* out) {
   const int64_t num_units = (num_inputs + kBf16UnitValues - 1) / kBf16UnitValues;
   for (int64_t unit = 0; unit < num_units; ++unit) {
@@ -231,6 +235,7 @@ LinearKernels ScalarKernels() {
   kernels.decode_bf16 = DecodeBf16;
   kernels.decode_groups = DecodeGroups;
   kernels.multiply_bf16 = nullptr;
+  kernels.write_out = WriteOut;
   kernels.quantize_row = QuantizeRow;
   kernels.round_row = RoundRow;
   return kernels;

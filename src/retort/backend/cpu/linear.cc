@@ -325,11 +325,8 @@ void LinearRunner::WriteOut(const Pass& pass, const PackedPart& part, int64_t pa
   const float* bias = pass.weight.bias();
   if (bias != nullptr) bias += part.output_begin + first;
   for (int64_t row = row_begin; row < row_end; ++row, sums += kPanelOutputs) {
-    float* to = pass.out.Row(row) + part.output_begin + first;
-    for (int64_t n = 0; n < count; ++n) {
-      const float value = bias != nullptr ? sums[n] + bias[n] : sums[n];
-      to[n] = pass.accumulate ? to[n] + value : value;
-    }
+    kernels_.write_out(sums, bias, pass.accumulate, static_cast<int>(count),
+                       pass.out.Row(row) + part.output_begin + first);
   }
 }
 

@@ -89,6 +89,7 @@ void RunLinear(benchmark::State& state, Format format, ShapeOf shape, Compute co
     values[i] = static_cast<float>(RandomUniform(2, i)) - 0.5f;
   }
   device.Upload(values, x);
+  device.Linear(x, *weights[0], false, y);  // touches the memory
   size_t next = 0;
   for (auto _ : state) {
     device.Linear(x, *weights[next], false, y);

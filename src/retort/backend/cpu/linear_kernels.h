@@ -24,7 +24,10 @@ inline constexpr int kBf16UnitValues = 32;
 // 128 instead of K.
 inline constexpr int kF32ChunkValues = 128;
 // Groups of a panel that are unpacked at a time: their codes and scales stay in the L1 cache.
-inline constexpr int kGroupsPerChunk = 8;
+inline constexpr int kGroupsPerChunk = 16;
+
+// Below this magnitude a group of activations counts as zero: 127 / max would overflow.
+inline constexpr float kSmallestMagnitude = 1e-36f;
 
 // Consecutive groups of one panel, ready to multiply.
 struct GroupTile {
@@ -86,6 +89,9 @@ struct LinearKernels {
   // [2][16 pairs][16][2]. Null where bf16 products are made in f32.
   void (*multiply_bf16)(const uint16_t* units, int64_t num_units, const uint16_t* rows,
                         size_t block_stride, int64_t num_rows, float* sums);
+
+  // out[n] = sums[n] + bias[n], or added to out: `count` outputs of one row; bias may be null.
+  void (*write_out)(const float* sums, const float* bias, bool accumulate, int count, float* out);
 
   // One row of `num_groups` groups of 32 to int8: scale = max|x| / 127, codes to nearest even, and
   // the sum of each 16 codes. codes [group][16 rows][32]: groups are 512 bytes apart, scales 16
