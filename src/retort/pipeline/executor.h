@@ -13,6 +13,7 @@
 
 #include "retort/llm/language_model.h"
 #include "retort/pipeline/graph.h"
+#include "retort/pipeline/ledger.h"
 
 namespace retort {
 
@@ -22,6 +23,7 @@ struct RunOptions {
   std::filesystem::path output_dir;
   // The ledger's file; unset: nothing is looked up or kept (`--no-cache`).
   std::optional<std::filesystem::path> cache_path;
+  LedgerOptions ledger;
   std::optional<uint64_t> limit;  // rows of each source
   std::optional<uint64_t> seed;   // in place of the file's
   // Rows worked on at once; 0: twice what the models take at once, at most kRowWorkersMax.

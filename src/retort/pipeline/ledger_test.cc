@@ -1,0 +1,221 @@
+#include "retort/pipeline/ledger.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <atomic>
+#include <thread>
+
+#include "retort/pipeline/record_codec.h"
+#include "retort/pipeline/run_harness_test.h"
+
+namespace retort {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+LineageKey KeyOf(uint64_t number) {
+  Sha256 digest;
+  return FinishKey(digest.Field(number));
+}
+
+class LedgerTest : public ::testing::Test {
+ protected:
+  fs::path path() const { return dir_.path() / "deep" / "cache.sqlite"; }
+  fake::TempDir dir_;
+};
+
+TEST_F(LedgerTest, WhatWasToldCommittedIsThereForTheNextProcess) {
+  {
+    Ledger ledger(path());
+    std::atomic<int> told = 0;
+    for (uint64_t i = 0; i < 5000; ++i) {
+      ledger.Put({KeyOf(i), RecordKind::kCompletion, std::string(i % 100, 'x')},
+                 [&](const Error* error) { told += error == nullptr; });
+    }
+    ledger.Put({KeyOf(7), RecordKind::kScores, "other kind, same key"});
+    ledger.Flush();
+    EXPECT_EQ(told, 5000);
+    EXPECT_EQ(ledger.num_committed(), 5001u);
+  }
+  Ledger ledger(path());
+  EXPECT_EQ(ledger.Find(KeyOf(42), RecordKind::kCompletion), std::string(42, 'x'));
+  EXPECT_EQ(ledger.Find(KeyOf(0), RecordKind::kCompletion), "");
+  EXPECT_EQ(ledger.Find(KeyOf(7), RecordKind::kScores), "other kind, same key");
+  EXPECT_EQ(ledger.Find(KeyOf(5000), RecordKind::kCompletion), std::nullopt);
+  ledger.Put({KeyOf(42), RecordKind::kCompletion, "again"});
+  ledger.Flush();
+  EXPECT_EQ(ledger.Find(KeyOf(42), RecordKind::kCompletion), "again");
+}
+
+TEST_F(LedgerTest, TwoLedgersShareAFile) {
+  Ledger a(path());
+  Ledger b(path());
+  std::thread other([&] {
+    for (uint64_t i = 0; i < 500; ++i) b.Put({KeyOf(i), RecordKind::kCompletion, "b"});
+    b.Flush();
+  });
+  for (uint64_t i = 500; i < 1000; ++i) a.Put({KeyOf(i), RecordKind::kCompletion, "a"});
+  a.Flush();
+  other.join();
+  EXPECT_EQ(SummarizeLedger(path()).kinds.at(0).num_records, 1000u);
+}
+
+TEST_F(LedgerTest, AFailedCommitIsToldToAllAndKeepsNothing) {
+  LedgerOptions options;
+  std::atomic<int> commits = 0;
+  options.before_commit = [&](const std::vector<LedgerRecord>&) {
+    if (++commits == 2) Throw(ErrorCode::kIo, "the disk is full");
+  };
+  std::atomic<int> failed = 0;
+  {
+    Ledger ledger(path(), options);
+    ledger.Put({KeyOf(1), RecordKind::kCompletion, "kept"});
+    ledger.Flush();
+    ledger.Put({KeyOf(2), RecordKind::kCompletion, "lost"},
+               [&](const Error* error) { failed += error != nullptr; });
+    EXPECT_THROW(ledger.Flush(), Error);
+    ledger.Put({KeyOf(3), RecordKind::kCompletion, "late"},
+               [&](const Error* error) { failed += error != nullptr; });
+    EXPECT_THROW(ledger.Put({KeyOf(4), RecordKind::kCompletion, "later"}), Error);
+  }
+  EXPECT_EQ(failed, 2);
+  Ledger again(path());
+  EXPECT_EQ(again.Find(KeyOf(1), RecordKind::kCompletion), "kept");
+  EXPECT_EQ(again.Find(KeyOf(2), RecordKind::kCompletion), std::nullopt);
+}
+
+std::string OpenError(const fs::path& path) {
+  try {
+    Ledger ledger(path);
+    for (uint64_t i = 0; i < 200; ++i) ledger.Find(KeyOf(i), RecordKind::kCompletion);
+  } catch (const Error& error) {
+    return std::string(ErrorCodeName(error.code())) + ": " + error.message();
+  }
+  return "opened";
+}
+
+TEST_F(LedgerTest, DamageIsAnErrorThatNamesTheFileAndTheWayOut) {
+  fs::create_directories(path().parent_path());
+  std::ofstream(path()) << std::string(5000, 'z');
+  EXPECT_THAT(OpenError(path()), HasSubstr("corrupt: the cache '" + path().string() +
+                                           "' is damaged (file is not a database): delete it"));
+  // Another program's database.
+  fs::remove(path());
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path().c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, "CREATE TABLE t (x)", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+  EXPECT_THAT(OpenError(path()), HasSubstr("not a cache of retort"));
+  // A flipped bit inside a value, which SQLite does not see.
+  fs::remove(path());
+  const std::string value(3000, 'q');
+  {
+    Ledger ledger(path());
+    for (uint64_t i = 0; i < 10; ++i) ledger.Put({KeyOf(i), RecordKind::kCompletion, value});
+  }
+  CollectLedger(path(), std::nullopt, std::nullopt);  // empties the write-ahead log
+  std::string bytes = fake::FileText(path());
+  const size_t at = bytes.find("qqqqqqqq");
+  ASSERT_NE(at, std::string::npos);
+  bytes[at + 100] = 'Q';
+  std::ofstream(path(), std::ios::binary) << bytes;
+  EXPECT_THAT(OpenError(path()), HasSubstr("the checksum of record"));
+  // A folder that cannot be made.
+  EXPECT_THAT(OpenError("/proc/none/cache.sqlite"),
+              HasSubstr("cannot make the folder '/proc/none'"));
+}
+
+TEST_F(LedgerTest, CollectingDropsTheOldestAndGivesSpaceBack) {
+  {
+    Ledger ledger(path());
+    for (uint64_t i = 0; i < 1000; ++i) {
+      ledger.Put({KeyOf(i), RecordKind::kCompletion, std::string(992, 'x')});
+    }
+  }
+  const uint64_t before = fs::file_size(path());
+  EXPECT_EQ(CollectLedger(path(), std::chrono::hours(24), std::nullopt), 0u);
+  EXPECT_EQ(CollectLedger(path(), std::nullopt, 100'000), 900u);
+  const LedgerSummary summary = SummarizeLedger(path());
+  ASSERT_EQ(summary.kinds.size(), 1u);
+  EXPECT_EQ(summary.kinds[0].name, "completions");
+  EXPECT_EQ(summary.kinds[0].num_records, 100u);
+  EXPECT_LT(summary.file_bytes, before);
+  Ledger ledger(path());
+  EXPECT_TRUE(ledger.Find(KeyOf(999), RecordKind::kCompletion));
+  EXPECT_FALSE(ledger.Find(KeyOf(0), RecordKind::kCompletion));
+  EXPECT_EQ(CollectLedger(dir_.path() / "none.sqlite", std::nullopt, 0), 0u);
+}
+
+TEST_F(LedgerTest, UsingARecordMakesItYoung) {
+  {
+    Ledger ledger(path());
+    ledger.Put({KeyOf(1), RecordKind::kCompletion, "used"});
+    ledger.Put({KeyOf(2), RecordKind::kCompletion, "idle"});
+  }
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path().c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(database, "UPDATE records SET used = used - 30", nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  sqlite3_close(database);
+  {
+    Ledger ledger(path());
+    EXPECT_TRUE(ledger.Find(KeyOf(1), RecordKind::kCompletion));
+  }
+  EXPECT_EQ(CollectLedger(path(), std::chrono::hours(24 * 7), std::nullopt), 1u);
+  Ledger ledger(path());
+  EXPECT_TRUE(ledger.Find(KeyOf(1), RecordKind::kCompletion));
+}
+
+TEST(RecordCodec, AnswersComeBackAsTheyWere) {
+  Completion completion;
+  completion.text = "h\xC3\xA9llo";
+  completion.token_ids = {1, -2, 70000};
+  completion.finish_reason = FinishReason::kLength;
+  completion.logprobs = {{5, -0.5f, {{5, -0.5f}, {6, -1.25f}}}, {7, -2.0f, {}}};
+  const Response decoded =
+      DecodeResponse(RecordKind::kCompletion, EncodeResponse({completion, {}}));
+  const Completion& back = std::get<Completion>(decoded.result);
+  EXPECT_EQ(back.text, completion.text);
+  EXPECT_EQ(back.token_ids, completion.token_ids);
+  EXPECT_EQ(back.finish_reason, FinishReason::kLength);
+  ASSERT_EQ(back.logprobs.size(), 2u);
+  EXPECT_EQ(back.logprobs[0].top, completion.logprobs[0].top);
+  const Response scores =
+      DecodeResponse(RecordKind::kScores, EncodeResponse({Scores{{{-1.5, -0.25, 3}}}, {}}));
+  EXPECT_EQ(std::get<Scores>(scores.result).continuations.at(0).first_token_logprob, -0.25);
+  const Response embedding =
+      DecodeResponse(RecordKind::kEmbedding, EncodeResponse({EmbeddingVector{{0.1f, -3e38f}}, {}}));
+  EXPECT_EQ(std::get<EmbeddingVector>(embedding.result).values, (std::vector<float>{0.1f, -3e38f}));
+}
+
+TEST(RecordCodec, RowsComeBackToTheBit) {
+  const Json row = Json::parse(
+      R"({"z":null,"a":[1,-1,1.0,0.1,1e300,18446744073709551615],"t":"é","o":{"k":[]},"b":true})");
+  EXPECT_EQ(DumpJson(DecodeRow(EncodeRow(row))), DumpJson(row));
+}
+
+TEST(RecordCodec, EveryCutAndFlipIsAnErrorOrAnAnswer) {
+  Completion completion;
+  completion.text = "some text";
+  completion.token_ids = {1, 2, 3};
+  completion.logprobs = {{5, -0.5f, {{5, -0.5f}}}};
+  const std::string good = EncodeResponse({completion, {}});
+  for (size_t i = 0; i < good.size(); ++i) {
+    EXPECT_THROW(DecodeResponse(RecordKind::kCompletion, good.substr(0, i)), Error) << i;
+    std::string flipped = good;
+    flipped[i] = static_cast<char>(flipped[i] ^ 0x80);
+    try {
+      DecodeResponse(RecordKind::kCompletion, flipped);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+    }
+  }
+  EXPECT_THROW(DecodeRow("\xFF\xFF"), Error);
+}
+
+}  // namespace
+}  // namespace retort
