@@ -160,7 +160,7 @@ enum class Activation { kSilu, kGeluTanh, kGeluErf };
 
 enum class Pooling { kLastToken, kMean };
 
-// How one row of logits becomes a token.
+// How a row of logits becomes a token: allowed, temperature, top_k, top_p, min_p, in this order.
 struct SamplingRow {
   float temperature = 0.0f;  // 0: the largest logit, the lowest id among equals
   int top_k = 0;             // 0: all
