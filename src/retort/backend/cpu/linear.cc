@@ -36,6 +36,12 @@ Preparation PreparationOf(const PackedPart& part, Compute compute, bool multipli
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Asks for bytes that will be unpacked while others are being multiplied.
+void Prefetch(const std::byte* begin, const std::byte* end) {
+  constexpr int kCacheLineBytes = 64;
+  for (; begin < end; begin += kCacheLineBytes) __builtin_prefetch(begin, 0, 2);
+}
+
 // Values of one panel's sums: whole blocks of rows.
 int64_t SumsStride(int64_t num_rows) {
   return CeilDiv(num_rows, kBlockRows) * kBlockRows * kPanelOutputs;
@@ -233,6 +239,8 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
   rows.codes_stride = pass.codes_stride();
   rows.scales_stride = pass.scales_stride();
   rows.sums_stride = pass.scales_stride() * 2;
+  const size_t chunk_bytes =
+      layout.record_bytes() * kGroupsPerChunk / static_cast<size_t>(layout.groups_per_record);
   for (int64_t group = 0; group < pass.num_groups(); group += kGroupsPerChunk) {
     const auto num_groups =
         static_cast<int>(std::min<int64_t>(kGroupsPerChunk, pass.num_groups() - group));
@@ -246,6 +254,9 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
       GroupTile tile;
       kernels_.unpack(layout, part.Panel(panel), group, num_groups, is_signed, &scratch.unpack,
                       &tile);
+      const std::byte* chunk_end = part.Panel(panel) + chunk_bytes * (g / kGroupsPerChunk + 1);
+      const std::byte* data_end = part.Panel(panel) + part.panel_bytes;
+      Prefetch(chunk_end, std::min(chunk_end + chunk_bytes, data_end));
       kernels_.multiply_groups(tile, rows, num_rows,
                                scratch.sums + (panel - panel_begin) * SumsStride(num_rows));
     }
