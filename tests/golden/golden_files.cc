@@ -1,4 +1,4 @@
-#include "golden_files.h"
+#include "tests/golden/golden_files.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "golden_fixture.h"
+#include "tests/golden/golden_fixture.h"
 
 #include <algorithm>
 #include <cmath>

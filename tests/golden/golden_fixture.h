@@ -5,8 +5,8 @@
 #include <memory>
 #include <span>
 
-#include "golden_files.h"
-#include "golden_runner.h"
+#include "tests/golden/golden_files.h"
+#include "tests/golden/golden_runner.h"
 
 namespace retort::golden {
 

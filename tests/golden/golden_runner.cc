@@ -1,4 +1,4 @@
-#include "golden_runner.h"
+#include "tests/golden/golden_runner.h"
 
 #include <algorithm>
 #include <numeric>

@@ -5,7 +5,7 @@
 #include <functional>
 #include <iostream>
 
-#include "golden_fixture.h"
+#include "tests/golden/golden_fixture.h"
 
 // Llama checkpoints against another implementation's float64 answers. The folders are listed when a
 // test runs. docs/golden_tolerances.md derives every bound.

@@ -6,10 +6,10 @@
 #include <iostream>
 #include <optional>
 
-#include "golden_fixture.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/hub/hub.h"
+#include "tests/golden/golden_fixture.h"
 
 // A real model: SmolLM2-135M-Instruct in Q4_1, against float64 answers for the dequantised weights.
 namespace retort::golden {

@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
-#include "golden_fixture.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/tokenizer/load_tokenizer.h"
+#include "tests/golden/golden_fixture.h"
 
 // A whole small language model, end to end: text from nothing, byte for byte.
 namespace retort::golden {

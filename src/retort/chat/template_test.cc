@@ -118,8 +118,9 @@ TEST(Template, ErrorsNameOriginAndLine) {
 
 TEST(Template, PromptsKeepTheirText) {
   const std::string source = "  {% if 1 %}\n  a\n  {% endif %}\n";
-  EXPECT_EQ(PlainText(Template::Parse(source, "t", TemplateOptions::ForPrompt()).Render(Json::object())),
-            "  \n  a\n  \n");
+  EXPECT_EQ(
+      PlainText(Template::Parse(source, "t", TemplateOptions::ForPrompt()).Render(Json::object())),
+      "  \n  a\n  \n");
   EXPECT_EQ(PlainText(Template::Parse(source, "t").Render(Json::object())), "  a\n");
 }
 

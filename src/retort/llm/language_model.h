@@ -69,6 +69,13 @@ class LanguageModel {
 // Submits and waits. Throws the request's Error.
 Response Await(LanguageModel& model, Request request);
 
+// When a model named in a pipeline file or a server's settings is loaded, and let go.
+enum class LoadPolicy {
+  kLazy,    // at first use; let go when unused for keep_alive
+  kEager,   // by LoadEager; let go when unused for keep_alive
+  kPinned,  // by LoadEager; never let go
+};
+
 // Finds models by the names a pipeline or a server gives them. Thread-safe. The first use of a name
 // loads it; others who ask meanwhile wait for the same load.
 class ModelSource {

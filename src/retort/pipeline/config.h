@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "retort/base/json.h"
-#include "retort/llm/request.h"
+#include "retort/llm/language_model.h"
 #include "retort/pipeline/problem.h"
 #include "retort/pipeline/yaml_node.h"
 
@@ -34,8 +34,6 @@ struct GenerationSettings {
 // `over`, and from `under` what it leaves unset.
 GenerationSettings Overlay(const GenerationSettings& over, const GenerationSettings& under);
 SamplingParams ToSamplingParams(const GenerationSettings& settings);
-
-enum class LoadPolicy { kLazy, kEager, kPinned };
 
 // Of the engine that runs the model. Unset: the engine's own default.
 struct EngineSettings {

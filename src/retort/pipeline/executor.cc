@@ -45,7 +45,8 @@ class PipelineRun::Impl {
         router_(graph) {
     MakeFolder();
     lock_.emplace(options_.output_dir);
-    if (options_.cache_path) ledger_ = std::make_unique<Ledger>(*options_.cache_path, options_.ledger);
+    if (options_.cache_path)
+      ledger_ = std::make_unique<Ledger>(*options_.cache_path, options_.ledger);
     for (const std::string& name : graph.UsedModels()) {
       models_.push_back(std::make_unique<ModelSlot>(name, models));
     }

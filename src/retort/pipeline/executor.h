@@ -60,8 +60,8 @@ struct ModelProgress {
   ModelDescription description;
   ModelStats stats;  // since the run began to use it
   int num_consumers = 0;
-  // Mean number of sequences per engine step, until 90 % of the tokens were computed; 0 if the model
-  // has no steps.
+  // Mean number of sequences per engine step, until 90 % of the tokens were computed; 0 if the
+  // model has no steps.
   double mean_sequences_until_90 = 0;
 };
 

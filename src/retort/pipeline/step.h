@@ -29,7 +29,7 @@ struct ParamSpec {
   double min = -1e300;  // of kInt and kFloat, inclusive
   double max = 1e300;
   std::vector<std::string_view> choices =
-      {};                 // of kString and the items of kStringList; empty: any
+      {};                      // of kString and the items of kStringList; empty: any
   std::string_view help = {};  // one sentence
 };
 
@@ -139,7 +139,7 @@ enum class ModelUse { kNone, kGenerate, kScore, kEmbed };
 
 // Describes a kind of step: everything validation, documentation and the executor need.
 struct StepType {
-  std::string_view name;     // "EvolInstruct", as in the pipeline file's `type:`
+  std::string_view name;          // "EvolInstruct", as in the pipeline file's `type:`
   std::string_view summary = {};  // one sentence, and the paper it is after
   int version =
       1;  // of its code and prompts: part of every cache key; raise it when answers may change

@@ -11,12 +11,6 @@
 
 namespace retort {
 
-enum class LoadPolicy {
-  kLazy,    // at first use; let go when unused for keep_alive
-  kEager,   // by LoadEager; let go when unused for keep_alive
-  kPinned,  // by LoadEager; never let go
-};
-
 // "lazy", "eager", "pinned". Throws Error{kInvalid} with the nearest one for another name.
 LoadPolicy ParseLoadPolicy(const std::string& name);
 

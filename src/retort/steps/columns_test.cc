@@ -79,6 +79,25 @@ TEST(CombineOutputs, UnionOfColumnsFirstBranchWins) {
   EXPECT_EQ(DumpJson(row), R"({"a":1,"x":2,"y":3})");
 }
 
+class NoContext : public RowContext {
+ public:
+  uint64_t Random(uint64_t) const override { return 0; }
+  std::vector<Completion> Generate(std::vector<Prompt>) override { return {}; }
+  std::vector<Scores> Score(std::vector<Prompt>, std::vector<std::string>) override { return {}; }
+  std::vector<float> Embed(Prompt, PoolingKind, bool) override { return {}; }
+  std::string_view model_name() const override { return ""; }
+  void KeepRaw(std::string_view) override {}
+};
+
+TEST(ConversationTemplate, OneTurn) {
+  const auto step = ConversationTemplateType().create(Params(Json::object()));
+  NoContext context;
+  EXPECT_EQ(DumpJson(dynamic_cast<RowStep&>(*step).Process(
+                {{"instruction", "Why?"}, {"response", "So."}}, context)),
+            R"({"conversation":[{"role":"user","content":"Why?"},)"
+            R"({"role":"assistant","content":"So."}]})");
+}
+
 TEST(LoadDataFromDicts, RowsInOrderAndEarlyStop) {
   const Params params(Json{{"data", {{{"a", 1}}, {{"a", 2}}, {{"a", 3}}}}});
   const StepType type = LoadDataFromDictsType();

@@ -7,9 +7,8 @@ namespace retort {
 std::span<const StepType> StepList() {
   static const std::array kSteps = {
       CombineOutputsType(),  //
-      ConversationTemplateType(),
-      DeitaFilteringType(),
-      ExpandColumnsType(),
+      ConversationTemplateType(), DeitaFilteringType(),    ExpandColumnsType(),
+      KeepColumnsType(),          LoadDataFromDictsType(), LoadDataFromFileSystemType(),
   };
   return kSteps;
 }

@@ -1,0 +1,48 @@
+#include <CLI/CLI.hpp>
+
+#include <fmt/format.h>
+
+#include "retort/cli/command_list.h"
+#include "retort/cli/table.h"
+#include "retort/pipeline/config.h"
+#include "retort/pipeline/ledger.h"
+
+namespace retort {
+
+std::function<int()> AddCacheCommand(CLI::App& app) {
+  struct Options {
+    std::string file = DefaultCachePath().string();
+    std::string max_age;
+    std::string max_size;
+    bool collect = false;
+  };
+  auto options = std::make_shared<Options>();
+  app.add_option("--cache", options->file, "The cache's file")->capture_default_str();
+  app.require_subcommand(1);
+  app.add_subcommand("ls", "Show what the cache holds");
+  CLI::App* gc = app.add_subcommand("gc", "Remove what was not used for long");
+  gc->add_option("--max-age", options->max_age, "Remove what was not used for this long: 30d, 12h");
+  gc->add_option("--max-size", options->max_size, "Keep at most this much: 2GiB");
+  gc->callback([options] { options->collect = true; });
+  return [options] {
+    if (options->collect) {
+      std::optional<std::chrono::seconds> max_age;
+      std::optional<uint64_t> max_size;
+      if (!options->max_age.empty()) {
+        max_age = std::chrono::duration_cast<std::chrono::seconds>(ParseDuration(options->max_age));
+      }
+      if (!options->max_size.empty()) max_size = ParseByteSize(options->max_size);
+      const uint64_t removed = CollectLedger(options->file, max_age, max_size);
+      fmt::print("removed {} records from {}\n", FormatCount(removed), options->file);
+    }
+    const LedgerSummary summary = SummarizeLedger(options->file);
+    Table table({"kind", "records", "bytes"});
+    for (const auto& kind : summary.kinds) {
+      table.AddRow({kind.name, FormatCount(kind.num_records), FormatBytes(kind.value_bytes)});
+    }
+    fmt::print("{} ({})\n{}", options->file, FormatBytes(summary.file_bytes), table.Text());
+    return 0;
+  };
+}
+
+}  // namespace retort

@@ -1,0 +1,151 @@
+#include <CLI/CLI.hpp>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <future>
+#include <iostream>
+#include <iterator>
+
+#include "retort/base/error.h"
+#include "retort/cli/command_list.h"
+#include "retort/cli/model_opening.h"
+#include "retort/cli/signal_stop.h"
+#include "retort/cli/table.h"
+
+namespace retort {
+namespace {
+
+struct GenerateOptions {
+  LocalModelOptions model;
+  std::string prompt;
+  std::string system;
+  bool raw = false;
+  int num_answers = 1;
+  SamplingParams sampling;
+  bool json = false;
+  bool quiet = false;
+};
+
+// Without -p the prompt is standard input.
+std::string ReadPrompt(const std::string& given) {
+  if (!given.empty()) return given;
+  if (::isatty(STDIN_FILENO) != 0) {
+    Throw(ErrorCode::kInvalid, "no prompt: give one with -p, or on standard input");
+  }
+  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+}
+
+Prompt MakePrompt(const GenerateOptions& options, const std::string& text) {
+  if (options.raw) return std::vector<Span>{{text, true}};  // the user's own: control tokens count
+  ChatPrompt chat;
+  if (!options.system.empty()) {
+    chat.messages.push_back({{"role", "system"}, {"content", options.system}});
+  }
+  chat.messages.push_back({{"role", "user"}, {"content", text}});
+  return chat;
+}
+
+Json ToJson(const Completion& completion, const Usage& usage) {
+  Json json = {
+      {"text", completion.text},
+      {"finish_reason", completion.finish_reason == FinishReason::kStop ? "stop" : "length"},
+      {"prompt_tokens", usage.prompt_tokens},
+      {"cached_tokens", usage.cached_tokens},
+      {"completion_tokens", usage.completion_tokens}};
+  if (!completion.logprobs.empty()) {
+    json["logprobs"] = Json::array();
+    for (const TokenLogprobs& token : completion.logprobs) {
+      Json top = Json::array();
+      for (const auto& [id, logprob] : token.top)
+        top.push_back({{"token", id}, {"logprob", logprob}});
+      json["logprobs"].push_back(
+          {{"token", token.token_id}, {"logprob", token.logprob}, {"top", top}});
+    }
+  }
+  return json;
+}
+
+int Generate(const GenerateOptions& options) {
+  const std::string text = ReadPrompt(options.prompt);
+  SignalStop signals;
+  const auto model = OpenLocalModel(options.model);
+  const bool stream = options.num_answers == 1 && !options.json;
+  std::vector<std::promise<Response>> answers(static_cast<size_t>(options.num_answers));
+  const auto begin = std::chrono::steady_clock::now();
+  for (size_t i = 0; i < answers.size(); ++i) {
+    Request request;
+    request.prompt = MakePrompt(options, text);
+    Generation generation{.sampling = options.sampling, .constraint = nullptr};
+    generation.sampling.seed += i;
+    request.work = generation;
+    request.stop = signals.token();
+    ResponseHandler handler;
+    if (stream) {
+      handler.on_text = [](std::string_view delta) {
+        std::fwrite(delta.data(), 1, delta.size(), stdout);
+        std::fflush(stdout);
+      };
+    }
+    handler.on_done = [&answer = answers[i]](Response response) {
+      answer.set_value(std::move(response));
+    };
+    model->Submit(std::move(request), std::move(handler));
+  }
+  std::optional<Error> failure;
+  int num_tokens = 0;
+  for (auto& answer : answers) {
+    const Response response = answer.get_future().get();
+    if (const Error* error = std::get_if<Error>(&response.result)) {
+      failure = *error;
+      continue;
+    }
+    const auto& completion = std::get<Completion>(response.result);
+    num_tokens += response.usage.completion_tokens;
+    if (options.json) {
+      fmt::print("{}\n", DumpJson(ToJson(completion, response.usage)));
+    } else {
+      fmt::print("{}\n", stream ? "" : completion.text);
+    }
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+  if (!options.quiet && num_tokens > 0) {
+    fmt::print(stderr, "{} tokens in {}, {:.1f} tokens/s\n", num_tokens,
+               FormatSeconds(elapsed.count()), num_tokens / elapsed.count());
+  }
+  if (failure) throw *failure;
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> AddGenerateCommand(CLI::App& app) {
+  auto options = std::make_shared<GenerateOptions>();
+  AddLocalModelOptions(app, options->model);
+  SamplingParams& sampling = options->sampling;
+  app.add_option("-p,--prompt", options->prompt, "The prompt (default: standard input)");
+  app.add_option("--system", options->system, "A system message before it");
+  app.add_flag("--raw", options->raw, "Send the prompt as it is, without the chat template");
+  app.add_option("-n,--n", options->num_answers, "Answers, with seeds that follow one another")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  app.add_option("--temperature", sampling.temperature, "0: always the likeliest token")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  app.add_option("--top-k", sampling.top_k, "0: all")->check(CLI::NonNegativeNumber);
+  app.add_option("--top-p", sampling.top_p)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  app.add_option("--min-p", sampling.min_p)->check(CLI::Range(0.0, 1.0));
+  app.add_option("--seed", sampling.seed)->capture_default_str();
+  app.add_option("--max-new-tokens", sampling.max_new_tokens)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--stop", sampling.stop, "Text that ends the answer; may be repeated")
+      ->allow_extra_args(false);
+  app.add_option("--logprobs", sampling.num_top_logprobs,
+                 "With --json: log-probability of each token and of the n likeliest");
+  app.add_flag("--json", options->json, "One JSON object per answer");
+  app.add_flag("-q,--quiet", options->quiet, "Do not say how fast it was");
+  return [options] { return Generate(*options); };
+}
+
+}  // namespace retort

@@ -1,0 +1,106 @@
+#include "retort/cli/model_opening.h"
+
+#include <CLI/CLI.hpp>
+
+#include "retort/base/error.h"
+#include "retort/hub/hub.h"
+#include "retort/registry/engine_loader.h"
+#include "retort/registry/model_registry.h"
+
+namespace retort {
+namespace {
+
+// What this build cannot do is said before anything loads, never ignored.
+void CheckSupported(const ModelConfig& model) {
+  if (!model.openai.is_null()) {
+    Throw(ErrorCode::kUnsupported, "{}: model '{}': remote models are not in this build",
+          MarkText(model.mark), model.name);
+  }
+  if (model.device_map != "auto" && model.device_map != "cpu" && model.device_map != "ref") {
+    Throw(ErrorCode::kUnsupported,
+          "{}: model '{}': device_map {} is not in this build: use auto, cpu or ref",
+          MarkText(model.mark), model.name, DumpJson(model.device_map));
+  }
+  if (model.dtype != "auto") {
+    Throw(ErrorCode::kUnsupported,
+          "{}: model '{}': dtype {} is not in this build, which keeps the stored one: use auto",
+          MarkText(model.mark), model.name, model.dtype);
+  }
+}
+
+EngineOptions EngineOptionsOf(const ModelConfig& model, const OpeningOptions& opening) {
+  const EngineSettings& settings = model.engine;
+  EngineOptions options;
+  options.path = model.path;
+  options.name = model.name;
+  if (model.device_map == "ref") options.device = "ref";
+  options.num_threads = opening.threads > 0 ? opening.threads : settings.threads.value_or(0);
+  if (settings.max_num_seqs) options.max_num_seqs = *settings.max_num_seqs;
+  if (settings.max_batch_tokens) options.max_batch_tokens = *settings.max_batch_tokens;
+  if (settings.prefill_chunk) options.prefill_chunk_tokens = *settings.prefill_chunk;
+  if (settings.kv_cache_bytes) options.kv_bytes = *settings.kv_cache_bytes;
+  if (settings.context) options.context_tokens_max = *settings.context;
+  if (settings.prefix_cache) options.prefix_cache = *settings.prefix_cache;
+  if (settings.compute == "exact") options.compute = Compute::kExact;
+  options.engine_log = opening.engine_log;
+  return options;
+}
+
+}  // namespace
+
+void AddLocalModelOptions(CLI::App& app, LocalModelOptions& options) {
+  app.add_option("model", options.model, "A path, or the name of a pulled model")->required();
+  app.add_option("--device", options.device, "As `retort devices` names it")->capture_default_str();
+  app.add_option("--threads", options.threads, "Threads that compute (default: all cores)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--kv-cache", options.kv_cache, "Memory for keys and values")
+      ->capture_default_str();
+  app.add_option("--context", options.context, "Longest prompt and answer in tokens")
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("--exact", options.exact, "Keep activations, keys and values in 32-bit floats");
+}
+
+std::shared_ptr<LanguageModel> OpenLocalModel(const LocalModelOptions& options) {
+  EngineOptions engine;
+  engine.path = options.model;
+  engine.name = options.model;
+  engine.device = options.device;
+  engine.num_threads = options.threads;
+  engine.kv_bytes = ParseByteSize(options.kv_cache);
+  engine.context_tokens_max = options.context;
+  if (options.exact) engine.compute = Compute::kExact;
+  return EngineLoader(std::move(engine), DefaultHome())();
+}
+
+struct ConfiguredModels::State {
+  std::unique_ptr<ModelRegistry> registry;
+};
+
+ConfiguredModels::ConfiguredModels(const PipelineConfig& config, OpeningOptions options)
+    : state_(new State) {
+  std::vector<ModelEntry> entries;
+  for (const ModelConfig& model : config.models) {
+    CheckSupported(model);
+    entries.push_back({.name = model.name,
+                       .load = EngineLoader(EngineOptionsOf(model, options), DefaultHome()),
+                       .policy = model.load_policy,
+                       .keep_alive = model.keep_alive});
+  }
+  state_->registry = std::make_unique<ModelRegistry>(std::move(entries));
+}
+
+ConfiguredModels::~ConfiguredModels() = default;
+
+std::shared_ptr<LanguageModel> ConfiguredModels::Acquire(const std::string& name) {
+  return state_->registry->Acquire(name);
+}
+
+uint64_t ConfiguredModels::num_loads() const {
+  uint64_t loads = 0;
+  for (const ModelStatus& status : state_->registry->status()) {
+    loads += static_cast<uint64_t>(status.num_loads);
+  }
+  return loads;
+}
+
+}  // namespace retort

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "retort/llm/language_model.h"
+#include "retort/pipeline/config.h"
+
+namespace CLI {
+class App;
+}
+
+namespace retort {
+
+// A model named on the command line, and how to run it.
+struct LocalModelOptions {
+  std::string model;
+  std::string device = "cpu";
+  int threads = 0;
+  std::string kv_cache = "512MiB";
+  int context = 0;
+  bool exact = false;
+};
+
+// Adds `model` (positional), --device, --threads, --kv-cache, --context and --exact.
+void AddLocalModelOptions(CLI::App& app, LocalModelOptions& options);
+
+// Resolves the name, opens the checkpoint and starts an engine on it.
+std::shared_ptr<LanguageModel> OpenLocalModel(const LocalModelOptions& options);
+
+struct OpeningOptions {
+  int threads = 0;         // 0: the pipeline's own setting, else all cores
+  std::string engine_log;  // empty: none
+};
+
+// The models of a pipeline file, opened in this process when somebody asks for them.
+class ConfiguredModels : public ModelSource {
+ public:
+  // `config` must outlive the object.
+  ConfiguredModels(const PipelineConfig& config, OpeningOptions options);
+  ~ConfiguredModels() override;
+
+  std::shared_ptr<LanguageModel> Acquire(const std::string& name) override;
+  // Loads from disk so far.
+  uint64_t num_loads() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace retort

@@ -1,0 +1,117 @@
+#include <CLI/CLI.hpp>
+
+#include <fmt/format.h>
+
+#include "retort/base/error.h"
+#include "retort/base/log.h"
+#include "retort/cli/command.h"
+#include "retort/cli/command_list.h"
+#include "retort/cli/model_opening.h"
+#include "retort/cli/run_display.h"
+#include "retort/cli/signal_stop.h"
+#include "retort/cli/step_types.h"
+#include "retort/pipeline/executor.h"
+#include "retort/pipeline/ledger.h"
+
+namespace retort {
+namespace {
+
+struct Options {
+  std::string file;
+  ConfigOverrides set;
+  std::string input;
+  std::string output;
+  std::optional<uint64_t> limit;
+  std::optional<uint64_t> seed;
+  int threads = 0;
+  bool dry_run = false;
+  bool no_cache = false;
+  std::string cache = DefaultCachePath().string();
+  std::string engine_log;
+  bool quiet = false;
+};
+
+// `--input` replaces the files of the first step that loads files.
+ConfigOverrides WithInput(const Options& options) {
+  ConfigOverrides set = options.set;
+  if (options.input.empty()) return set;
+  Problems problems;
+  const PipelineConfig config = ReadConfig(options.file, options.set, problems);
+  for (const StepConfig& step : config.steps) {
+    if (step.type == "LoadDataFromFileSystem") {
+      const Json path = std::filesystem::absolute(options.input).string();
+      set.push_back(fmt::format("{}.data_files={}", step.name, DumpJson(path)));
+      return set;
+    }
+  }
+  Throw(ErrorCode::kInvalid, "--input: no step of {} loads files (LoadDataFromFileSystem)",
+        options.file);
+}
+
+int Run(const Options& options) {
+  const std::vector<StepType> types = AllStepTypes();
+  std::vector<Problem> warnings;
+  const Graph graph = LoadPipeline(options.file, WithInput(options), types, {}, &warnings);
+  for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
+
+  ConfiguredModels models(graph.config,
+                          {.threads = options.threads, .engine_log = options.engine_log});
+  RunOptions run_options;
+  run_options.output_dir = options.output.empty() ? "out/" + graph.config.name : options.output;
+  if (!options.no_cache) run_options.cache_path = options.cache;
+  run_options.limit = options.limit;
+  run_options.seed = options.seed;
+  run_options.warn = [](std::string_view line) { LogLine(LogLevel::kWarning, line); };
+  run_options.amend_report = [&](Json& report) {
+    report["model_loads"] = models.num_loads();
+    report["retort_version"] = RETORT_VERSION;
+    report["pipeline"] = options.file;
+  };
+  SignalStop signals;
+  run_options.stop = signals.token();
+  const std::filesystem::path output_dir = run_options.output_dir;
+  PipelineRun run(graph, models, std::move(run_options));
+  RunReport report;
+  {
+    const RunDisplay display(run, options.quiet);
+    report = run.Execute();
+  }
+  if (!options.quiet) fmt::print(stderr, "{}", ReportText(report, models.num_loads()));
+  if (!report.stopped_by.empty()) LogWarning("stopped: {}", report.stopped_by);
+  if (report.outcome == RunOutcome::kInterrupted) {
+    fmt::print(stderr,
+               "Interrupted. What is finished is kept{}; run the same command again to go on.\n",
+               options.no_cache ? " in the partial outputs only (--no-cache)" : "");
+  }
+  if (report.rows_failed > 0) {
+    fmt::print(stderr, "{} rows failed: see {}\n", report.rows_failed,
+               (output_dir / "failed.jsonl").string());
+  }
+  return ExitStatus(report.outcome);
+}
+
+}  // namespace
+
+std::function<int()> AddRunCommand(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("pipeline", options->file, "The pipeline file")->required();
+  app.add_option("--set", options->set,
+                 "STEP.PARAM=VALUE, STEP.generation.KEY=VALUE, models.NAME.KEY=VALUE")
+      ->allow_extra_args(false);
+  app.add_option("--input", options->input, "Rows to read instead of the file's own");
+  app.add_option("--output", options->output, "Folder for the results (default out/NAME)");
+  app.add_option("--limit", options->limit, "Rows to read of each source");
+  app.add_option("--seed", options->seed, "In place of the file's seed");
+  app.add_option("--threads", options->threads, "Threads that compute (default: all cores)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("--dry-run", options->dry_run,
+               "Show the steps, columns, models and one prompt per task; generate nothing");
+  app.add_flag("--no-cache", options->no_cache, "Neither look up nor keep finished work");
+  app.add_option("--cache", options->cache, "File of finished work")->capture_default_str();
+  app.add_option("--engine-log", options->engine_log,
+                 "Append a line per request begun and ended, written by the engine itself");
+  app.add_flag("-q,--quiet", options->quiet, "No progress and no table");
+  return [options] { return Run(*options); };
+}
+
+}  // namespace retort

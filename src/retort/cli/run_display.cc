@@ -1,0 +1,216 @@
+#include "retort/cli/run_display.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdio>
+#include <mutex>
+
+#include "retort/base/log.h"
+#include "retort/cli/table.h"
+
+namespace retort {
+namespace {
+
+constexpr auto kRedrawInterval = std::chrono::milliseconds(200);
+constexpr auto kLineInterval = std::chrono::seconds(10);
+constexpr size_t kBarWidth = 20;
+
+// Rows that a step will have seen at the end, as far as can be told: its rows so far, scaled up by
+// the source rows still on their way.
+double ExpectedRows(const StepProgress& step, const RunProgress& progress) {
+  if (progress.families_begun == 0) return 0;
+  const auto begun = static_cast<double>(progress.families_begun);
+  const auto done = static_cast<double>(progress.families_done);
+  if (done < 1) return std::max(static_cast<double>(step.rows_in), begun);
+  return std::max(static_cast<double>(step.rows_in),
+                  static_cast<double>(step.rows_in) / std::max(done, 1.0) * begun);
+}
+
+uint64_t RowsDone(const StepProgress& step) {
+  return step.rows_out + step.rows_failed + step.rows_dropped;
+}
+
+std::string Bar(double share) {
+  const auto filled = static_cast<size_t>(std::clamp(share, 0.0, 1.0) * kBarWidth + 0.5);
+  std::string bar;
+  for (size_t i = 0; i < kBarWidth; ++i) bar += i < filled ? "█" : "░";
+  return bar;
+}
+
+uint64_t CompletionTokens(const RunProgress& progress) {
+  uint64_t tokens = 0;
+  for (const ModelProgress& model : progress.models) tokens += model.stats.completion_tokens;
+  return tokens;
+}
+
+std::string TimeLeft(const RunProgress& progress) {
+  if (progress.families_done < 2 || progress.wall_s < 2) return "";
+  const double share = static_cast<double>(progress.families_done) /
+                       static_cast<double>(std::max<uint64_t>(progress.families_begun, 1));
+  return fmt::format(", about {} left{}", FormatSeconds(progress.wall_s / share - progress.wall_s),
+                     progress.sources_ended ? "" : " for what has begun");
+}
+
+size_t TerminalWidth() {
+  winsize size = {};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
+}
+
+std::string Cut(std::string line, size_t width) {
+  size_t columns = 0;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if ((static_cast<unsigned char>(line[i]) & 0xC0) != 0x80 && ++columns > width) {
+      line.resize(i);
+      break;
+    }
+  }
+  return line;
+}
+
+}  // namespace
+
+std::vector<std::string> ProgressLines(const RunProgress& progress, size_t width) {
+  size_t name_width = 0;
+  for (const StepProgress& step : progress.steps) {
+    name_width = std::max(name_width, DisplayWidth(step.name));
+  }
+  std::vector<std::string> lines;
+  for (const StepProgress& step : progress.steps) {
+    const double expected = ExpectedRows(step, progress);
+    const uint64_t done = step.rows_in > 0 ? std::min(RowsDone(step), step.rows_in) : step.rows_out;
+    const double share = expected > 0 ? static_cast<double>(done) / expected : 0;
+    std::string line = fmt::format("{}{}  {} {:>7} rows", step.name,
+                                   std::string(name_width - DisplayWidth(step.name), ' '),
+                                   Bar(share), FormatCount(step.rows_out));
+    if (step.rows_cached > 0) line += fmt::format(", {} from cache", FormatCount(step.rows_cached));
+    if (step.rows_failed > 0) line += fmt::format(", {} failed", FormatCount(step.rows_failed));
+    if (step.completion_tokens > 0) {
+      line += fmt::format(", {} tokens", FormatCount(step.completion_tokens));
+    }
+    lines.push_back(Cut(std::move(line), width));
+  }
+  const double rate =
+      progress.wall_s > 0 ? static_cast<double>(CompletionTokens(progress)) / progress.wall_s : 0;
+  lines.push_back(Cut(fmt::format("{}, {:.0f} tokens/s{}", FormatSeconds(progress.wall_s), rate,
+                                  TimeLeft(progress)),
+                      width));
+  return lines;
+}
+
+std::string ProgressLine(const RunProgress& progress) {
+  std::vector<std::string> parts;
+  uint64_t failed = 0;
+  for (const StepProgress& step : progress.steps) {
+    parts.push_back(fmt::format("{} {}", step.name, FormatCount(step.rows_out)));
+    failed += step.rows_failed;
+  }
+  const double rate =
+      progress.wall_s > 0 ? static_cast<double>(CompletionTokens(progress)) / progress.wall_s : 0;
+  return fmt::format("{}: rows {}; {:.0f} tokens/s{}{}", FormatSeconds(progress.wall_s),
+                     fmt::join(parts, ", "), rate,
+                     failed > 0 ? fmt::format("; {} failed", failed) : "", TimeLeft(progress));
+}
+
+struct RunDisplay::State {
+  const PipelineRun& run;
+  bool terminal;
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  size_t lines_shown = 0;
+
+  // Both with the mutex held.
+  void Erase() {
+    std::string text;
+    for (size_t i = 0; i < lines_shown; ++i) text += "\x1b[1A\x1b[2K";
+    lines_shown = 0;
+    std::fputs(text.c_str(), stderr);
+  }
+  void Draw() {
+    std::string text;
+    const auto lines = ProgressLines(run.progress(), TerminalWidth() - 1);
+    for (const std::string& line : lines) text += line + "\n";
+    Erase();
+    std::fputs(text.c_str(), stderr);
+    lines_shown = lines.size();
+  }
+};
+
+RunDisplay::RunDisplay(const PipelineRun& run, bool quiet)
+    : state_(new State{
+          .run = run, .terminal = ::isatty(STDERR_FILENO) != 0, .mutex = {}, .wake = {}}) {
+  if (quiet) return;
+  if (state_->terminal) {
+    SetLogSink([state = state_.get()](LogLevel, std::string_view line) {
+      std::lock_guard lock(state->mutex);
+      state->Erase();
+      fmt::print(stderr, "{}\n", line);
+      state->Draw();
+    });
+  }
+  thread_ = std::jthread([state = state_.get()](const std::stop_token& stop) {
+    std::unique_lock lock(state->mutex);
+    while (!stop.stop_requested()) {
+      const std::chrono::milliseconds interval =
+          state->terminal ? kRedrawInterval : std::chrono::milliseconds(kLineInterval);
+      state->wake.wait_for(lock, stop, interval, [] { return false; });
+      if (state->terminal) {
+        state->Draw();
+      } else if (!stop.stop_requested()) {
+        fmt::print(stderr, "{}\n", ProgressLine(state->run.progress()));
+      }
+    }
+  });
+}
+
+RunDisplay::~RunDisplay() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  thread_.join();
+  if (state_->terminal) SetLogSink(nullptr);
+}
+
+std::string ReportText(const RunReport& report, uint64_t num_model_loads) {
+  Table steps({"step", "in", "out", "cached", "failed", "passed on", "dropped", "answers",
+               "from ledger", "tokens"});
+  for (const StepProgress& step : report.progress.steps) {
+    std::string failed = FormatCount(step.rows_failed);
+    for (const auto& [code, count] : step.failures) failed += fmt::format(" {}:{}", code, count);
+    steps.AddRow({step.name, FormatCount(step.rows_in), FormatCount(step.rows_out),
+                  FormatCount(step.rows_cached), failed, FormatCount(step.rows_upstream_failed),
+                  FormatCount(step.rows_dropped), FormatCount(step.num_requests),
+                  FormatCount(step.num_requests_cached), FormatCount(step.completion_tokens)});
+  }
+  std::string text = "\n" + steps.Text();
+  const double wall_s = report.progress.wall_s;
+  for (const ModelProgress& model : report.progress.models) {
+    const ModelStats& stats = model.stats;
+    const auto ratio = [](double a, double b) { return b > 0 ? a / b : 0; };
+    text += fmt::format(
+        "\nmodel {} ({}), {} consumers\n"
+        "  tokens            {} in ({:.0f} % from the prefix cache), {} out, {:.0f} out/s\n"
+        "  engine            {} steps, {:.1f} sequences per step ({:.1f} until 90 % of the tokens "
+        "were "
+        "made), busy {:.1f} % of the time\n"
+        "  memory            {} weights, {} keys and values\n",
+        model.name, model.description.dispatch_level, model.num_consumers,
+        FormatCount(stats.prompt_tokens), 100 * ratio(stats.cached_tokens, stats.prompt_tokens),
+        FormatCount(stats.completion_tokens), ratio(stats.completion_tokens, wall_s),
+        FormatCount(stats.num_steps), ratio(stats.num_step_sequences, stats.num_steps),
+        model.mean_sequences_until_90, 100 * ratio(stats.busy_ns / 1e9, wall_s),
+        FormatBytes(stats.weight_bytes), FormatBytes(stats.kv_bytes));
+  }
+  text += fmt::format(
+      "\n{} in {}: {} rows, {} failed; model loads {}; peak memory {} ({} anonymous)\n",
+      RunOutcomeName(report.outcome), FormatSeconds(wall_s), FormatCount(report.rows_written),
+      FormatCount(report.rows_failed), num_model_loads, FormatBytes(report.peak_rss_bytes),
+      FormatBytes(report.peak_anonymous_bytes));
+  for (const auto& path : report.outputs) text += fmt::format("  {}\n", path.string());
+  return text;
+}
+
+}  // namespace retort

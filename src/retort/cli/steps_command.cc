@@ -1,0 +1,75 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "retort/base/error.h"
+#include "retort/cli/command_list.h"
+#include "retort/cli/step_types.h"
+
+namespace retort {
+namespace {
+
+std::string_view TypeName(ParamType type) {
+  switch (type) {
+    case ParamType::kBool:
+      return "true|false";
+    case ParamType::kInt:
+      return "integer";
+    case ParamType::kFloat:
+      return "number";
+    case ParamType::kString:
+      return "text";
+    case ParamType::kStringList:
+      return "list of texts";
+    case ParamType::kObject:
+      return "map";
+    case ParamType::kAny:
+      return "any";
+  }
+  return "any";
+}
+
+void PrintStep(const StepType& type, bool params) {
+  fmt::print("{}\n  {}\n", type.name, type.summary);
+  if (!params) return;
+  for (const ParamSpec& param : type.params) {
+    std::string kind(TypeName(param.type));
+    if (!param.choices.empty()) kind = fmt::format("{}", fmt::join(param.choices, "|"));
+    std::string value;
+    if (param.required) {
+      value = ", required";
+    } else if (!param.default_value.is_null()) {
+      value = ", default " + DumpJson(param.default_value);
+    }
+    fmt::print("    {} ({}{})\n        {}\n", param.name, kind, value, param.help);
+  }
+}
+
+}  // namespace
+
+std::function<int()> AddStepsCommand(CLI::App& app) {
+  auto name = std::make_shared<std::string>();
+  app.add_option("type", *name, "One of them, with its parameters");
+  return [name] {
+    const std::vector<StepType> types = AllStepTypes();
+    if (name->empty()) {
+      for (const StepType& type : types) PrintStep(type, false);
+      return 0;
+    }
+    std::vector<std::string_view> names;
+    for (const StepType& type : types) {
+      if (type.name == *name) {
+        PrintStep(type, true);
+        return 0;
+      }
+      names.push_back(type.name);
+    }
+    const std::string nearest = NearestName(*name, names);
+    Throw(ErrorCode::kNotFound, "there is no step type '{}'{}", *name,
+          nearest.empty() ? "; `retort steps` lists them" : ": did you mean '" + nearest + "'?");
+  };
+}
+
+}  // namespace retort
