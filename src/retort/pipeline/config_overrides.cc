@@ -146,7 +146,7 @@ void ApplyOverrides(const ConfigOverrides& overrides, YamlNode& root, Problems& 
     try {
       ApplyOverride(text, root, problems);
     } catch (const Error& error) {
-      problems.Add({error.code(), {}, error.message(), false});
+      problems.Add({error.code(), Mark(), error.message(), false});
     }
   }
 }
