@@ -1,0 +1,417 @@
+#include "retort/grammar/constraint.h"
+
+#include <algorithm>
+#include <bit>
+#include <condition_variable>
+#include <list>
+#include <mutex>
+#include <unordered_map>
+
+#include "retort/base/error.h"
+#include "retort/grammar/mask_walk.h"
+#include "retort/grammar/vocabulary.h"
+
+namespace retort {
+namespace grammar {
+
+// What the requests of one grammar share.
+struct ConstraintRuntime {
+  ConstraintRuntime(std::shared_ptr<const GrammarIr> ir,
+                    std::shared_ptr<const Vocabulary> shared_vocabulary)
+      : machine(std::move(ir)),
+        vocabulary(std::move(shared_vocabulary)),
+        walk(&machine, *vocabulary, &memo) {}
+
+  Machine machine;
+  std::shared_ptr<const Vocabulary> vocabulary;
+  MaskMemo memo;
+  MaskWalk walk;
+  size_t bytes_max = 0;
+};
+
+struct ConstraintPoint {
+  Configurations configurations;
+  std::string tail;
+  bool finished = false;
+  int num_committed = 0;
+  std::shared_ptr<const ConstraintPoint> before;
+
+  ConstraintPoint() = default;
+  ConstraintPoint(const ConstraintPoint&) = delete;
+  ConstraintPoint& operator=(const ConstraintPoint&) = delete;
+  ~ConstraintPoint() {
+    // One by one: a long generation's chain must not be taken down recursively.
+    while (before != nullptr && before.use_count() == 1) {
+      auto next = std::move(const_cast<ConstraintPoint*>(before.get())->before);
+      before = std::move(next);
+    }
+  }
+};
+
+namespace {
+
+constexpr size_t kWholeMaskBytesMax = 24u << 20;
+constexpr size_t kSparseMaskIdsMax = 512;
+
+uint64_t HashOf(const Configurations& configurations) {
+  uint64_t hash = configurations.list.size();
+  for (const Configuration& c : configurations.list) {
+    for (const uint64_t word :
+         {uint64_t{c.lex} << 32 | c.position, uint64_t{reinterpret_cast<uintptr_t>(c.parent)},
+          uint64_t{reinterpret_cast<uintptr_t>(c.seen)}}) {
+      hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+      hash ^= hash >> 29;
+    }
+  }
+  return hash;
+}
+
+bool IsInterned(const Configurations& configurations) {
+  return std::all_of(
+      configurations.list.begin(), configurations.list.end(),
+      [](const Configuration& c) { return c.parent != nullptr && c.parent->epoch == 0; });
+}
+
+void KeepWhole(MaskMemo* memo, uint64_t hash, const Configurations& from,
+               std::span<const uint32_t> bits) {
+  MaskMemo::Whole whole;
+  whole.key = from.list;
+  size_t count = 0;
+  for (const uint32_t word : bits) count += static_cast<size_t>(std::popcount(word));
+  whole.is_sparse = count <= kSparseMaskIdsMax;
+  if (!whole.is_sparse) {
+    whole.bits.assign(bits.begin(), bits.end());
+  } else {
+    for (size_t i = 0; i < bits.size(); ++i) {
+      for (uint32_t word = bits[i]; word != 0; word &= word - 1) {
+        whole.ids.push_back(static_cast<int32_t>(i * 32 + std::countr_zero(word)));
+      }
+    }
+  }
+  const size_t bytes = sizeof(whole) + whole.bits.size() * 4 + whole.ids.size() * 4 + 64;
+  if (memo->whole_bytes + bytes > kWholeMaskBytesMax) {
+    memo->whole.clear();
+    memo->whole_bytes = 0;
+  }
+  memo->whole_bytes += bytes;
+  memo->whole.emplace(hash, std::move(whole));
+}
+
+}  // namespace
+}  // namespace grammar
+
+using grammar::Configurations;
+using grammar::ConstraintPoint;
+using grammar::ConstraintRuntime;
+
+// --- Constraint ---
+
+struct Constraint::Shared {
+  std::mutex mutex;
+  std::shared_ptr<ConstraintRuntime> runtime;
+};
+
+Constraint::Constraint(std::shared_ptr<const Grammar> grammar,
+                       std::shared_ptr<const grammar::Vocabulary> vocabulary)
+    : grammar_(std::move(grammar)),
+      vocabulary_(std::move(vocabulary)),
+      shared_(std::make_unique<Shared>()) {}
+
+Constraint::~Constraint() = default;
+
+size_t Constraint::num_mask_words() const { return vocabulary_->num_mask_words(); }
+
+std::shared_ptr<ConstraintRuntime> Constraint::Runtime() const {
+  const std::lock_guard lock(shared_->mutex);
+  if (shared_->runtime != nullptr) {
+    const std::lock_guard machine_lock(shared_->runtime->machine.mutex());
+    // Its requests keep the old one until they end.
+    if (!shared_->runtime->machine.over_budget()) return shared_->runtime;
+  }
+  shared_->runtime = std::make_shared<ConstraintRuntime>(grammar_->ir(), vocabulary_);
+  shared_->runtime->bytes_max =
+      grammar_->ir()->limits.runtime_bytes_max + grammar_->ir()->limits.session_bytes_max;
+  return shared_->runtime;
+}
+
+ConstraintState Constraint::Start() const {
+  auto runtime = Runtime();
+  auto point = std::make_shared<ConstraintPoint>();
+  const std::lock_guard lock(runtime->machine.mutex());
+  runtime->machine.Start(&point->configurations);
+  return ConstraintState(runtime, std::move(point));
+}
+
+// --- ConstraintState ---
+
+ConstraintState::ConstraintState(std::shared_ptr<ConstraintRuntime> runtime,
+                                 std::shared_ptr<const ConstraintPoint> point)
+    : runtime_(std::move(runtime)), point_(std::move(point)) {}
+
+void ConstraintState::Mask(std::span<uint32_t> bits) const {
+  const grammar::Vocabulary& vocabulary = *runtime_->vocabulary;
+  if (bits.size() != vocabulary.num_mask_words()) {
+    Throw(ErrorCode::kInternal, "a mask of {} words was given, the vocabulary needs {}",
+          bits.size(), vocabulary.num_mask_words());
+  }
+  const Configurations& from = point_->configurations;
+  const auto allow_end = [&] {
+    if (!from.complete) return;
+    for (const int32_t id : vocabulary.end_ids()) bits[id >> 5] |= 1u << (id & 31);
+  };
+  if (point_->finished || from.list.empty()) {
+    std::fill(bits.begin(), bits.end(), 0);
+    if (!point_->finished) allow_end();
+    return;
+  }
+  const std::lock_guard lock(runtime_->machine.mutex());
+  const bool memo = grammar::IsInterned(from);
+  const uint64_t hash = memo ? grammar::HashOf(from) : 0;
+  if (memo) {
+    const auto [begin, end] = runtime_->memo.whole.equal_range(hash);
+    for (auto it = begin; it != end; ++it) {
+      const auto& whole = it->second;
+      if (whole.key != from.list) continue;
+      if (whole.is_sparse) {
+        std::fill(bits.begin(), bits.end(), 0);
+        for (const int32_t id : whole.ids) bits[id >> 5] |= 1u << (id & 31);
+      } else {
+        std::copy(whole.bits.begin(), whole.bits.end(), bits.begin());
+      }
+      allow_end();
+      return;
+    }
+  }
+  std::fill(bits.begin(), bits.end(), 0);
+  const size_t mark = runtime_->machine.Mark();
+  try {
+    runtime_->walk.Run(from, point_->tail, bits);
+  } catch (...) {
+    runtime_->machine.Release(mark);
+    throw;
+  }
+  runtime_->machine.Release(mark);
+  if (memo && !runtime_->walk.depends_on_tail()) {
+    grammar::KeepWhole(&runtime_->memo, hash, from, bits);
+  }
+  allow_end();
+}
+
+// The machine's lock is held by the caller.
+bool ConstraintState::Advance(std::string_view bytes, ConstraintPoint* to) const {
+  grammar::Machine& machine = runtime_->machine;
+  const bool keep_text = machine.needs_text();
+  to->tail = point_->tail;
+  Configurations other;
+  const Configurations* from = &point_->configurations;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    Configurations* next = from == &other ? &to->configurations : &other;
+    if (keep_text) to->tail += bytes[i];
+    machine.Step(*from, static_cast<uint8_t>(bytes[i]), to->tail, next);
+    if (next->dead()) return false;
+    if (!machine.kept_open()) to->tail.clear();
+    from = next;
+  }
+  if (from == &other) to->configurations = std::move(other);
+  return true;
+}
+
+bool ConstraintState::Commit(int32_t token) {
+  const grammar::Vocabulary& vocabulary = *runtime_->vocabulary;
+  if (token < 0 || token >= vocabulary.size() || point_->finished) return false;
+  auto next = std::make_shared<ConstraintPoint>();
+  if (vocabulary.IsEnd(token)) {
+    if (!point_->configurations.complete) return false;
+    next->finished = true;
+    next->configurations.complete = true;
+  } else {
+    const std::string_view text = vocabulary.Text(token);
+    if (text.empty()) return false;
+    const std::lock_guard lock(runtime_->machine.mutex());
+    if (runtime_->machine.memory_bytes() > runtime_->bytes_max) {
+      Throw(ErrorCode::kExhausted, "the constraint's automata need more than {} bytes",
+            runtime_->bytes_max);
+    }
+    const size_t mark = runtime_->machine.Mark();
+    bool alive = false;
+    try {
+      alive = Advance(text, next.get());
+    } catch (...) {
+      runtime_->machine.Release(mark);
+      throw;
+    }
+    if (!alive) {
+      runtime_->machine.Release(mark);
+      return false;
+    }
+  }
+  next->num_committed = point_->num_committed + 1;
+  next->before = point_;
+  point_ = std::move(next);
+  return true;
+}
+
+bool ConstraintState::Allows(int32_t token) const {
+  ConstraintState copy = *this;
+  return copy.Commit(token);
+}
+
+bool ConstraintState::IsComplete() const { return point_->configurations.complete; }
+bool ConstraintState::MustEnd() const { return point_->configurations.list.empty(); }
+bool ConstraintState::IsFinished() const { return point_->finished; }
+int ConstraintState::num_committed() const { return point_->num_committed; }
+
+void ConstraintState::Rollback(int num_tokens) {
+  if (num_tokens < 0 || num_tokens > point_->num_committed) {
+    Throw(ErrorCode::kInvalid, "cannot go back {} tokens of {}", num_tokens, point_->num_committed);
+  }
+  for (int i = 0; i < num_tokens; ++i) point_ = point_->before;
+}
+
+std::string ConstraintState::ForcedBytes() const {
+  std::string forced;
+  if (point_->finished) return forced;
+  const std::lock_guard lock(runtime_->machine.mutex());
+  grammar::Machine& machine = runtime_->machine;
+  const size_t mark = machine.Mark();
+  Configurations from = point_->configurations;
+  Configurations to;
+  std::string tail = point_->tail;
+  while (forced.size() < kForcedBytesMax && !from.complete) {
+    int byte = -1;
+    bool unique = true;
+    for (const auto& configuration : from.list) {
+      for (const grammar::ByteRange& range : machine.lexer().Ranges(configuration.lex)) {
+        unique = unique && range.first == range.last && (byte < 0 || byte == range.first);
+        byte = range.first;
+      }
+    }
+    if (!unique || byte < 0) break;
+    forced += static_cast<char>(byte);
+    tail += static_cast<char>(byte);
+    machine.Step(from, static_cast<uint8_t>(byte), tail, &to);
+    std::swap(from, to);
+  }
+  machine.Release(mark);
+  return forced;
+}
+
+std::vector<int32_t> ConstraintState::ForcedTokens() const {
+  const grammar::Vocabulary& vocabulary = *runtime_->vocabulary;
+  const std::string forced = ForcedBytes();
+  std::vector<int32_t> tokens;
+  if (forced.empty() || vocabulary.tokenizer() == nullptr) return tokens;
+  const auto ids = vocabulary.tokenizer()->Encode(forced, false);
+  // Only what spells exactly the forced bytes (a tokenizer may put a space first).
+  size_t at = 0;
+  for (const int32_t id : ids) {
+    const std::string_view text = vocabulary.Text(id);
+    if (text.empty() || forced.compare(at, text.size(), text) != 0) break;
+    at += text.size();
+    tokens.push_back(id);
+  }
+  // The last one, and any whose bytes a longer token could begin with, may be cut otherwise once
+  // the text goes on.
+  if (!tokens.empty()) {
+    at -= vocabulary.Text(tokens.back()).size();
+    tokens.pop_back();
+  }
+  const auto crosses = [&](std::string_view rest) {
+    const grammar::TokenTrie& trie = vocabulary.trie();
+    uint32_t node = grammar::TokenTrie::kRoot;
+    for (const char c : rest) {
+      const auto children = trie.Children(trie.node(node));
+      const auto it = std::find_if(children.begin(), children.end(), [&](const auto& child) {
+        return child.byte == static_cast<uint8_t>(c);
+      });
+      if (it == children.end()) return false;
+      node = static_cast<uint32_t>(trie.node(node).first_child + (it - children.begin()));
+    }
+    return trie.node(node).num_children > 0;
+  };
+  while (!tokens.empty()) {
+    const size_t size = vocabulary.Text(tokens.back()).size();
+    if (!crosses(std::string_view(forced).substr(at - size))) break;
+    at -= size;
+    tokens.pop_back();
+  }
+  return tokens;
+}
+
+// --- ConstraintCache ---
+
+struct ConstraintCache::State {
+  struct Slot {
+    std::shared_ptr<const Constraint> constraint;
+    std::exception_ptr error;
+    bool done = false;
+    std::list<std::string>::iterator age;
+  };
+  std::shared_ptr<const grammar::Vocabulary> vocabulary;
+  size_t capacity = 0;
+  mutable std::mutex mutex;
+  std::condition_variable ready;
+  std::unordered_map<std::string, std::shared_ptr<Slot>> slots;
+  std::list<std::string> ages;  // newest first
+};
+
+ConstraintCache::ConstraintCache(std::shared_ptr<const grammar::Vocabulary> vocabulary,
+                                 size_t capacity)
+    : state_(std::make_unique<State>()) {
+  state_->vocabulary = std::move(vocabulary);
+  state_->capacity = std::max<size_t>(capacity, 1);
+}
+
+ConstraintCache::~ConstraintCache() = default;
+
+size_t ConstraintCache::size() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->slots.size();
+}
+
+std::shared_ptr<const Constraint> ConstraintCache::Get(
+    const std::string& key, const std::function<std::shared_ptr<const Grammar>()>& compile) {
+  State& state = *state_;
+  std::unique_lock lock(state.mutex);
+  if (const auto it = state.slots.find(key); it != state.slots.end()) {
+    const auto slot = it->second;
+    state.ages.splice(state.ages.begin(), state.ages, slot->age);
+    state.ready.wait(lock, [&] { return slot->done; });
+    if (slot->error) std::rethrow_exception(slot->error);
+    return slot->constraint;
+  }
+  const auto slot = std::make_shared<State::Slot>();
+  state.ages.push_front(key);
+  slot->age = state.ages.begin();
+  state.slots.emplace(key, slot);
+  lock.unlock();
+  try {
+    slot->constraint = std::make_shared<const Constraint>(compile(), state.vocabulary);
+  } catch (...) {
+    slot->error = std::current_exception();
+  }
+  lock.lock();
+  slot->done = true;
+  state.ready.notify_all();
+  if (slot->error) {
+    state.ages.erase(slot->age);
+    state.slots.erase(key);
+    std::rethrow_exception(slot->error);
+  }
+  for (auto oldest = state.ages.end(); state.slots.size() > state.capacity;) {
+    if (oldest == state.ages.begin()) break;
+    --oldest;
+    const auto it = state.slots.find(*oldest);
+    if (!it->second->done) continue;
+    state.slots.erase(it);
+    oldest = state.ages.erase(oldest);
+  }
+  return slot->constraint;
+}
+
+std::shared_ptr<const grammar::Vocabulary> MakeVocabulary(
+    std::shared_ptr<const Tokenizer> tokenizer) {
+  return std::make_shared<const grammar::Vocabulary>(std::move(tokenizer));
+}
+
+}  // namespace retort

@@ -1,0 +1,119 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "retort/grammar/grammar.h"
+#include "retort/tokenizer/tokenizer.h"
+
+namespace retort {
+
+namespace grammar {
+class Vocabulary;
+struct ConstraintRuntime;
+struct ConstraintPoint;
+}  // namespace grammar
+
+class ConstraintState;
+
+// A grammar over one tokenizer's tokens, with the automata and masks that its requests share.
+// Thread-safe; share it as std::shared_ptr<const Constraint>.
+class Constraint {
+ public:
+  Constraint(std::shared_ptr<const Grammar> grammar,
+             std::shared_ptr<const grammar::Vocabulary> vocabulary);
+  ~Constraint();
+
+  const Grammar& grammar() const { return *grammar_; }
+  const grammar::Vocabulary& vocabulary() const { return *vocabulary_; }
+  const std::string& digest() const { return grammar_->digest(); }
+  // Words of a mask: one bit per token id, ⌈V/32⌉ words.
+  size_t num_mask_words() const;
+
+  // Before the first token.
+  ConstraintState Start() const;
+
+ private:
+  friend class ConstraintState;
+  std::shared_ptr<grammar::ConstraintRuntime> Runtime() const;
+
+  std::shared_ptr<const Grammar> grammar_;
+  std::shared_ptr<const grammar::Vocabulary> vocabulary_;
+  struct Shared;
+  std::unique_ptr<Shared> shared_;
+};
+
+// Where one generation stands. Copying it (a fork) is O(1), and so is going back: the states before
+// are kept. Different states may be used on different threads, also forks of one another; one state
+// by one thread at a time.
+//
+// Mask and Commit agree: a token is allowed if and only if its bytes lead to a state from which the
+// text can be completed; end tokens if and only if the text is complete as it is. They throw
+// Error{kExhausted} when the grammar turns out to need more than its limits; the state is then as
+// before the call.
+class ConstraintState {
+ public:
+  // bits[i / 32] >> (i % 32) & 1: token i is allowed. `bits` has num_mask_words() words, all
+  // written; padding bits are 0.
+  void Mask(std::span<uint32_t> bits) const;
+  // False, and nothing changes, if the token is not allowed.
+  bool Commit(int32_t token);
+  bool Allows(int32_t token) const;
+  // The text so far is in the language (an end token is allowed).
+  bool IsComplete() const;
+  // Nothing but the end may follow: the language has no longer text that begins so.
+  bool MustEnd() const;
+  // An end token was committed.
+  bool IsFinished() const;
+  // Back by `num_tokens` commits. Throws Error{kInvalid} if there were fewer.
+  void Rollback(int num_tokens);
+  int num_committed() const;
+
+  // Bytes that must come next, whatever the model says; at most kForcedBytesMax. Empty at a choice.
+  std::string ForcedBytes() const;
+  // Tokens for (most of) ForcedBytes, as the tokenizer would cut them; not committed. Those at the
+  // end that might merge with what follows are left out.
+  std::vector<int32_t> ForcedTokens() const;
+  static constexpr size_t kForcedBytesMax = 256;
+
+  ConstraintState Fork() const { return *this; }
+
+ private:
+  friend class Constraint;
+  ConstraintState(std::shared_ptr<grammar::ConstraintRuntime> runtime,
+                  std::shared_ptr<const grammar::ConstraintPoint> point);
+  bool Advance(std::string_view bytes, grammar::ConstraintPoint* to) const;
+
+  std::shared_ptr<grammar::ConstraintRuntime> runtime_;
+  std::shared_ptr<const grammar::ConstraintPoint> point_;
+};
+
+// Compiled grammars by digest of their text, least recently used out first. Two threads that ask
+// for the same text compile it once; a failed compile throws to all who wait and is not kept.
+// Thread-safe.
+class ConstraintCache {
+ public:
+  explicit ConstraintCache(std::shared_ptr<const grammar::Vocabulary> vocabulary,
+                           size_t capacity = 256);
+  ~ConstraintCache();
+
+  // `key` must name front end, options and text; `compile` is called if it is not there.
+  std::shared_ptr<const Constraint> Get(
+      const std::string& key, const std::function<std::shared_ptr<const Grammar>()>& compile);
+  size_t size() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// The vocabulary of a tokenizer: build it once and share it among all constraints.
+std::shared_ptr<const grammar::Vocabulary> MakeVocabulary(
+    std::shared_ptr<const Tokenizer> tokenizer);
+
+}  // namespace retort

@@ -1,0 +1,184 @@
+#include "retort/grammar/constraint.h"
+
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "retort/base/error.h"
+#include "retort/grammar/mask_check.h"
+
+namespace retort::grammar {
+namespace {
+
+using testing::HasSubstr;
+
+std::shared_ptr<const Constraint> Regex_(const std::string& pattern) {
+  static const auto vocabulary = SmallVocabulary();
+  return std::make_shared<const Constraint>(CompileRegex(pattern), vocabulary);
+}
+
+struct RegexCase {
+  const char* pattern;
+  std::vector<std::string> yes;
+  std::vector<std::string> no;
+};
+
+TEST(CompileRegex, MatchesWholeTexts) {
+  const RegexCase cases[] = {
+      {"[a-c]{2,3}", {"ab", "abc"}, {"a", "abca", "abd", ""}},
+      {"a|bc|", {"a", "bc", ""}, {"b", "abc"}},
+      {"(ab)*c+?", {"c", "ababcc"}, {"ab", "abab"}},
+      {R"(\d{3}-\d{4})", {"555-0199"}, {"5555-019"}},
+      {R"(^x$|^y)", {"x", "y"}, {"xy"}},
+      {R"(\p{Lu}\p{Ll}+)", {"Ab", "\xC3\x89t\xC3\xA9"}, {"ab", "A"}},
+      {"(?i)stra\xC3\x9F"
+       "e",
+       {"STRA\xC3\x9F"
+        "E"},
+       {"strasse"}},
+      {R"([^\x00-\x7F]+)", {"\xE2\x82\xAC", "\xF0\x9F\x98\x80"}, {"a", "\xE2\x82"}},
+      {R"([\w&&[^\d_]]+)", {"abc"}, {"a1", "_"}},
+      {"(a{0,5}){0,5}", {"", std::string(25, 'a')}, {std::string(26, 'a')}},
+      {R"(\u{1F600}|\x41)", {"\xF0\x9F\x98\x80", "A"}, {"B"}},
+  };
+  for (const RegexCase& c : cases) {
+    const auto constraint = Regex_(c.pattern);
+    for (const auto& text : c.yes)
+      EXPECT_TRUE(Accepts(*constraint, text)) << c.pattern << " " << text;
+    for (const auto& text : c.no)
+      EXPECT_FALSE(Accepts(*constraint, text)) << c.pattern << " " << text;
+  }
+}
+
+TEST(CompileRegex, SaysWhyItRefuses) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"a(?=b)", "look-around"},
+      {R"((a)\1)", "back-references"},
+      {R"(\bword)", "word boundaries"},
+      {"(a", "no ')'"},
+      {"a)", "closes no group"},
+      {"[a", "no ']'"},
+      {"*a", "nothing to repeat"},
+      {"a{3,2}", "minimum exceeds"},
+      {R"(\p{Klingon})", "Klingon"},
+      {"[b-a]", "out of order"},
+      {"[^\\x{0}-\\x{10FFFF}]", "no text at all"},
+  };
+  for (const auto& [pattern, why] : cases) {
+    try {
+      CompileRegex(pattern);
+      ADD_FAILURE() << pattern;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.message(), HasSubstr(why)) << pattern;
+    }
+  }
+}
+
+TEST(CompileRegex, LargeCountsCostNothingUntilTheyAreUsed) {
+  EXPECT_TRUE(Accepts(*Regex_("[a-z]{0,1000000}!"), "abc!"));
+  EXPECT_TRUE(Accepts(*Regex_("(([a-z]{0,1000}){0,1000}){0,1000}"), "abcdef"));
+}
+
+TEST(CompileRegex, MasksEqualBruteForce) {
+  for (const char* pattern : {"[a-c]{2,3}", "(true|false|null)(,(true|false))*", "\"[^\"\\\\]*\"",
+                              ".*", "a.*b", "[a-z0-9_-]{3,9}", "\\p{L}+", "(a|ab|abc)+!",
+                              "[^a]*a[^a]", "(?s).{0,4}", "\\u{E9}|\\u{20AC}"}) {
+    SCOPED_TRACE(pattern);
+    CheckMasks(*Regex_(pattern), 1, 4, 8);
+  }
+}
+
+TEST(CompileChoice, AllowsExactlyTheChoices) {
+  static const auto vocabulary = SmallVocabulary();
+  const Constraint constraint(CompileChoice({"yes", "no", "not sure", "no", "\xC3\xA9"}),
+                              vocabulary);
+  EXPECT_TRUE(Accepts(constraint, "yes"));
+  EXPECT_TRUE(Accepts(constraint, "no"));
+  EXPECT_TRUE(Accepts(constraint, "not sure"));
+  EXPECT_TRUE(Accepts(constraint, "\xC3\xA9"));
+  EXPECT_FALSE(Accepts(constraint, "not"));
+  CheckMasks(constraint, 2, 6, 10);
+  EXPECT_THROW(CompileChoice({}), Error);
+  EXPECT_THROW(CompileChoice({"a", ""}), Error);
+  EXPECT_THROW(CompileChoice({"\xFF"}), Error);
+}
+
+TEST(ConstraintState, ForksAndGoesBack) {
+  const auto constraint = Regex_("ab*c");
+  ConstraintState state = constraint->Start();
+  ASSERT_TRUE(state.Commit('a'));
+  ConstraintState fork = state.Fork();
+  ASSERT_TRUE(state.Commit('b'));
+  ASSERT_TRUE(state.Commit('c'));
+  EXPECT_TRUE(state.IsComplete());
+  EXPECT_TRUE(state.MustEnd());
+  EXPECT_FALSE(state.Commit('c'));
+  EXPECT_FALSE(fork.IsComplete());
+  ASSERT_TRUE(fork.Commit('c'));
+  state.Rollback(2);
+  EXPECT_EQ(state.num_committed(), 1);
+  EXPECT_TRUE(state.Allows('b'));
+  EXPECT_FALSE(state.Allows('a'));
+  EXPECT_THROW(state.Rollback(2), Error);
+  const int32_t end = constraint->vocabulary().end_ids()[1];
+  EXPECT_FALSE(state.Commit(end));
+  ASSERT_TRUE(fork.Commit(end));
+  EXPECT_TRUE(fork.IsFinished());
+  EXPECT_FALSE(fork.Commit(end));
+  EXPECT_FALSE(fork.Commit(-1));
+  EXPECT_FALSE(fork.Commit(1 << 30));
+}
+
+TEST(ConstraintState, TellsForcedBytes) {
+  const auto constraint = Regex_("(abc|abd)efg");
+  ConstraintState state = constraint->Start();
+  EXPECT_EQ(state.ForcedBytes(), "ab");
+  ASSERT_TRUE(state.Commit('a'));
+  ASSERT_TRUE(state.Commit('b'));
+  EXPECT_EQ(state.ForcedBytes(), "");
+  ASSERT_TRUE(state.Commit('c'));
+  EXPECT_EQ(state.ForcedBytes(), "efg");
+}
+
+TEST(ConstraintState, LongGenerationsAreTakenDownWithoutRecursion) {
+  const auto constraint = Regex_("a*");
+  ConstraintState state = constraint->Start();
+  for (int i = 0; i < 300'000; ++i) ASSERT_TRUE(state.Commit('a'));
+}
+
+TEST(ConstraintCache, CompilesOnceAndForgetsTheOldest) {
+  ConstraintCache cache(SmallVocabulary(), 2);
+  std::atomic<int> num_compiles = 0;
+  const auto get = [&](const std::string& pattern) {
+    return cache.Get(pattern, [&] {
+      ++num_compiles;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      return CompileRegex(pattern);
+    });
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) threads.emplace_back([&] { EXPECT_NE(get("a+"), nullptr); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(num_compiles, 1);
+  get("b");
+  get("a+");
+  get("c");  // "b" is the oldest
+  EXPECT_EQ(cache.size(), 2);
+  get("a+");
+  EXPECT_EQ(num_compiles, 3);
+  EXPECT_THROW(get("("), Error);
+  EXPECT_THROW(get("("), Error);
+  EXPECT_EQ(num_compiles, 5);
+}
+
+TEST(Constraint, IsSharedBetweenThreads) {
+  const auto constraint = Regex_("(\"[a-z]{1,8}\",)*!");
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < 4; ++i) {
+    threads.emplace_back([&, i] { CheckMasks(*constraint, i, 1, 6); });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace retort::grammar

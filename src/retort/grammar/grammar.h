@@ -1,0 +1,92 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "retort/grammar/limits.h"
+
+namespace retort {
+
+namespace grammar {
+struct GrammarIr;
+}
+
+// A compiled grammar: which texts are allowed. Knows no tokenizer. Immutable, thread-safe; share it
+// as std::shared_ptr<const Grammar>.
+class Grammar {
+ public:
+  // What the compiler has to say about a grammar that it accepted.
+  struct Report {
+    // "/properties/x/format: 'color' is no format of any draft: an annotation". Nothing that
+    // constrains is ever left out silently.
+    std::vector<std::string> annotations;
+    // Keywords that lenient mode left out, with their pointer and the reason. Empty when strict.
+    std::vector<std::string> ignored;
+  };
+
+  Grammar(std::shared_ptr<const grammar::GrammarIr> ir, Report report, std::string digest);
+  ~Grammar();
+
+  const Report& report() const { return report_; }
+  // Names text, front end and options: equal digests, equal languages.
+  const std::string& digest() const { return digest_; }
+  const std::shared_ptr<const grammar::GrammarIr>& ir() const { return ir_; }
+
+ private:
+  std::shared_ptr<const grammar::GrammarIr> ir_;
+  Report report_;
+  std::string digest_;
+};
+
+struct JsonSchemaOptions {
+  enum class PropertyOrder {
+    kDeclared,  // as in "properties", then those named only in "required", then others
+    kAny,
+  };
+  enum class Format {
+    kAssert,      // every format of 2020-12 but idn-*
+    kAnnotation,  // what the drafts do by default
+  };
+  PropertyOrder property_order = PropertyOrder::kDeclared;
+  Format format = Format::kAssert;
+  // Leaves out what cannot be enforced, and says so in the report, instead of refusing.
+  bool lenient = false;
+  // Schemas that "$ref" may name by absolute URI, as JSON text. The network is never asked.
+  std::map<std::string, std::string> remotes;
+  grammar::Limits limits;
+};
+
+// Each turns text into a grammar, or throws Error: kInvalid (the text is wrong), kUnsupported (it
+// is right but cannot be enforced exactly here), kExhausted (a limit of Limits is reached). The
+// message says where (JSON pointer, or line and column), which keyword, and why.
+
+// A JSON Schema of draft 4, 6, 7, 2019-09 or 2020-12 (by "$schema"; 2020-12 without). Allows JSON
+// texts whose value the schema accepts, with whitespace only before tokens (not before ',' or ':',
+// nor around the whole) and no more than one line feed and 32 spaces in a row; object keys never
+// repeat; numbers with conditions are spelt as grammar/json_number.h says.
+std::shared_ptr<const Grammar> CompileJsonSchema(std::string_view schema,
+                                                 const JsonSchemaOptions& options = {});
+
+// A text that the regular expression matches as a whole. Unicode; anchors are allowed and mean the
+// text's ends; no look-around, back-references or word boundaries.
+std::shared_ptr<const Grammar> CompileRegex(std::string_view pattern,
+                                            const grammar::Limits& limits = {});
+
+// One of the texts. At least one, none empty.
+std::shared_ptr<const Grammar> CompileChoice(const std::vector<std::string>& choices,
+                                             const grammar::Limits& limits = {});
+
+// llama.cpp's GBNF; the rule "root" is the whole text. Left recursion and ambiguity are fine.
+std::shared_ptr<const Grammar> CompileGbnf(std::string_view text,
+                                           const grammar::Limits& limits = {});
+
+// A dialect of Lark: rules and terminals with "|", groups, "?", "*", "+", "~n..m", strings
+// ("i" flag), /regex/flags, ranges "a".."z", %ignore, %json {schema}, %regex /.../; "start" is the
+// whole text.
+std::shared_ptr<const Grammar> CompileLark(std::string_view text,
+                                           const grammar::Limits& limits = {});
+
+}  // namespace retort

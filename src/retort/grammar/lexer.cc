@@ -1,0 +1,407 @@
+#include "retort/grammar/lexer.h"
+
+#include <algorithm>
+
+#include "retort/base/error.h"
+
+namespace retort::grammar {
+namespace {
+
+// Of Mode::kJson: how much whitespace was read, or one of these.
+constexpr uint32_t kNoWhitespace = 0xFF;
+constexpr uint32_t kColonFirst = 0xFE;
+constexpr uint32_t kCommaFirst = 0xFD;
+constexpr size_t kRangesInListMax = 4;  // beyond, a table of 256 is faster
+
+uint64_t Mix(uint64_t x) {
+  x ^= x >> 31;
+  x *= 0x7fb5d329728ea185ULL;
+  x ^= x >> 27;
+  x *= 0x81dadef4bc2dd44dULL;
+  return x ^ (x >> 33);
+}
+
+void Add(std::vector<ByteRange>* out, uint32_t first, uint32_t last, LexState target) {
+  if (target == kDeadState) return;
+  if (!out->empty() && out->back().target == target && out->back().last + 1u == first) {
+    out->back().last = static_cast<uint8_t>(last);
+  } else {
+    out->push_back({static_cast<uint8_t>(first), static_cast<uint8_t>(last), target});
+  }
+}
+
+int HexDigit(uint8_t byte) {
+  if (byte >= '0' && byte <= '9') return byte - '0';
+  if (byte >= 'a' && byte <= 'f') return byte - 'a' + 10;
+  if (byte >= 'A' && byte <= 'F') return byte - 'A' + 10;
+  return -1;
+}
+
+template <typename Target>
+void AddHexDigits(std::vector<ByteRange>* out, Target target) {
+  for (const auto& [first, last] : {std::pair{'0', '9'}, {'A', 'F'}, {'a', 'f'}}) {
+    for (int byte = first; byte <= last; ++byte) {
+      Add(out, byte, byte, target(static_cast<uint8_t>(byte)));
+    }
+  }
+}
+
+}  // namespace
+
+Lexer::Lexer(RegexPool* pool, const Limits& limits) : pool_(pool), limits_(limits) {
+  states_.emplace_back();
+  states_[0].ranges_begin = 0;
+}
+
+LexState Lexer::Make(Mode mode, Regex r, uint32_t aux, Regex s) {
+  const auto [it, is_new] = index_.try_emplace(Key{mode, r, s, aux}, 0);
+  if (!is_new) return it->second;
+  if (states_.size() >= limits_.lexer_states_max) {
+    index_.erase(it);
+    Throw(ErrorCode::kExhausted, "the grammar needs more than {} lexer states",
+          limits_.lexer_states_max);
+  }
+  State state;
+  state.mode = mode;
+  state.r = r;
+  state.s = s;
+  state.aux = aux;
+  scratch_labels_.clear();
+  if (mode == Mode::kBytes || mode == Mode::kText || mode == Mode::kDone) {
+    pool_->Labels(r, &scratch_labels_);
+  }
+  state.labels_begin = static_cast<uint32_t>(labels_.size());
+  state.num_labels = static_cast<uint32_t>(scratch_labels_.size());
+  labels_.insert(labels_.end(), scratch_labels_.begin(), scratch_labels_.end());
+  const StructureHash a = pool_->HashOf(r);
+  const StructureHash b = pool_->HashOf(s);
+  const uint64_t own = uint64_t{aux} << 8 | static_cast<uint8_t>(mode);
+  if (mode == Mode::kDone) {  // all alike but for their labels
+    for (const uint32_t label : scratch_labels_) state.hash.low = Mix(state.hash.low + label + 1);
+    state.hash.high = Mix(state.hash.low ^ own);
+  } else {
+    state.hash.low = Mix(a.low ^ Mix(b.low + own));
+    state.hash.high = Mix(a.high + Mix(b.high ^ (own * 0x9e3779b97f4a7c15ULL)));
+  }
+  const auto result = static_cast<LexState>(states_.size());
+  states_.push_back(state);
+  it->second = result;
+  return result;
+}
+
+LexState Lexer::Bytes(Regex r) { return pool_->IsEmpty(r) ? kDeadState : Make(Mode::kBytes, r); }
+
+LexState Lexer::Text(Regex r) { return pool_->IsEmpty(r) ? kDeadState : Make(Mode::kText, r); }
+
+LexState Lexer::Json(Before before, Regex bytes, Regex string) {
+  if (pool_->IsEmpty(bytes)) bytes = kNothing;
+  if (pool_->IsEmpty(string)) string = kNothing;
+  if (bytes == kNothing && string == kNothing) return kDeadState;
+  const uint32_t phase = before == Before::kNothing ? kNoWhitespace
+                         : before == Before::kColon ? kColonFirst
+                         : before == Before::kComma ? kCommaFirst
+                                                    : 0;
+  return Make(Mode::kJson, bytes, phase, string);
+}
+
+LexState Lexer::Done(Regex r) { return Make(Mode::kDone, r); }
+
+LexState Lexer::StepSlow(LexState state, uint8_t byte) {
+  if (states_[state].ranges_begin < 0) Expand(state);
+  const State& from = states_[state];
+  if (from.table >= 0) return tables_[from.table + byte];
+  for (uint32_t i = 0; i < from.num_ranges; ++i) {
+    const ByteRange& range = ranges_[from.ranges_begin + i];
+    if (byte < range.first) return kDeadState;
+    if (byte <= range.last) return range.target;
+  }
+  return kDeadState;
+}
+
+std::span<const ByteRange> Lexer::Ranges(LexState state) {
+  if (states_[state].ranges_begin < 0) Expand(state);
+  return std::span(ranges_).subspan(states_[state].ranges_begin, states_[state].num_ranges);
+}
+
+void Lexer::CopyRow(Regex r) {
+  const auto row = pool_->Row(r);
+  row_.assign(row.begin(), row.end());
+  for (RowEntry& entry : row_) {
+    if (entry.target != kNothing && pool_->IsEmpty(entry.target)) entry.target = kNothing;
+  }
+}
+
+Lexer::Over Lexer::LookOver(uint32_t first, uint32_t last) {
+  Over over;
+  auto it =
+      std::lower_bound(row_.begin(), row_.end(), first,
+                       [](const RowEntry& entry, uint32_t value) { return entry.last < value; });
+  over.target = it->target;
+  over.constant = true;
+  for (;; ++it) {
+    over.live = over.live || it->target != kNothing;
+    over.constant = over.constant && it->target == over.target;
+    if (it->last >= last) return over;
+  }
+}
+
+// The state between two characters.
+LexState Lexer::Body(Mode body, Regex target) {
+  return target == kNothing ? kDeadState : Make(body, target);
+}
+
+void Lexer::AddBytes(Regex r, std::vector<ByteRange>* out) {
+  CopyRow(r);
+  uint32_t first = 0;
+  for (const RowEntry& entry : row_) {
+    if (first > 0xFF) break;
+    if (entry.target != kNothing) {
+      grammar::Add(out, first, std::min<uint32_t>(entry.last, 0xFF),
+                   Make(Mode::kBytes, entry.target));
+    }
+    first = entry.last + 1;
+  }
+}
+
+// `size` bytes in all, `rest` of them to come, `value` of those read.
+LexState Lexer::Continue(Mode body, Regex r, uint32_t size, uint32_t rest, uint32_t value) {
+  uint32_t first = value << (6 * rest);
+  uint32_t last = first + (1u << (6 * rest)) - 1;
+  const uint32_t least = size == 2 ? 0x80 : size == 3 ? 0x800 : 0x10000;
+  first = std::max(first, least);
+  last = std::min(last, kCodePointMax);
+  bool special = first != value << (6 * rest) || last == kCodePointMax;
+  if (size == 3 && first <= kSurrogateLast && last >= kSurrogateFirst) {
+    special = true;
+    if (first >= kSurrogateFirst) first = kSurrogateLast + 1;
+    if (last <= kSurrogateLast) last = kSurrogateFirst - 1;
+  }
+  if (first > last) return kDeadState;
+  const Over over = LookOver(first, last);
+  if (!over.live) return kDeadState;
+  if (rest == 0) return Body(body, over.target);
+  const bool text = body == Mode::kText;
+  if (over.constant && !special) {
+    return Make(text ? Mode::kTextTail : Mode::kStringTail, over.target, rest);
+  }
+  return Make(text ? Mode::kTextPartial : Mode::kStringPartial, r, size << 28 | rest << 24 | value);
+}
+
+// Characters written as themselves; row_ is that of the language.
+void Lexer::AddCharacters(Mode body, std::vector<ByteRange>* out) {
+  const bool string = body == Mode::kString;
+  uint32_t first = 0;
+  for (size_t i = 0; i < row_.size() && first < 0x80; ++i) {
+    const RowEntry entry = row_[i];
+    const uint32_t last = std::min<uint32_t>(entry.last, 0x7F);
+    if (entry.target != kNothing) {
+      const LexState target = Make(body, entry.target);
+      if (!string) {
+        grammar::Add(out, first, last, target);
+      } else {
+        for (const auto& [from, to] : {std::pair{0x20u, 0x21u}, {0x23u, 0x5Bu}, {0x5Du, 0x7Fu}}) {
+          const uint32_t low = std::max(first, from);
+          const uint32_t high = std::min(last, to);
+          if (low <= high) grammar::Add(out, low, high, target);
+        }
+      }
+    }
+    first = entry.last + 1;
+  }
+}
+
+void Lexer::AddEscapes(Regex r, std::vector<ByteRange>* out) {
+  static constexpr std::pair<char, char> kShort[] = {{'"', '"'},  {'/', '/'},  {'\\', '\\'},
+                                                     {'b', '\b'}, {'f', '\f'}, {'n', '\n'},
+                                                     {'r', '\r'}, {'t', '\t'}};
+  for (const auto& [byte, code_point] : kShort) {
+    const Over over = LookOver(static_cast<uint8_t>(code_point), static_cast<uint8_t>(code_point));
+    grammar::Add(out, static_cast<uint8_t>(byte), static_cast<uint8_t>(byte),
+                 Body(Mode::kString, over.target));
+  }
+  grammar::Add(out, 'u', 'u', Make(Mode::kHex, r));
+}
+
+LexState Lexer::AfterHex(Regex r, uint32_t digits, uint32_t value) {
+  const uint32_t rest = 4 - digits;
+  const uint32_t first = value << (4 * rest);
+  const uint32_t last = first + (1u << (4 * rest)) - 1;
+  if (last < kSurrogateFirst || first > kSurrogateLast) {
+    const Over over = LookOver(first, last);
+    if (!over.live) return kDeadState;
+    if (rest == 0) return Body(Mode::kString, over.target);
+    if (over.constant) return Make(Mode::kHexTail, over.target, rest);
+    return Make(Mode::kHex, r, digits << 24 | value);
+  }
+  const auto pairs = [&](uint32_t low, uint32_t high) {
+    return LookOver(0x10000 + ((low - 0xD800) << 10), 0x10000 + ((high - 0xD800) << 10) + 0x3FF);
+  };
+  if (rest == 0) {
+    if (value >= 0xDC00) return kDeadState;  // a low surrogate without its high one
+    const Over over = pairs(value, value);
+    if (!over.live) return kDeadState;
+    if (over.constant) return Make(Mode::kLowTail, over.target, 0);
+    return Make(Mode::kLow, r, (value - 0xD800) << 16);
+  }
+  bool live = first < 0xDC00 && pairs(std::max(first, 0xD800u), std::min(last, 0xDBFFu)).live;
+  live = live || (first < kSurrogateFirst && LookOver(first, kSurrogateFirst - 1).live);
+  live = live || (last > kSurrogateLast && LookOver(kSurrogateLast + 1, last).live);
+  return live ? Make(Mode::kHex, r, digits << 24 | value) : kDeadState;
+}
+
+// Inside the second half of a surrogate pair: stage 0 before '\', 1 before 'u', then the digits.
+LexState Lexer::AfterLow(const State& from, uint8_t byte) {
+  const uint32_t stage = from.aux >> 28;
+  if (stage < 2) {
+    return byte == (stage == 0 ? '\\' : 'u') ? Make(Mode::kLow, from.r, from.aux + (1u << 28))
+                                             : kDeadState;
+  }
+  const int digit = HexDigit(byte);
+  if (digit < 0) return kDeadState;
+  const uint32_t high = from.aux >> 16 & 0x3FF;
+  const uint32_t value = (from.aux & 0xFFFF) << 4 | static_cast<uint32_t>(digit);
+  const uint32_t rest = 5 - stage;
+  const uint32_t first = std::max(value << (4 * rest), 0xDC00u);
+  const uint32_t last = std::min((value << (4 * rest)) + (1u << (4 * rest)) - 1, 0xDFFFu);
+  if (first > last) return kDeadState;
+  const uint32_t base = 0x10000 + (high << 10) - 0xDC00;
+  const Over over = LookOver(base + first, base + last);
+  if (!over.live) return kDeadState;
+  if (rest == 0) return Body(Mode::kString, over.target);
+  return Make(Mode::kLow, from.r, (stage + 1) << 28 | high << 16 | value);
+}
+
+void Lexer::ExpandJson(const State& from, std::vector<ByteRange>* out) {
+  uint32_t phase = from.aux;
+  Regex string = from.s;
+  if (phase == kColonFirst) {
+    grammar::Add(out, ':', ':', Make(Mode::kJson, from.r, 0, from.s));
+    return;
+  }
+  if (phase == kCommaFirst) {
+    if (from.s != kNothing) grammar::Add(out, ',', ',', Make(Mode::kJson, kNothing, 0, from.s));
+    if (from.r == kNothing) return;
+    string = kNothing;
+    phase = 0;
+  }
+  if (phase == 0) grammar::Add(out, '\n', '\n', Make(Mode::kJson, from.r, 1, string));
+  if (phase <= kWhitespaceSpacesMax) {
+    grammar::Add(out, ' ', ' ', Make(Mode::kJson, from.r, std::max(phase, 1u) + 1, string));
+  }
+  if (string != kNothing) grammar::Add(out, '"', '"', Make(Mode::kString, string));
+  if (from.r != kNothing) AddBytes(from.r, out);
+  std::sort(out->begin(), out->end(),
+            [](const ByteRange& a, const ByteRange& b) { return a.first < b.first; });
+}
+
+void Lexer::Expand(LexState state) {
+  const State from = states_[state];
+  std::vector<ByteRange> out;
+  switch (from.mode) {
+    case Mode::kDead:
+    case Mode::kDone:
+      break;
+    case Mode::kBytes:
+      AddBytes(from.r, &out);
+      break;
+    case Mode::kJson:
+      ExpandJson(from, &out);
+      break;
+    case Mode::kTextTail:
+    case Mode::kStringTail: {
+      const bool text = from.mode == Mode::kTextTail;
+      grammar::Add(&out, 0x80, 0xBF,
+                   from.aux == 1 ? Body(text ? Mode::kText : Mode::kString, from.r)
+                                 : Make(from.mode, from.r, from.aux - 1));
+      break;
+    }
+    case Mode::kTextPartial:
+    case Mode::kStringPartial:
+      CopyRow(from.r);
+      for (uint32_t byte = 0x80; byte < 0xC0; ++byte) {
+        grammar::Add(&out, byte, byte,
+                     Continue(from.mode == Mode::kTextPartial ? Mode::kText : Mode::kString, from.r,
+                              from.aux >> 28, (from.aux >> 24 & 15) - 1,
+                              (from.aux & 0xFFFFFF) << 6 | (byte & 63)));
+      }
+      break;
+    case Mode::kText:
+    case Mode::kString: {
+      CopyRow(from.r);
+      AddCharacters(from.mode, &out);
+      for (uint32_t byte = 0xC2; byte < 0xF5; ++byte) {
+        const uint32_t size = byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+        grammar::Add(&out, byte, byte,
+                     Continue(from.mode, from.r, size, size - 1, byte & (0xFF >> (size + 1))));
+      }
+      if (from.mode == Mode::kString) {
+        if (pool_->Nullable(from.r)) grammar::Add(&out, '"', '"', Done(from.r));
+        if (LookOver(0, kSurrogateFirst - 1).live ||
+            LookOver(kSurrogateLast + 1, kCodePointMax).live) {
+          grammar::Add(&out, '\\', '\\', Make(Mode::kEscape, from.r));
+        }
+        std::sort(out.begin(), out.end(),
+                  [](const ByteRange& a, const ByteRange& b) { return a.first < b.first; });
+      }
+      break;
+    }
+    case Mode::kEscape:
+      CopyRow(from.r);
+      AddEscapes(from.r, &out);
+      break;
+    case Mode::kHex:
+      CopyRow(from.r);
+      AddHexDigits(&out, [&](uint8_t byte) {
+        return AfterHex(from.r, (from.aux >> 24) + 1,
+                        (from.aux & 0xFFFF) << 4 | static_cast<uint32_t>(HexDigit(byte)));
+      });
+      break;
+    case Mode::kHexTail:
+      AddHexDigits(&out, [&](uint8_t) {
+        return from.aux == 1 ? Body(Mode::kString, from.r)
+                             : Make(Mode::kHexTail, from.r, from.aux - 1);
+      });
+      break;
+    case Mode::kLow:
+      CopyRow(from.r);
+      for (uint32_t byte = 0; byte < 128; ++byte) {
+        grammar::Add(&out, byte, byte, AfterLow(from, static_cast<uint8_t>(byte)));
+      }
+      break;
+    case Mode::kLowTail: {
+      // \ u [dD] [c-fC-F] hex hex
+      const LexState next =
+          from.aux == 5 ? Body(Mode::kString, from.r) : Make(Mode::kLowTail, from.r, from.aux + 1);
+      if (from.aux == 0) grammar::Add(&out, '\\', '\\', next);
+      if (from.aux == 1) grammar::Add(&out, 'u', 'u', next);
+      if (from.aux >= 2) {
+        AddHexDigits(&out, [&](uint8_t byte) {
+          const int digit = HexDigit(byte);
+          const bool good = from.aux == 2 ? digit == 13 : from.aux == 3 ? digit >= 12 : true;
+          return good ? next : kDeadState;
+        });
+      }
+      break;
+    }
+  }
+  State& to = states_[state];
+  to.ranges_begin = static_cast<int32_t>(ranges_.size());
+  to.num_ranges = static_cast<uint32_t>(out.size());
+  ranges_.insert(ranges_.end(), out.begin(), out.end());
+  if (out.size() > kRangesInListMax) {
+    to.table = static_cast<int32_t>(tables_.size());
+    tables_.resize(tables_.size() + 256, kDeadState);
+    for (const ByteRange& range : out) {
+      std::fill(tables_.begin() + to.table + range.first,
+                tables_.begin() + to.table + range.last + 1, range.target);
+    }
+  }
+}
+
+uint64_t Lexer::memory_bytes() const {
+  return states_.capacity() * sizeof(State) + ranges_.capacity() * sizeof(ByteRange) +
+         tables_.capacity() * 4 + labels_.capacity() * 4 +
+         index_.size() * (sizeof(Key) + 4 + 2 * sizeof(void*));
+}
+
+}  // namespace retort::grammar

@@ -1,0 +1,334 @@
+#include "retort/grammar/mask_walk.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace retort::grammar {
+namespace {
+
+// Below this many tokens a subtree is walked rather than looked up.
+constexpr uint32_t kEntryTokensMin = 48;
+// A state is worth a lookup if at least so many bytes may come next.
+constexpr int kDenseBytesMin = 40;
+constexpr int kCorrectionsMax = 6000;  // nodes of the trie
+constexpr size_t kSparseIdsMax = 2048;
+
+const TokenTrie::Node* FindChild(std::span<const TokenTrie::Node> children, uint8_t byte) {
+  const auto it = std::lower_bound(
+      children.begin(), children.end(), byte,
+      [](const TokenTrie::Node& node, uint8_t value) { return node.byte < value; });
+  return it == children.end() ? nullptr : &*it;
+}
+
+}  // namespace
+
+MaskWalk::MaskWalk(Machine* machine, const Vocabulary& vocabulary, MaskMemo* memo)
+    : machine_(machine), vocabulary_(vocabulary), memo_(memo), lexer_(machine->lexer()) {}
+
+void MaskWalk::Run(const Configurations& from, std::string_view tail, std::span<uint32_t> bits) {
+  start_ = &from;
+  tail_ = tail;
+  bits_ = bits;
+  text_ = tail;
+  text_known_ = true;
+  level_ = 0;
+  checked_ = false;
+  machine_->ForgetReach();
+  Walk(vocabulary_.trie(), TokenTrie::kRoot, from.list, 0);
+  depends_on_tail_ = checked_ || machine_->reach() < tail.size();
+}
+
+void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
+  if (from.size() == 1) {
+    WalkOne(trie, node, from[0], depth);
+    return;
+  }
+  if (from.empty()) return;
+  for (const Configuration& configuration : from) {
+    if (configuration.lex == kUncertainState) {
+      CheckOneByOne(trie.Below(trie.node(node)));
+      return;
+    }
+  }
+  // Independent alternatives: a token is allowed if one of them allows it.
+  if (std::any_of(from.begin(), from.end(),
+                  [&](const Configuration& c) { return IsDense(c.lex); })) {
+    // Each into bits of its own: WalkOne may clear what it set.
+    const std::span<uint32_t> all = bits_;
+    std::vector<uint32_t> own(all.size());
+    for (const Configuration& configuration : from) {
+      std::fill(own.begin(), own.end(), 0);
+      bits_ = own;
+      WalkOne(trie, node, configuration, depth);
+      for (size_t i = 0; i < own.size(); ++i) all[i] |= own[i];
+    }
+    bits_ = all;
+    return;
+  }
+  if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
+  Configurations& to = *levels_[level_++];
+  const TokenTrie::Node& at = trie.node(node);
+  for (uint32_t i = 0; i < at.num_children; ++i) {
+    const uint32_t index = at.first_child + i;
+    const TokenTrie::Node& child = trie.node(index);
+    to.clear();
+    text_ += static_cast<char>(child.byte);
+    for (const Configuration& configuration : from) {
+      Configuration moved = configuration;
+      moved.lex = lexer_.Step(configuration.lex, child.byte);
+      if (moved.lex != kDeadState) Advance(moved, &to);
+    }
+    if (!to.dead()) {
+      for (const int32_t id : trie.Own(child)) Set_(id);
+      if (child.num_children > 0) Walk(trie, index, to.list, depth + 1);
+    }
+    text_.pop_back();
+  }
+  --level_;
+}
+
+void MaskWalk::Advance(const Configuration& moved, Configurations* to) {
+  // As Machine::Step does, with text that may be unknown.
+  if (!lexer_.Ranges(moved.lex).empty()) {
+    auto& list = to->list;
+    if (std::find(list.begin(), list.end(), moved) == list.end()) list.push_back(moved);
+  }
+  const size_t num_labels = lexer_.Labels(moved.lex).size();
+  for (size_t i = 0; i < num_labels; ++i) {
+    machine_->Close(moved, lexer_.Labels(moved.lex)[i],
+                    text_known_ ? std::optional<std::string_view>(text_) : std::nullopt, to);
+  }
+}
+
+bool MaskWalk::IsDense(LexState state) {
+  if (state == kUncertainState) return false;
+  int bytes = 0;
+  for (const ByteRange& range : lexer_.Ranges(state)) bytes += range.last - range.first + 1;
+  return bytes >= kDenseBytesMin;
+}
+
+void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration& from, int depth) {
+  const TokenTrie::Node& at = trie.node(node);
+  if (from.lex == kUncertainState) {
+    CheckOneByOne(trie.Below(at));
+    return;
+  }
+  if (&trie == &vocabulary_.trie() && at.tokens_end - at.tokens_begin >= kEntryTokensMin &&
+      IsDense(from.lex)) {
+    // Where nothing can follow the token, what is left of tokens in which it ends is of no
+    // interest.
+    const bool exits = machine_->MayContinue(from);
+    const LexState loop = Loop(from.lex);
+    if (loop != from.lex) {
+      Configuration looped = from;
+      looped.lex = loop;
+      WalkEntry(node, looped, *EntryFor(node, loop, exits), depth);
+      int budget = kCorrectionsMax;
+      if (Correct(node, from.lex, loop, from, depth, &budget)) return;
+      for (const int32_t id : trie.Below(at)) Clear(id);
+    }
+    WalkEntry(node, from, *EntryFor(node, from.lex, exits), depth);
+    return;
+  }
+  if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
+  Configurations& to = *levels_[level_++];
+  const auto children = trie.Children(at);
+  // Ranges may move as states are made: one at a time, by index.
+  const size_t num_ranges = lexer_.Ranges(from.lex).size();
+  for (size_t r = 0; r < num_ranges; ++r) {
+    const ByteRange range = lexer_.Ranges(from.lex)[r];
+    for (const TokenTrie::Node* child = FindChild(children, range.first);
+         child != nullptr && child != children.data() + children.size() &&
+         child->byte <= range.last;
+         ++child) {
+      for (const int32_t id : trie.Own(*child)) Set_(id);
+      if (child->num_children == 0) continue;
+      Configuration moved = from;
+      moved.lex = range.target;
+      text_ += static_cast<char>(child->byte);
+      const auto index = static_cast<uint32_t>(at.first_child + (child - children.data()));
+      if (!lexer_.Accepts(moved.lex)) {
+        WalkOne(trie, index, moved, depth + 1);
+      } else {
+        to.clear();
+        Advance(moved, &to);
+        Walk(trie, index, to.list, depth + 1);
+      }
+      text_.pop_back();
+    }
+  }
+  --level_;
+}
+
+void MaskWalk::WalkEntry(uint32_t node, const Configuration& from, const MaskEntry& entry,
+                         int depth) {
+  (void)node;
+  for (size_t i = 0; i < entry.bits.size(); ++i) bits_[i] |= entry.bits[i];
+  for (const int32_t id : entry.ids) Set_(id);
+  const bool known = text_known_;
+  text_known_ = false;
+  for (const MaskEntry::Exit& exit : entry.exits) {
+    if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
+    Configurations& to = *levels_[level_++];
+    to.clear();
+    machine_->Close(from, exit.label, std::nullopt, &to);
+    Walk(exit.rest, TokenTrie::kRoot, to.list, depth + 1);
+    --level_;
+  }
+  text_known_ = known;
+}
+
+LexState MaskWalk::Loop(LexState state) {
+  ByteRange widest{};
+  int width = -1;
+  for (const ByteRange& range : lexer_.Ranges(state)) {
+    if (range.last - range.first > width && range.first < 0x80) {
+      width = range.last - range.first;
+      widest = range;
+    }
+  }
+  if (width < 0 || widest.target == state) return state;
+  const LexState next = lexer_.Step(widest.target, widest.first);
+  return next == widest.target && lexer_.Step(next, widest.last) == next ? next : state;
+}
+
+bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, const Configuration& from, int depth,
+                       int* budget) {
+  const TokenTrie& trie = vocabulary_.trie();
+  const TokenTrie::Node& at = trie.node(node);
+  *budget -= at.num_children;
+  if (*budget < 0) return false;
+  for (uint32_t i = 0; i < at.num_children; ++i) {
+    const uint32_t index = at.first_child + i;
+    const TokenTrie::Node& child = trie.node(index);
+    const LexState x = lexer_.Step(a, child.byte);
+    const LexState y = lexer_.Step(b, child.byte);
+    if (x == y) continue;
+    if (x == kDeadState || y == kDeadState || lexer_.Accepts(x) || lexer_.Accepts(y)) {
+      for (const int32_t id : trie.Own(child)) Clear(id);
+      for (const int32_t id : trie.Below(child)) Clear(id);
+      if (x == kDeadState) continue;
+      for (const int32_t id : trie.Own(child)) Set_(id);
+      if (child.num_children == 0) continue;
+      Configuration moved = from;
+      moved.lex = x;
+      text_ += static_cast<char>(child.byte);
+      if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
+      Configurations& to = *levels_[level_++];
+      to.clear();
+      Advance(moved, &to);
+      Walk(trie, index, to.list, depth + 1);
+      --level_;
+      text_.pop_back();
+      continue;
+    }
+    if (child.num_children == 0) continue;
+    text_ += static_cast<char>(child.byte);
+    const bool done = Correct(index, x, y, from, depth + 1, budget);
+    text_.pop_back();
+    if (!done) return false;
+  }
+  return true;
+}
+
+std::shared_ptr<const MaskEntry> MaskWalk::EntryFor(uint32_t node, LexState state, bool exits) {
+  const uint32_t node_key = node << 1 | (exits ? 1 : 0);
+  const uint64_t own_key = uint64_t{node_key} << 32 | state;
+  const auto it = memo_->entries.find(own_key);
+  if (it != memo_->entries.end()) return it->second;
+  const Vocabulary::MaskKey key{lexer_.HashOf(state), node_key};
+  auto entry = vocabulary_.FindMask(key);
+  if (entry == nullptr) {
+    entry = ComputeEntry(node, state, exits);
+    vocabulary_.KeepMask(key, entry);
+  }
+  memo_->entries.emplace(own_key, entry);
+  return entry;
+}
+
+std::shared_ptr<const MaskEntry> MaskWalk::ComputeEntry(uint32_t node, LexState state,
+                                                        bool with_exits) {
+  const TokenTrie& trie = vocabulary_.trie();
+  auto entry = std::make_shared<MaskEntry>();
+  std::vector<std::pair<uint32_t, std::vector<std::pair<std::string_view, int32_t>>>> exits;
+  struct Work {
+    uint32_t node;
+    LexState state;
+    uint32_t depth;
+  };
+  // Depth of `node` itself, to cut the texts of tokens.
+  const TokenTrie::Node& top = trie.node(node);
+  std::vector<Work> stack{{node, state, 0}};
+  uint32_t base_depth = 0;
+  if (node != TokenTrie::kRoot) {
+    // Every token below begins with the same path; the node's depth is where its first child's
+    // byte stands in the shortest of them. Walk the path of any token to find it.
+    const int32_t any = trie.Below(top).front();
+    const std::string_view text = vocabulary_.Text(any);
+    uint32_t at = TokenTrie::kRoot;
+    while (at != node) {
+      const auto children = trie.Children(trie.node(at));
+      const auto* child = FindChild(children, static_cast<uint8_t>(text[base_depth]));
+      at = static_cast<uint32_t>(trie.node(at).first_child + (child - children.data()));
+      ++base_depth;
+    }
+  }
+  std::vector<int32_t> ids;
+  while (!stack.empty()) {
+    const Work work = stack.back();
+    stack.pop_back();
+    const TokenTrie::Node& at = trie.node(work.node);
+    for (uint32_t i = 0; i < at.num_children; ++i) {
+      const uint32_t index = at.first_child + i;
+      const TokenTrie::Node& child = trie.node(index);
+      const LexState next = lexer_.Step(work.state, child.byte);
+      if (next == kDeadState) continue;
+      for (const int32_t id : trie.Own(child)) ids.push_back(id);
+      if (child.num_children == 0) continue;
+      if (with_exits)
+        for (const uint32_t label : lexer_.Labels(next)) {
+          auto it = std::find_if(exits.begin(), exits.end(),
+                                 [&](const auto& exit) { return exit.first == label; });
+          if (it == exits.end()) it = exits.insert(exits.end(), {label, {}});
+          for (const int32_t id : trie.Below(child)) {
+            it->second.emplace_back(vocabulary_.Text(id).substr(base_depth + work.depth + 1), id);
+          }
+        }
+      stack.push_back({index, next, work.depth + 1});
+    }
+  }
+  if (ids.size() > kSparseIdsMax) {
+    entry->bits.resize(vocabulary_.num_mask_words());
+    for (const int32_t id : ids) entry->bits[id >> 5] |= 1u << (id & 31);
+  } else {
+    entry->ids = std::move(ids);
+  }
+  for (auto& [label, rests] : exits) {
+    entry->exits.push_back({label, TokenTrie(std::move(rests))});
+  }
+  return entry;
+}
+
+// For tokens of which some part depends on what was read in the same token.
+void MaskWalk::CheckOneByOne(std::span<const int32_t> ids) {
+  checked_ = true;
+  Configurations from;
+  Configurations to;
+  for (const int32_t id : ids) {
+    from = *start_;
+    std::string text(tail_);
+    bool alive = true;
+    for (const char c : vocabulary_.Text(id)) {
+      text += c;
+      machine_->Step(from, static_cast<uint8_t>(c), text, &to);
+      std::swap(from, to);
+      if (from.dead()) {
+        alive = false;
+        break;
+      }
+    }
+    if (alive) Set_(id);
+  }
+}
+
+}  // namespace retort::grammar

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "retort/grammar/machine.h"
+#include "retort/grammar/vocabulary.h"
+
+namespace retort::grammar {
+
+// What one machine knows of the vocabulary's masks: entries by its own lexer states, so that a
+// repeated state needs no shared lock.
+struct MaskMemo {
+  std::unordered_map<uint64_t, std::shared_ptr<const MaskEntry>> entries;  // by node and state
+  // Whole masks by stack and state; only where the stack is interned.
+  struct Whole {
+    std::vector<Configuration> key;
+    std::vector<uint32_t> bits;  // or, if few tokens are allowed, their ids
+    std::vector<int32_t> ids;
+    bool is_sparse = false;
+  };
+  std::unordered_multimap<uint64_t, Whole> whole;
+  size_t whole_bytes = 0;
+};
+
+// Computes the mask of one state: which tokens lead to a state that is not dead. A walk over the
+// vocabulary's trie in step with the machine, except where a lexer state allows many tokens: there
+// the answer for the lexeme itself is looked up (MaskEntry), and only what is left of tokens in
+// which the lexeme ends is walked. Exact.
+class MaskWalk {
+ public:
+  MaskWalk(Machine* machine, const Vocabulary& vocabulary, MaskMemo* memo);
+
+  // `tail`: the text back to the beginning of every open token, or empty if no token needs it.
+  // Sets bits; `bits` has vocabulary.num_mask_words() words, zero on entry.
+  void Run(const Configurations& from, std::string_view tail, std::span<uint32_t> bits);
+  // Whether the last mask depends on the tail, and not on the configurations alone.
+  bool depends_on_tail() const { return depends_on_tail_; }
+
+ private:
+  using Set = std::span<const Configuration>;
+
+  void Walk(const TokenTrie& trie, uint32_t node, Set from, int depth);
+  void WalkOne(const TokenTrie& trie, uint32_t node, const Configuration& from, int depth);
+  void WalkEntry(uint32_t node, const Configuration& from, const MaskEntry& entry, int depth);
+  // As the machine after `moved` (already stepped) and everything its token's end leads to.
+  void Advance(const Configuration& moved, Configurations* to);
+  std::shared_ptr<const MaskEntry> EntryFor(uint32_t node, LexState state, bool exits);
+  std::shared_ptr<const MaskEntry> ComputeEntry(uint32_t node, LexState state, bool exits);
+  // A state that nearly every byte leads to and keeps, or `state` itself.
+  LexState Loop(LexState state);
+  // Corrects what was set for `b` where `a` differs; false if they differ nearly everywhere.
+  bool Correct(uint32_t node, LexState a, LexState b, const Configuration& from, int depth,
+               int* budget);
+  bool IsDense(LexState state);
+  void CheckOneByOne(std::span<const int32_t> ids);
+  void Set_(int32_t id) { bits_[id >> 5] |= 1u << (id & 31); }
+  void Clear(int32_t id) { bits_[id >> 5] &= ~(1u << (id & 31)); }
+
+  Machine* machine_;
+  const Vocabulary& vocabulary_;
+  MaskMemo* memo_;
+  Lexer& lexer_;
+  const Configurations* start_ = nullptr;
+  std::string_view tail_;
+  std::span<uint32_t> bits_;
+  std::string text_;  // tail, then the path walked
+  bool text_known_ = true;
+  bool checked_ = false;
+  bool depends_on_tail_ = false;
+  std::vector<std::unique_ptr<Configurations>> levels_;
+  size_t level_ = 0;
+};
+
+}  // namespace retort::grammar

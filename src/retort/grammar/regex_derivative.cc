@@ -1,0 +1,306 @@
+// Derivatives, emptiness and counting of the pool's languages.
+#include <algorithm>
+#include <unordered_set>
+
+#include "retort/base/error.h"
+#include "retort/grammar/regex_pool.h"
+
+namespace retort::grammar {
+namespace {
+
+void Append(std::vector<RowEntry>* row, uint32_t last, Regex target) {
+  if (!row->empty() && row->back().target == target) {
+    row->back().last = last;
+  } else {
+    row->push_back({last, target});
+  }
+}
+
+void AppendRange(std::vector<RowEntry>* row, uint32_t first, uint32_t last, Regex target) {
+  const uint32_t next = row->empty() ? 0 : row->back().last + 1;
+  if (first > next) Append(row, first - 1, kNothing);
+  Append(row, last, target);
+}
+
+void Finish(std::vector<RowEntry>* row) {
+  if (row->empty() || row->back().last < kCodePointMax) Append(row, kCodePointMax, kNothing);
+}
+
+}  // namespace
+
+template <typename Combine>
+void RegexPool::MergeRows(std::span<const RowEntry> x, std::span<const RowEntry> y, Combine combine,
+                          std::vector<RowEntry>* out) {
+  out->clear();
+  size_t i = 0;
+  size_t j = 0;
+  // Neighbouring ranges often lead to the same pair.
+  Regex last_x = 0;
+  Regex last_y = 0;
+  Regex last_target = 0;
+  bool has_last = false;
+  while (i < x.size() && j < y.size()) {
+    const uint32_t last = std::min(x[i].last, y[j].last);
+    if (!has_last || x[i].target != last_x || y[j].target != last_y) {
+      last_x = x[i].target;
+      last_y = y[j].target;
+      last_target = combine(last_x, last_y);
+      has_last = true;
+    }
+    Append(out, last, last_target);
+    if (x[i].last == last) ++i;
+    if (y[j].last == last) ++j;
+  }
+}
+
+std::span<const RowEntry> RegexPool::Row(Regex r) {
+  if (nodes_[r].row_begin < 0) {
+    std::vector<RowEntry> row;
+    ComputeRow(r, &row);
+    if (rows_.size() + row.size() > limits_.regex_row_entries_max) {
+      Throw(ErrorCode::kExhausted, "regular languages need more than {} transitions",
+            limits_.regex_row_entries_max);
+    }
+    nodes_[r].row_begin = static_cast<int32_t>(rows_.size());
+    nodes_[r].row_size = static_cast<uint32_t>(row.size());
+    rows_.insert(rows_.end(), row.begin(), row.end());
+  }
+  return std::span(rows_).subspan(nodes_[r].row_begin, nodes_[r].row_size);
+}
+
+void RegexPool::ComputeRow(Regex r, std::vector<RowEntry>* out) {
+  const Node node = nodes_[r];
+  switch (node.kind) {
+    case Kind::kNothing:
+    case Kind::kEpsilon:
+    case Kind::kTag:
+      break;
+    case Kind::kEverything:
+      out->push_back({kCodePointMax, kEverything});
+      break;
+    case Kind::kSet:
+      for (const CodePointRange& range : sets_[node.a].ranges()) {
+        AppendRange(out, range.first, range.last, kEpsilon);
+      }
+      break;
+    case Kind::kCat: {
+      const auto span = Row(node.a);
+      std::vector<RowEntry> left(span.begin(), span.end());
+      for (RowEntry& entry : left) entry.target = Cat(entry.target, node.b);
+      if (!nodes_[node.a].nullable) {
+        for (const RowEntry& entry : left) Append(out, entry.last, entry.target);
+      } else {
+        const auto row = Row(node.b);
+        const std::vector<RowEntry> right(row.begin(), row.end());
+        MergeRows(
+            left, right, [&](Regex a, Regex b) { return Or(a, b); }, out);
+      }
+      break;
+    }
+    case Kind::kOr:
+    case Kind::kAnd: {
+      const std::vector<uint32_t> children(Children(node).begin(), Children(node).end());
+      // Combined pairwise as lists of targets first would be quadratic in the sets' sizes; rows
+      // are short, so merge two at a time.
+      const auto first = Row(children[0]);
+      std::vector<RowEntry> merged(first.begin(), first.end());
+      std::vector<RowEntry> next;
+      for (size_t i = 1; i < children.size(); ++i) {
+        const auto span = Row(children[i]);
+        const std::vector<RowEntry> row(span.begin(), span.end());
+        if (node.kind == Kind::kOr) {
+          MergeRows(
+              merged, row,
+              [&](Regex a, Regex b) { return a == kNothing   ? b
+                                             : b == kNothing ? a
+                                                             : Or(a, b); },
+              &next);
+        } else {
+          MergeRows(
+              merged, row, [&](Regex a, Regex b) { return And(a, b); }, &next);
+        }
+        merged.swap(next);
+      }
+      *out = std::move(merged);
+      break;
+    }
+    case Kind::kNot: {
+      const auto span = Row(node.a);
+      const std::vector<RowEntry> row(span.begin(), span.end());
+      for (const RowEntry& entry : row) Append(out, entry.last, Not(entry.target));
+      break;
+    }
+    case Kind::kRepeat: {
+      const auto span = Row(node.a);
+      const std::vector<RowEntry> row(span.begin(), span.end());
+      const Regex rest = Repeat(node.a, node.b == 0 ? 0 : node.b - 1,
+                                node.c == kUnbounded ? kUnbounded : node.c - 1);
+      for (const RowEntry& entry : row) Append(out, entry.last, Cat(entry.target, rest));
+      break;
+    }
+    case Kind::kNames:
+      NamesRow(node, out);
+      break;
+    case Kind::kMultiples:
+      MultiplesRow(node, out);
+      break;
+  }
+  Finish(out);
+}
+
+void RegexPool::NamesRow(const Node& node, std::vector<RowEntry>* out) {
+  uint32_t i = node.b;
+  if (name_tables_[node.a].names[i].text.size() == node.d) ++i;
+  while (i < node.c) {
+    const char32_t c = name_tables_[node.a].names[i].text[node.d];
+    const auto& names = name_tables_[node.a].names;
+    const auto end =
+        std::partition_point(names.begin() + i, names.begin() + node.c,
+                             [&](const NamedString& name) { return name.text[node.d] == c; });
+    const auto last = static_cast<uint32_t>(end - names.begin());
+    AppendRange(out, c, c, NamesNode(node.a, i, last, node.d + 1));
+    i = last;
+  }
+}
+
+void RegexPool::MultiplesRow(const Node& node, std::vector<RowEntry>* out) {
+  const auto [divisor, scale] = moduli_[node.a];
+  const uint64_t remainder = uint64_t{node.d} << 32 | node.c;
+  if (node.b == 0) AppendRange(out, '.', '.', MultiplesNode(node.a, 1, remainder));
+  const bool past_scale = node.b > scale;  // phase 1 + scale: only zeros may follow
+  for (uint32_t digit = 0; digit < 10; ++digit) {
+    if (past_scale) {
+      if (digit == 0 && remainder == 0)
+        AppendRange(out, '0', '0', MultiplesNode(node.a, node.b, 0));
+      break;
+    }
+    const auto next =
+        static_cast<uint64_t>((static_cast<UInt128>(remainder) * 10 + digit) % divisor);
+    AppendRange(out, '0' + digit, '0' + digit,
+                MultiplesNode(node.a, node.b == 0 ? 0 : node.b + 1, next));
+  }
+}
+
+Regex RegexPool::Derive(Regex r, uint32_t symbol) {
+  const auto row = Row(r);
+  return std::lower_bound(row.begin(), row.end(), symbol,
+                          [](const RowEntry& entry, uint32_t value) { return entry.last < value; })
+      ->target;
+}
+
+bool RegexPool::Matches(Regex r, std::u32string_view text) {
+  for (const char32_t c : text) r = Derive(r, c);
+  return Nullable(r);
+}
+
+bool RegexPool::IsEmpty(Regex r) {
+  const Node node = nodes_[r];
+  if (node.emptiness != Emptiness::kUnknown) return node.emptiness == Emptiness::kEmpty;
+  bool empty = false;
+  switch (node.kind) {
+    case Kind::kCat:
+      empty = IsEmpty(node.a) || IsEmpty(node.b);
+      break;
+    case Kind::kRepeat:
+      empty = node.b > 0 && IsEmpty(node.a);
+      break;
+    case Kind::kOr: {
+      const std::vector<uint32_t> children(Children(node).begin(), Children(node).end());
+      empty = std::all_of(children.begin(), children.end(), [&](Regex c) { return IsEmpty(c); });
+      break;
+    }
+    default:
+      return !Search(r);
+  }
+  nodes_[r].emptiness = empty ? Emptiness::kEmpty : Emptiness::kNonEmpty;
+  return empty;
+}
+
+// Whether a string is found, depth first (nearly every language has one, and long minimum lengths
+// make breadth expensive). All visited are empty if none is; those on the way are not if one is.
+bool RegexPool::Search(Regex start) {
+  struct Visit {
+    Regex state;
+    std::vector<Regex> next;
+  };
+  std::unordered_set<Regex> seen{start};
+  std::vector<Visit> path;
+  const auto enter = [&](Regex state) {
+    Visit visit{state, {}};
+    const auto span = Row(state);
+    uint32_t first = 0;
+    for (const RowEntry& entry : span) {
+      const bool only_surrogates = first >= kSurrogateFirst && entry.last <= kSurrogateLast;
+      first = entry.last + 1;
+      if (entry.target != kNothing && !only_surrogates) visit.next.push_back(entry.target);
+    }
+    path.push_back(std::move(visit));
+  };
+  enter(start);
+  while (!path.empty()) {
+    if (path.back().next.empty()) {
+      path.pop_back();
+      continue;
+    }
+    const Regex next = path.back().next.back();
+    path.back().next.pop_back();
+    const Node& node = nodes_[next];
+    bool found = node.nullable || node.emptiness == Emptiness::kNonEmpty;
+    if (node.emptiness == Emptiness::kEmpty) continue;
+    if (!found && (node.kind == Kind::kCat || node.kind == Kind::kOr)) {
+      // A concatenation of independent parts is decided part by part.
+      if (node.kind == Kind::kCat && nodes_[node.b].emptiness == Emptiness::kEmpty) continue;
+    }
+    if (found) {
+      for (const Visit& visit : path) nodes_[visit.state].emptiness = Emptiness::kNonEmpty;
+      return true;
+    }
+    if (!seen.insert(next).second) continue;
+    if (seen.size() > limits_.emptiness_steps_max) {
+      Throw(ErrorCode::kExhausted,
+            "whether an intersection of patterns has a string takes more than {} steps to find",
+            limits_.emptiness_steps_max);
+    }
+    enter(next);
+  }
+  for (const Regex state : seen) nodes_[state].emptiness = Emptiness::kEmpty;
+  return false;
+}
+
+uint64_t RegexPool::Count(Regex r, uint64_t limit, std::vector<std::u32string>* strings) {
+  // Depth first over the automaton without its dead states; any cycle or long chain ends at limit.
+  struct Frame {
+    Regex state;
+    std::u32string text;
+  };
+  uint64_t count = 0;
+  size_t steps = 0;
+  std::vector<Frame> stack;
+  if (!IsEmpty(r)) stack.push_back({r, U""});
+  while (!stack.empty()) {
+    Frame frame = std::move(stack.back());
+    stack.pop_back();
+    if (++steps > limit * 64 + 64 || frame.text.size() > 1024) return limit;
+    if (Nullable(frame.state)) {
+      if (++count >= limit) return limit;
+      if (strings != nullptr) strings->push_back(frame.text);
+    }
+    const auto span = Row(frame.state);
+    const std::vector<RowEntry> row(span.begin(), span.end());
+    uint32_t first = 0;
+    for (const RowEntry& entry : row) {
+      const uint32_t from = first;
+      first = entry.last + 1;
+      if (entry.target == kNothing || IsEmpty(entry.target)) continue;
+      if (entry.last - from >= limit) return limit;
+      for (uint32_t c = from; c <= entry.last; ++c) {
+        if (c >= kSurrogateFirst && c <= kSurrogateLast) continue;
+        stack.push_back({entry.target, frame.text + static_cast<char32_t>(c)});
+        if (stack.size() > limit * 64 + 64) return limit;
+      }
+    }
+  }
+  return count;
+}
+
+}  // namespace retort::grammar

@@ -1,0 +1,423 @@
+#include "retort/grammar/regex_pool.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "retort/base/error.h"
+
+namespace retort::grammar {
+namespace {
+
+uint64_t Mix(uint64_t x) {
+  x ^= x >> 30;
+  x *= 0xbf58476d1ce4e5b9ULL;
+  x ^= x >> 27;
+  x *= 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+void Add(StructureHash* hash, uint64_t value) {
+  hash->low = Mix(hash->low ^ (value + 0x9e3779b97f4a7c15ULL));
+  hash->high = Mix(hash->high * 0xd6e8feb86659fd93ULL + Mix(value ^ 0xa0761d6478bd642fULL));
+}
+
+void Add(StructureHash* hash, const StructureHash& other) {
+  Add(hash, other.low);
+  Add(hash, other.high);
+}
+
+bool Less(const StructureHash& a, const StructureHash& b) {
+  return a.low != b.low ? a.low < b.low : a.high < b.high;
+}
+
+}  // namespace
+
+RegexPool::RegexPool(const Limits& limits) : limits_(limits) {
+  Rehash(256);
+  for (const Kind kind : {Kind::kNothing, Kind::kEpsilon, Kind::kEverything}) {
+    Node node;
+    node.kind = kind;
+    node.nullable = kind != Kind::kNothing;
+    node.emptiness = kind == Kind::kNothing ? Emptiness::kEmpty : Emptiness::kNonEmpty;
+    Add(&node.hash, static_cast<uint64_t>(kind) + 1);
+    nodes_.push_back(node);
+  }
+}
+
+void RegexPool::Rehash(size_t size) {
+  table_.assign(size, 0);
+  for (uint32_t i = 3; i < nodes_.size(); ++i) {
+    size_t slot = nodes_[i].hash.low & (size - 1);
+    while (table_[slot] != 0) slot = (slot + 1) & (size - 1);
+    table_[slot] = i;
+  }
+}
+
+// `node.hash` names the structure; 128 bits are taken as identity.
+Regex RegexPool::Intern(const Node& node) {
+  size_t slot = node.hash.low & (table_.size() - 1);
+  while (table_[slot] != 0) {
+    if (nodes_[table_[slot]].hash == node.hash) return table_[slot];
+    slot = (slot + 1) & (table_.size() - 1);
+  }
+  if (nodes_.size() >= limits_.regex_nodes_max) {
+    Throw(ErrorCode::kExhausted, "regular languages need more than {} states",
+          limits_.regex_nodes_max);
+  }
+  nodes_.push_back(node);
+  const Regex result = static_cast<Regex>(nodes_.size() - 1);
+  table_[slot] = result;
+  if (nodes_.size() * 2 > table_.size()) Rehash(table_.size() * 2);
+  return result;
+}
+
+Regex RegexPool::Set(const CodePointSet& set) {
+  if (set.empty()) return kNothing;
+  Node node;
+  node.kind = Kind::kSet;
+  Add(&node.hash, 11);
+  for (const CodePointRange& range : set.ranges()) {
+    Add(&node.hash, uint64_t{range.first} << 32 | range.last);
+  }
+  node.emptiness = Emptiness::kNonEmpty;
+  node.a = static_cast<uint32_t>(sets_.size());
+  const Regex result = Intern(node);
+  if (nodes_[result].a == sets_.size()) sets_.push_back(set);
+  return result;
+}
+
+Regex RegexPool::Literal(std::u32string_view text) {
+  Regex result = kEpsilon;
+  for (size_t i = text.size(); i-- > 0;) result = Cat(Set(CodePointSet::One(text[i])), result);
+  return result;
+}
+
+Regex RegexPool::Bytes(std::string_view bytes) {
+  Regex result = kEpsilon;
+  for (size_t i = bytes.size(); i-- > 0;) {
+    result = Cat(Set(CodePointSet::One(static_cast<uint8_t>(bytes[i]))), result);
+  }
+  return result;
+}
+
+Regex RegexPool::Cat(std::initializer_list<Regex> parts) {
+  Regex result = kEpsilon;
+  for (auto it = std::rbegin(parts); it != std::rend(parts); ++it) result = Cat(*it, result);
+  return result;
+}
+
+Regex RegexPool::Cat(Regex a, Regex b) {
+  if (a == kNothing || b == kNothing) return kNothing;
+  if (a == kEpsilon) return b;
+  if (b == kEpsilon) return a;
+  if (a == kEverything && b == kEverything) return kEverything;
+  // Right-associative, so that equal sequences are equal nodes.
+  std::vector<Regex> left;
+  while (nodes_[a].kind == Kind::kCat) {
+    left.push_back(nodes_[a].a);
+    a = nodes_[a].b;
+  }
+  left.push_back(a);
+  for (size_t i = left.size(); i-- > 0;) {
+    const Node& x = nodes_[left[i]];
+    const Node& y = nodes_[b];
+    Node node;
+    node.kind = Kind::kCat;
+    node.nullable = x.nullable && y.nullable;
+    node.plain = x.plain && y.plain;
+    if (node.plain) node.emptiness = Emptiness::kNonEmpty;
+    Add(&node.hash, 12);
+    Add(&node.hash, x.hash);
+    Add(&node.hash, y.hash);
+    node.a = left[i];
+    node.b = b;
+    b = Intern(node);
+  }
+  return b;
+}
+
+Regex RegexPool::MakeList(Kind kind, std::vector<Regex> parts) {
+  std::sort(parts.begin(), parts.end(),
+            [&](Regex a, Regex b) { return Less(nodes_[a].hash, nodes_[b].hash); });
+  parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+  if (parts.size() == 1) return parts[0];
+  Node node;
+  node.kind = kind;
+  Add(&node.hash, kind == Kind::kOr ? 13 : 14);
+  node.nullable = kind == Kind::kAnd;
+  node.plain = kind == Kind::kOr;
+  for (const Regex part : parts) {
+    const Node& child = nodes_[part];
+    Add(&node.hash, child.hash);
+    node.nullable =
+        kind == Kind::kOr ? node.nullable || child.nullable : node.nullable && child.nullable;
+    node.plain = node.plain && child.plain;
+    if (kind == Kind::kOr && child.emptiness == Emptiness::kNonEmpty) {
+      node.emptiness = Emptiness::kNonEmpty;
+    }
+  }
+  if (node.nullable) node.emptiness = Emptiness::kNonEmpty;
+  node.a = static_cast<uint32_t>(children_.size());
+  node.b = static_cast<uint32_t>(parts.size());
+  const Regex result = Intern(node);
+  if (nodes_[result].a == children_.size()) {
+    children_.insert(children_.end(), parts.begin(), parts.end());
+  }
+  return result;
+}
+
+Regex RegexPool::Or(std::vector<Regex> parts) {
+  std::vector<Regex> flat;
+  CodePointSet set;
+  int num_sets = 0;
+  Regex one_set = kNothing;
+  const auto add = [&](Regex part) {
+    if (part == kNothing) return;
+    if (nodes_[part].kind == Kind::kSet) {
+      if (num_sets > 0 && part == one_set) return;
+      set = num_sets == 0 ? sets_[nodes_[part].a] : set.Union(sets_[nodes_[part].a]);
+      one_set = part;
+      ++num_sets;
+      return;
+    }
+    flat.push_back(part);
+  };
+  for (const Regex part : parts) {
+    if (part == kEverything) return kEverything;
+    if (nodes_[part].kind == Kind::kOr) {
+      for (const Regex child : Children(nodes_[part])) add(child);
+    } else {
+      add(part);
+    }
+  }
+  if (num_sets > 0) flat.push_back(num_sets == 1 ? one_set : Set(set));
+  if (flat.empty()) return kNothing;
+  return MakeList(Kind::kOr, std::move(flat));
+}
+
+Regex RegexPool::And(std::vector<Regex> parts) {
+  std::vector<Regex> flat;
+  CodePointSet set;
+  int num_sets = 0;
+  // Length bounds, Any{min,max}, meet in one.
+  uint32_t min = 0;
+  uint32_t max = kUnbounded;
+  Regex any = kNothing;
+  bool has_epsilon = false;
+  const auto add = [&](Regex part) {
+    const Node& node = nodes_[part];
+    if (part == kEverything) return;
+    if (part == kEpsilon) {
+      has_epsilon = true;
+      return;
+    }
+    if (node.kind == Kind::kSet) {
+      set = num_sets++ == 0 ? sets_[node.a] : set.Intersect(sets_[node.a]);
+      return;
+    }
+    if (node.kind == Kind::kRepeat && nodes_[node.a].kind == Kind::kSet &&
+        sets_[nodes_[node.a].a] == CodePointSet::Any()) {
+      any = node.a;
+      min = std::max(min, node.b);
+      max = std::min(max, node.c);
+      return;
+    }
+    flat.push_back(part);
+  };
+  for (const Regex part : parts) {
+    if (part == kNothing) return kNothing;
+    if (nodes_[part].kind == Kind::kAnd) {
+      const Node node = nodes_[part];
+      for (const Regex child : Children(node)) add(child);
+    } else {
+      add(part);
+    }
+  }
+  if (has_epsilon) {
+    const bool all = num_sets == 0 && min == 0 &&
+                     std::all_of(flat.begin(), flat.end(), [&](Regex r) { return Nullable(r); });
+    return all ? kEpsilon : kNothing;
+  }
+  if (any != kNothing) {
+    if (min > max) return kNothing;
+    const Regex length = Repeat(any, min, max);
+    if (length == kEpsilon) {
+      flat.push_back(length);
+      return And(std::move(flat));
+    }
+    if (length != kEverything) flat.push_back(length);
+  }
+  if (num_sets > 0) {
+    if (set.empty()) return kNothing;
+    flat.push_back(Set(set));
+  }
+  if (flat.empty()) return kEverything;
+  for (const Regex part : flat) {
+    if (nodes_[part].kind != Kind::kNot) continue;
+    for (const Regex other : flat) {
+      if (nodes_[part].a == other) return kNothing;
+    }
+  }
+  return MakeList(Kind::kAnd, std::move(flat));
+}
+
+Regex RegexPool::Not(Regex a) {
+  if (a == kNothing) return kEverything;
+  if (a == kEverything) return kNothing;
+  if (nodes_[a].kind == Kind::kNot) return nodes_[a].a;
+  Node node;
+  node.kind = Kind::kNot;
+  node.nullable = !nodes_[a].nullable;
+  node.plain = false;
+  if (node.nullable) node.emptiness = Emptiness::kNonEmpty;
+  Add(&node.hash, 15);
+  Add(&node.hash, nodes_[a].hash);
+  node.a = a;
+  return Intern(node);
+}
+
+Regex RegexPool::Repeat(Regex a, uint32_t min, uint32_t max) {
+  if (max == 0 || a == kEpsilon) return kEpsilon;
+  if (a == kNothing) return min == 0 ? kEpsilon : kNothing;
+  if (min == 1 && max == 1) return a;
+  if (a == kEverything) return kEverything;
+  if (nodes_[a].nullable) min = 0;
+  if (min <= 1 && max == kUnbounded && nodes_[a].kind == Kind::kRepeat && nodes_[a].b <= 1 &&
+      nodes_[a].c == kUnbounded) {
+    return Repeat(nodes_[a].a, std::min(min, nodes_[a].b), kUnbounded);
+  }
+  if (min == 0 && max == kUnbounded && nodes_[a].kind == Kind::kSet &&
+      sets_[nodes_[a].a] == CodePointSet::Any()) {
+    return kEverything;
+  }
+  if (min == 0 && max == 1 && nodes_[a].nullable) return a;
+  Node node;
+  node.kind = Kind::kRepeat;
+  node.nullable = min == 0;
+  node.plain = nodes_[a].plain;
+  if (node.plain || node.nullable) node.emptiness = Emptiness::kNonEmpty;
+  Add(&node.hash, 16);
+  Add(&node.hash, nodes_[a].hash);
+  Add(&node.hash, uint64_t{min} << 32 | max);
+  node.a = a;
+  node.b = min;
+  node.c = max;
+  return Intern(node);
+}
+
+Regex RegexPool::Tag(uint32_t label) {
+  Node node;
+  node.kind = Kind::kTag;
+  node.nullable = true;
+  node.emptiness = Emptiness::kNonEmpty;
+  Add(&node.hash, 17);
+  Add(&node.hash, label);
+  node.a = label;
+  return Intern(node);
+}
+
+Regex RegexPool::Names(std::vector<NamedString> names) {
+  if (names.empty()) return kNothing;
+  std::sort(names.begin(), names.end(),
+            [](const NamedString& a, const NamedString& b) { return a.text < b.text; });
+  NameTable table;
+  Add(&table.hash, names.size());
+  for (const NamedString& name : names) {
+    Add(&table.hash, uint64_t{name.label} << 32 | name.text.size());
+    for (const char32_t c : name.text) Add(&table.hash, c);
+  }
+  table.names = std::move(names);
+  const auto num_names = static_cast<uint32_t>(table.names.size());
+  name_tables_.push_back(std::move(table));
+  const Regex result = NamesNode(static_cast<uint32_t>(name_tables_.size() - 1), 0, num_names, 0);
+  if (nodes_[result].a + 1 != name_tables_.size()) name_tables_.pop_back();
+  return result;
+}
+
+Regex RegexPool::NamesNode(uint32_t table, uint32_t first, uint32_t last, uint32_t depth) {
+  if (first == last) return kNothing;
+  const NameTable& names = name_tables_[table];
+  if (last - first == 1 && names.names[first].text.size() == depth) {
+    return names.names[first].label == 0 ? kEpsilon : Tag(names.names[first].label);
+  }
+  Node node;
+  node.kind = Kind::kNames;
+  node.nullable = names.names[first].text.size() == depth;
+  node.emptiness = Emptiness::kNonEmpty;
+  Add(&node.hash, 18);
+  Add(&node.hash, names.hash);
+  Add(&node.hash, uint64_t{first} << 32 | last);
+  Add(&node.hash, depth);
+  node.a = table;
+  node.b = first;
+  node.c = last;
+  node.d = depth;
+  return Intern(node);
+}
+
+Regex RegexPool::Multiples(uint64_t divisor, uint32_t scale) {
+  moduli_.push_back({divisor, scale});
+  return MultiplesNode(static_cast<uint32_t>(moduli_.size() - 1), 0, 0);
+}
+
+// phase 0: in the integer part; 1 + j: after j digits of the fraction.
+Regex RegexPool::MultiplesNode(uint32_t modulus, uint32_t phase, uint64_t remainder) {
+  const auto [divisor, scale] = moduli_[modulus];
+  const uint32_t digits = phase == 0 ? scale : scale - (phase - 1);
+  uint64_t value = remainder;
+  for (uint32_t i = 0; i < digits && value != 0; ++i) {
+    value = static_cast<uint64_t>(static_cast<UInt128>(value) * 10 % divisor);
+  }
+  Node node;
+  node.kind = Kind::kMultiples;
+  node.nullable = value == 0;
+  node.plain = false;
+  if (node.nullable) node.emptiness = Emptiness::kNonEmpty;
+  Add(&node.hash, 19);
+  Add(&node.hash, divisor);
+  Add(&node.hash, uint64_t{scale} << 32 | phase);
+  Add(&node.hash, remainder);
+  node.a = modulus;
+  node.b = phase;
+  node.c = static_cast<uint32_t>(remainder);
+  node.d = static_cast<uint32_t>(remainder >> 32);
+  return Intern(node);
+}
+
+void RegexPool::Labels(Regex r, std::vector<uint32_t>* labels) const {
+  const Node& node = nodes_[r];
+  if (!node.nullable) return;
+  const auto add = [&](uint32_t label) {
+    if (std::find(labels->begin(), labels->end(), label) == labels->end()) {
+      labels->push_back(label);
+    }
+  };
+  switch (node.kind) {
+    case Kind::kTag:
+      add(node.a);
+      break;
+    case Kind::kNames:
+      add(name_tables_[node.a].names[node.b].label);
+      break;
+    case Kind::kCat:
+      Labels(node.b, labels);
+      break;
+    case Kind::kOr:
+      for (const Regex child : Children(node)) Labels(child, labels);
+      break;
+    default:
+      add(0);
+  }
+}
+
+uint64_t RegexPool::memory_bytes() const {
+  uint64_t bytes = nodes_.capacity() * sizeof(Node) + table_.capacity() * 4 +
+                   children_.capacity() * 4 + rows_.capacity() * sizeof(RowEntry);
+  for (const NameTable& table : name_tables_) {
+    for (const NamedString& name : table.names) bytes += sizeof(name) + name.text.size() * 4;
+  }
+  for (const CodePointSet& set : sets_) bytes += set.ranges().size() * sizeof(CodePointRange);
+  return bytes;
+}
+
+}  // namespace retort::grammar

@@ -1,0 +1,161 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "retort/grammar/code_point_set.h"
+#include "retort/grammar/limits.h"
+
+namespace retort::grammar {
+
+// A regular language: an index into its RegexPool. Equal languages written alike have one index.
+using Regex = uint32_t;
+
+inline constexpr Regex kNothing = 0;     // no string at all
+inline constexpr Regex kEpsilon = 1;     // the empty string
+inline constexpr Regex kEverything = 2;  // every string
+inline constexpr uint32_t kUnbounded = UINT32_MAX;
+
+__extension__ using UInt128 = unsigned __int128;
+
+// 128 bits that name a language by its structure, the same in every pool.
+struct StructureHash {
+  uint64_t low = 0;
+  uint64_t high = 0;
+  bool operator==(const StructureHash&) const = default;
+};
+
+// Where a symbol leads: symbols up to and with `last` (and beyond the entry before) lead to
+// `target`.
+struct RowEntry {
+  uint32_t last = 0;
+  Regex target = kNothing;
+};
+
+// A finite set of strings, each with a label that tells which one was read.
+struct NamedString {
+  std::u32string text;
+  uint32_t label = 0;
+};
+
+// Regular expressions with intersection and complement, hash-consed, over code points (or bytes),
+// and their derivatives: the derivative of a language by a symbol is what may follow that symbol,
+// so a Regex is also a state of a deterministic automaton that is built as it is walked
+// (Brzozowski 1964; Owens, Reppy and Turon 2009). Bounded repeats stay counters.
+//
+// Copyable: a copy is the same pool with the same indices. Not thread-safe. Every function that
+// makes a node throws Error{kExhausted} when the pool's limits are reached.
+class RegexPool {
+ public:
+  explicit RegexPool(const Limits& limits);
+
+  Regex Set(const CodePointSet& set);
+  Regex Literal(std::u32string_view text);
+  Regex Bytes(std::string_view bytes);  // each byte a symbol
+  Regex Cat(Regex a, Regex b);
+  Regex Cat(std::initializer_list<Regex> parts);
+  Regex Or(std::vector<Regex> parts);
+  Regex Or(Regex a, Regex b) { return Or(std::vector<Regex>{a, b}); }
+  Regex And(std::vector<Regex> parts);
+  Regex And(Regex a, Regex b) { return And(std::vector<Regex>{a, b}); }
+  Regex Not(Regex a);
+  Regex Repeat(Regex a, uint32_t min, uint32_t max);
+  Regex Star(Regex a) { return Repeat(a, 0, kUnbounded); }
+  Regex Optional(Regex a) { return Repeat(a, 0, 1); }
+  // The empty string, with a label: only at the end of a concatenation, outside And and Not.
+  Regex Tag(uint32_t label);
+  Regex Names(std::vector<NamedString> names);  // distinct texts
+  // Digits with an optional point and fraction, whose value is a multiple of
+  // divisor / 10^scale. divisor in [1, 2^60), scale <= 4096. Leading zeros are allowed.
+  Regex Multiples(uint64_t divisor, uint32_t scale);
+
+  bool Nullable(Regex r) const { return nodes_[r].nullable; }
+  // Labels of the ways in which `r` accepts the empty string; {0} where no tag is involved; empty
+  // if it does not.
+  void Labels(Regex r, std::vector<uint32_t>* labels) const;
+  // The derivatives of `r` by every symbol, ascending, the last entry's `last` is kCodePointMax.
+  // Valid until the next call that makes nodes.
+  std::span<const RowEntry> Row(Regex r);
+  Regex Derive(Regex r, uint32_t symbol);
+  // Exact. Searches where intersections are involved; throws Error{kExhausted} when that takes more
+  // than the limit.
+  bool IsEmpty(Regex r);
+  bool Matches(Regex r, std::u32string_view text);
+  // Number of strings, at most `limit`; `limit` also when it is not found out. Writes them to
+  // `strings` if given (only complete if the result is below `limit`).
+  uint64_t Count(Regex r, uint64_t limit, std::vector<std::u32string>* strings);
+
+  StructureHash HashOf(Regex r) const { return nodes_[r].hash; }
+  size_t num_nodes() const { return nodes_.size(); }
+  uint64_t memory_bytes() const;
+  // No intersection or complement inside: every derivative that is not kNothing has a string.
+  bool IsPlain(Regex r) const { return nodes_[r].plain; }
+
+ private:
+  enum class Kind : uint8_t {
+    kNothing,
+    kEpsilon,
+    kEverything,
+    kSet,
+    kCat,
+    kOr,
+    kAnd,
+    kNot,
+    kRepeat,
+    kTag,
+    kNames,
+    kMultiples
+  };
+  enum class Emptiness : uint8_t { kUnknown, kEmpty, kNonEmpty };
+  struct Node {
+    StructureHash hash;
+    Kind kind = Kind::kNothing;
+    bool nullable = false;
+    bool plain = true;
+    Emptiness emptiness = Emptiness::kUnknown;
+    uint32_t a = 0;  // first child; of lists: their offset in children_; of sets and names: index
+    uint32_t b = 0;  // second child; of lists: their number; else see the maker
+    uint32_t c = 0;
+    uint32_t d = 0;
+    int32_t row_begin = -1;
+    uint32_t row_size = 0;
+  };
+  struct NameTable {
+    std::vector<NamedString> names;  // sorted
+    StructureHash hash;
+  };
+  struct Modulus {
+    uint64_t divisor = 1;
+    uint32_t scale = 0;
+  };
+
+  Regex Intern(const Node& node);
+  Regex MakeList(Kind kind, std::vector<Regex> parts);
+  Regex NamesNode(uint32_t table, uint32_t first, uint32_t last, uint32_t depth);
+  Regex MultiplesNode(uint32_t modulus, uint32_t phase, uint64_t remainder);
+  std::span<const uint32_t> Children(const Node& node) const {
+    return std::span(children_).subspan(node.a, node.b);
+  }
+  void ComputeRow(Regex r, std::vector<RowEntry>* out);
+  void NamesRow(const Node& node, std::vector<RowEntry>* out);
+  void MultiplesRow(const Node& node, std::vector<RowEntry>* out);
+  template <typename Combine>
+  void MergeRows(std::span<const RowEntry> x, std::span<const RowEntry> y, Combine combine,
+                 std::vector<RowEntry>* out);
+  bool Search(Regex start);
+  void Rehash(size_t size);
+
+  Limits limits_;
+  std::vector<Node> nodes_;
+  std::vector<uint32_t> table_;  // open addressing over node hashes; 0 is free
+  std::vector<uint32_t> children_;
+  std::vector<CodePointSet> sets_;
+  std::vector<NameTable> name_tables_;
+  std::vector<Modulus> moduli_;
+  std::vector<RowEntry> rows_;
+};
+
+}  // namespace retort::grammar

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "retort/grammar/regex_pool.h"
+
+namespace retort::grammar {
+
+enum class RegexDialect {
+  kEcma,     // JSON Schema's: \d, \w are ASCII, "." is no line terminator
+  kUnicode,  // \d, \w, \s are Unicode, "." is anything but \n; nested classes, flags (?i), (?s),
+             // (?x)
+};
+
+// Why a pattern was refused: Error::message() begins with "at character N: ".
+// Throws Error{kInvalid} on bad syntax, Error{kUnsupported} on what is not regular or not done here
+// (look-around, back-references, word boundaries), Error{kExhausted} at a limit.
+//
+// `search`: the strings in which the pattern is found somewhere (JSON Schema's "pattern"); else
+// those that it matches as a whole. Anchors mean the ends of the whole string in both cases.
+Regex ParseRegex(std::string_view pattern, RegexDialect dialect, bool search, const Limits& limits,
+                 RegexPool* pool);
+
+// Decodes UTF-8; a byte that is not part of it becomes U+FFFD.
+std::u32string DecodeUtf8(std::string_view text);
+std::string EncodeUtf8(std::u32string_view text);
+
+}  // namespace retort::grammar

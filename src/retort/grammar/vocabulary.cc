@@ -1,0 +1,67 @@
+#include "retort/grammar/vocabulary.h"
+
+#include <algorithm>
+
+namespace retort::grammar {
+
+uint64_t MaskEntry::memory_bytes() const {
+  uint64_t bytes = sizeof(*this) + bits.capacity() * 4 + ids.capacity() * 4;
+  for (const Exit& exit : exits) bytes += sizeof(exit) + exit.rest.memory_bytes();
+  return bytes;
+}
+
+Vocabulary::Vocabulary(std::shared_ptr<const Tokenizer> tokenizer)
+    : tokenizer_(std::move(tokenizer)), size_(tokenizer_->vocab_size()) {
+  texts_.resize(size_);
+  const auto ends = tokenizer_->end_ids();
+  end_ids_.assign(ends.begin(), ends.end());
+  for (int32_t id = 0; id < size_; ++id) {
+    if (tokenizer_->IsSpecial(id) || tokenizer_->IsControl(id) || IsEnd(id)) continue;
+    texts_[id] = tokenizer_->TokenBytes(id);
+  }
+  Build();
+}
+
+Vocabulary::Vocabulary(std::vector<std::string> tokens, std::vector<int32_t> end_ids)
+    : owned_(std::move(tokens)),
+      end_ids_(std::move(end_ids)),
+      size_(static_cast<int32_t>(owned_.size())) {
+  std::sort(end_ids_.begin(), end_ids_.end());
+  texts_.assign(owned_.begin(), owned_.end());
+  for (const int32_t id : end_ids_) texts_[id] = {};
+  Build();
+}
+
+void Vocabulary::Build() {
+  std::vector<std::pair<std::string_view, int32_t>> tokens;
+  tokens.reserve(size_);
+  for (int32_t id = 0; id < size_; ++id) {
+    if (!texts_[id].empty()) tokens.emplace_back(texts_[id], id);
+  }
+  trie_ = TokenTrie(std::move(tokens));
+}
+
+bool Vocabulary::IsEnd(int32_t id) const {
+  return std::binary_search(end_ids_.begin(), end_ids_.end(), id);
+}
+
+std::shared_ptr<const MaskEntry> Vocabulary::FindMask(const MaskKey& key) const {
+  Shard& shard = shards_[key.state.high % kNumShards];
+  const std::lock_guard lock(shard.mutex);
+  const auto it = shard.masks.find(key);
+  return it == shard.masks.end() ? nullptr : it->second;
+}
+
+void Vocabulary::KeepMask(const MaskKey& key, std::shared_ptr<const MaskEntry> entry) const {
+  Shard& shard = shards_[key.state.high % kNumShards];
+  const uint64_t bytes = entry->memory_bytes();
+  const std::lock_guard lock(shard.mutex);
+  if (shard.bytes + bytes > kMaskBytesMax / kNumShards) {
+    // Begin anew: what is used often is back soon, and those in use are held by their users.
+    shard.masks.clear();
+    shard.bytes = 0;
+  }
+  if (shard.masks.emplace(key, std::move(entry)).second) shard.bytes += bytes;
+}
+
+}  // namespace retort::grammar
