@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <cstring>
+
 #include "retort/base/error.h"
 
 namespace retort {
@@ -46,8 +48,12 @@ void Database::ThrowError(int result, std::string_view doing) const {
     case SQLITE_NOMEM:
       Throw(ErrorCode::kExhausted, "cannot {} the cache '{}': out of memory", doing,
             path_.string());
-    default:
-      Throw(ErrorCode::kIo, "cannot {} the cache '{}': {}", doing, path_.string(), reason);
+    default: {
+      // "disk I/O error" alone leaves the user guessing.
+      const int system = handle_ != nullptr ? sqlite3_system_errno(handle_) : 0;
+      Throw(ErrorCode::kIo, "cannot {} the cache '{}': {}{}", doing, path_.string(), reason,
+            system == 0 ? "" : fmt::format(" ({})", std::strerror(system)));
+    }
   }
 }
 
