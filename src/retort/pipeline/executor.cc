@@ -63,8 +63,8 @@ class PipelineRun::Impl {
     {
       Ticker ticker(kSampleInterval, [this] { Sample(); });
       std::vector<std::thread> workers;
-      for (int i = 0; i < num_workers_; ++i) workers.emplace_back([this] { Work(); });
       try {
+        for (int i = 0; i < num_workers_; ++i) workers.emplace_back([this] { Work(); });
         Feed();
       } catch (const std::exception&) {
         StopWith(CurrentError());
@@ -95,9 +95,10 @@ class PipelineRun::Impl {
     progress.families_begun = sequencer_->num_begun();
     progress.families_done = sequencer_->num_written();
     progress.sources_ended = sources_ended_;
-    if (begun_at_ != std::chrono::steady_clock::time_point()) {
+    const std::chrono::steady_clock::time_point begun_at = begun_at_;
+    if (begun_at != std::chrono::steady_clock::time_point()) {
       progress.wall_s =
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_at_).count();
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_at).count();
     }
     return progress;
   }
@@ -187,6 +188,7 @@ class PipelineRun::Impl {
         if (!sequencer_->WaitWritten(needed)) return;
         RunGlobal(index);
       }
+      steps_[index]->counters.ended = true;
       families_end[index] = sequencer_->num_begun();
     }
     sources_ended_ = true;
@@ -272,6 +274,7 @@ class PipelineRun::Impl {
       const Error error = CurrentError();
       Throw(error.code(), "step '{}': {}", step.graph->name(), error.message());
     }
+    step.counters.rows_done += keys.size();
     step.counters.rows_out += outputs.size();
     if (outputs.size() < keys.size()) step.counters.rows_dropped += keys.size() - outputs.size();
     std::unordered_map<size_t, uint64_t> uses;
@@ -318,8 +321,7 @@ class PipelineRun::Impl {
       return std::nullopt;
     }
     if (outcome.kind == StepOutcome::Kind::kFailed && !Record(task, outcome)) return std::nullopt;
-    step.counters.rows_out += outcome.results.size();
-    if (outcome.results.empty()) ++step.counters.rows_dropped;
+    Count(step, outcome);
     std::vector<Item> items;
     items.push_back(std::move(task.item));
     std::optional<Task> next;
@@ -350,8 +352,7 @@ class PipelineRun::Impl {
       outcome = runner_->Join(step, items);
     }  // else a branch dropped the row: so does the join
     if (outcome.kind == StepOutcome::Kind::kFailed && !Record(task, outcome)) return std::nullopt;
-    step.counters.rows_out += outcome.results.size();
-    if (outcome.results.empty()) ++step.counters.rows_dropped;
+    Count(step, outcome);
     std::optional<Task> next;
     RouteOn(task.step, std::move(items), std::move(outcome.results), &next);
     return next;
@@ -371,6 +372,12 @@ class PipelineRun::Impl {
     std::lock_guard lock(family.mutex);
     family.failures.push_back(std::move(failure));
     return true;
+  }
+
+  static void Count(StepRuntime& step, const StepOutcome& outcome) {
+    step.counters.rows_out += outcome.results.size();
+    if (outcome.results.empty()) ++step.counters.rows_dropped;
+    ++step.counters.rows_done;
   }
 
   // Sends results on; keeps the first task for the caller, if it wants one.
@@ -464,7 +471,8 @@ class PipelineRun::Impl {
   std::optional<StepRunner> runner_;
   TaskQueue queue_;
   std::unordered_map<uint64_t, uint32_t> occurrences_;  // of equal source rows, by content
-  std::chrono::steady_clock::time_point begun_at_;
+  std::atomic<std::chrono::steady_clock::time_point> begun_at_ =
+      std::chrono::steady_clock::time_point();
   std::atomic<bool> sources_ended_ = false;
 
   std::mutex stop_mutex_;

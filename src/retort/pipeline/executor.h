@@ -41,7 +41,13 @@ inline constexpr int kRowWorkersMax = 256;
 struct StepProgress {
   std::string name;
   std::string type;
+  std::vector<size_t> after;  // in RunProgress::steps
+  bool is_join = false;
+  bool uses_model = false;
+  bool is_root = false;  // a source, or a step that sees all rows at once
+  bool ended = false;    // of a root: it has given all its rows
   uint64_t rows_in = 0;
+  uint64_t rows_done = 0;  // of rows_in, whatever became of them
   uint64_t rows_out = 0;
   uint64_t rows_cached = 0;           // of rows_in, taken from the ledger
   uint64_t rows_failed = 0;           // of rows_in

@@ -178,6 +178,57 @@ TEST_F(ExecutorTest, AServerThatIsAwayIsAskedAgainAFewTimes) {
   EXPECT_EQ(model->num_calls(), 9u);
 }
 
+TEST_F(ExecutorTest, AModelThatIsGoneStopsTheRunInsteadOfFailingEveryRow) {
+  const Json script =
+      Json::parse(R"({"rules": [{"match": "", "error": "unavailable", "message": "dead"}]})");
+  const auto model = MakeModel(script);
+  RunOptions options;
+  options.num_workers = kRowWorkersMax;
+  try {
+    RunGraph(MakeGraph("models: {m: t}\nsteps:\n  - {name: r, type: Rows, count: 1000}\n"
+                       "  - {name: a, type: Ask, llm: m, input_mappings: {text: id}}\n"),
+             model, dir_.path(), options);
+    ADD_FAILURE() << "a dead model went unnoticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+    EXPECT_EQ(error.message(), "model 'm' left 16 requests in a row unanswered: dead");
+  }
+  EXPECT_LE(model->num_calls(), static_cast<uint64_t>(4 * kRowWorkersMax));
+}
+
+TEST_F(ExecutorTest, ARowWithManyRequestsLeavesRoomForOthers) {
+  // Else rows with many requests each fill the queue of an engine, which then refuses.
+  const auto model = MakeModel(kEcho);
+  RunOptions options;
+  options.num_workers = 2;
+  RunGraph(MakeGraph("models: {m: t}\nsteps:\n  - {name: r, type: Rows, count: 4}\n"
+                     "  - {name: a, type: Ask, llm: m, copies: 100, input_mappings: {text: id}}\n"),
+           model, dir_.path(), options);
+  EXPECT_EQ(model->num_calls(), 400u);
+  EXPECT_LE(model->num_in_flight_max(), 32u);
+}
+
+TEST_F(ExecutorTest, ProgressCanBeSeenWhileAModelLoads) {
+  // As a terminal does when loading logs a line: progress() on the thread that loads.
+  struct Watched : fake::OneModel {
+    using fake::OneModel::OneModel;
+    std::shared_ptr<LanguageModel> Acquire(const std::string& name) override {
+      if (run->progress().models.at(0).description.name.empty()) ++num_looks;
+      return fake::OneModel::Acquire(name);
+    }
+    const PipelineRun* run = nullptr;
+    int num_looks = 0;
+  } models(MakeModel(kEcho));
+  const Graph graph = MakeGraph(kTwoAsks);
+  RunOptions options;
+  options.output_dir = dir_.path() / "out";
+  PipelineRun run(graph, models, options);
+  models.run = &run;
+  EXPECT_EQ(run.Execute().outcome, RunOutcome::kDone);
+  EXPECT_EQ(models.num_loads, 1);
+  EXPECT_EQ(models.num_looks, 1);
+}
+
 // Distilabel merges branches by position and misaligns them when a batch of one fails.
 TEST_F(ExecutorTest, JoinedBranchesStayAlignedWhenOneFails) {
   const Graph graph = MakeGraph(R"(

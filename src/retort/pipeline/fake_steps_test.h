@@ -44,7 +44,8 @@ class Ask : public RowStep {
     for (int64_t i = 0; i < params_.Int("rounds"); ++i) {
       ChatPrompt prompt;
       prompt.messages.push_back({{"role", "user"}, {"content", params_.String("prompt") + answer}});
-      answer = context.Generate({prompt}).front().text;
+      const auto copies = static_cast<size_t>(params_.Int("copies"));
+      answer = context.Generate(std::vector<Prompt>(copies, prompt)).front().text;
       if (answer.find("bad") != std::string::npos) {
         context.KeepRaw(answer);
         Throw(ErrorCode::kInvalid, "a bad answer");
@@ -133,7 +134,8 @@ inline std::vector<StepType> Types() {
        .kind = StepKind::kRow,
        .params =
            {{.name = "prompt", .type = ParamType::kString, .default_value = "ask "},
-            {.name = "rounds", .type = ParamType::kInt, .default_value = 1, .min = 0, .max = 100}},
+            {.name = "rounds", .type = ParamType::kInt, .default_value = 1, .min = 0, .max = 100},
+            {.name = "copies", .type = ParamType::kInt, .default_value = 1, .min = 1}},
        .inputs = names({"text"}),
        .outputs = names({"answer"}),
        .model_use = [](const Params&) { return ModelUse::kGenerate; },

@@ -217,6 +217,9 @@ std::filesystem::path DefaultCachePath() {
     return std::filesystem::path(value == nullptr ? "" : value);
   };
   if (const auto home = variable("RETORT_HOME"); !home.empty()) return home / "cache.sqlite";
+  if (const auto cache = variable("XDG_CACHE_HOME"); cache.is_absolute()) {
+    return cache / "retort" / "cache.sqlite";
+  }
   if (const auto home = variable("HOME"); !home.empty()) {
     return home / ".cache" / "retort" / "cache.sqlite";
   }

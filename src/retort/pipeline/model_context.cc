@@ -1,5 +1,6 @@
 #include "retort/pipeline/model_context.h"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -121,8 +122,15 @@ void ModelContext::Submit(LanguageModel& model, Asked& asked, Waiter& waiter) {
       waiter.Arrive();
       return;
     }
-    LedgerRecord record{asked.key, KindOf(asked.request), EncodeResponse(*asked.response)};
-    ledger_->Put(std::move(record), [&asked, &waiter](const Error* error) {
+    std::optional<LedgerRecord> record;
+    try {
+      record = {asked.key, KindOf(asked.request), EncodeResponse(*asked.response)};
+    } catch (const std::exception&) {
+      asked.ledger_error = CurrentError();
+      waiter.Arrive();  // else the row would wait for ever
+      return;
+    }
+    ledger_->Put(std::move(*record), [&asked, &waiter](const Error* error) {
       if (error != nullptr) asked.ledger_error = *error;
       waiter.Arrive();
     });
@@ -179,8 +187,12 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
     if (!asked.response) open.push_back(&asked);
   }
   for (int attempt = 0; !open.empty(); ++attempt) {
-    AskOnce(model, open);
-    if (fatal_) throw *fatal_;
+    for (size_t begin = 0; begin < open.size(); begin += kRequestsAtOnceMax) {
+      const size_t end = std::min(open.size(), begin + kRequestsAtOnceMax);
+      AskOnce(model, {open.begin() + static_cast<std::ptrdiff_t>(begin),
+                      open.begin() + static_cast<std::ptrdiff_t>(end)});
+      if (fatal_) throw *fatal_;
+    }
     std::erase_if(open, [](const Asked* asked) {
       const Error* error = std::get_if<Error>(&asked->response->result);
       return error == nullptr || error->code() != ErrorCode::kUnavailable;
@@ -189,7 +201,15 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
   }
   std::vector<Response> responses;
   for (Asked& asked : all) {
-    if (const Error* error = std::get_if<Error>(&asked.response->result)) throw *error;
+    const Error* error = std::get_if<Error>(&asked.response->result);
+    const bool away = error != nullptr && error->code() == ErrorCode::kUnavailable;
+    if (!step_.model->CountAnswer(!away)) {
+      fatal_ =
+          Error(error->code(), fmt::format("model '{}' left {} requests in a row unanswered: {}",
+                                           model_name(), kUnansweredMax, error->message()));
+      throw *fatal_;
+    }
+    if (error != nullptr) throw *error;
     responses.push_back(std::move(*asked.response));
   }
   return responses;

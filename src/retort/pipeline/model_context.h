@@ -15,6 +15,9 @@ namespace retort {
 // ms and 800 ms.
 inline constexpr int kAttemptsMax = 4;
 inline constexpr int kFirstRetryMs = 50;
+// Requests of one row that wait for the model at once: with kRowWorkersMax rows no more than an
+// engine lets wait.
+inline constexpr size_t kRequestsAtOnceMax = 16;
 
 // What a row step gets while it works on one row: its draws, and its model behind the ledger.
 class ModelContext : public RowContext {
@@ -31,7 +34,8 @@ class ModelContext : public RowContext {
   void KeepRaw(std::string_view text) override { raw_ = text; }
 
   const std::string& raw() const { return raw_; }
-  // The error that must stop the whole run (the ledger's), not this row alone.
+  // The error that must stop the whole run (the ledger's, a model that is gone), not this row
+  // alone.
   const std::optional<Error>& fatal() const { return fatal_; }
 
  private:

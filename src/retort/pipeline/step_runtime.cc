@@ -5,20 +5,27 @@
 namespace retort {
 
 LanguageModel& ModelSlot::Get() {
+  if (const auto model = Peek()) return *model;
+  std::lock_guard loading(load_mutex_);
+  if (const auto model = Peek()) return *model;
+  auto model = source_.Acquire(name_);
+  if (!model) Throw(ErrorCode::kInternal, "no model came for '{}'", name_);
+  description_ = model->description();
+  at_start_ = model->stats();
   std::lock_guard lock(mutex_);
-  if (!model_) {
-    auto model = source_.Acquire(name_);
-    if (!model) Throw(ErrorCode::kInternal, "no model came for '{}'", name_);
-    description_ = model->description();
-    at_start_ = model->stats();
-    model_ = std::move(model);
-  }
+  model_ = std::move(model);
   return *model_;
 }
 
 std::shared_ptr<LanguageModel> ModelSlot::Peek() const {
   std::lock_guard lock(mutex_);
   return model_;
+}
+
+bool ModelSlot::CountAnswer(bool answered) {
+  if (!answered) return ++num_unanswered_ < kUnansweredMax;
+  num_unanswered_ = 0;
+  return true;
 }
 
 ModelStats ModelSlot::StatsSince() const {
@@ -65,6 +72,12 @@ StepProgress StepCounters::Snapshot(const GraphStep& step) const {
   StepProgress progress;
   progress.name = step.name();
   progress.type = step.type->name;
+  progress.after = step.after;
+  progress.is_join = step.kind() == StepKind::kJoin;
+  progress.uses_model = step.model_use != ModelUse::kNone;
+  progress.is_root = step.is_root();
+  progress.ended = ended;
+  progress.rows_done = rows_done;  // before rows_in, which is never less
   progress.rows_in = rows_in;
   progress.rows_out = rows_out;
   progress.rows_cached = rows_cached;

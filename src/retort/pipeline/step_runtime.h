@@ -15,6 +15,9 @@
 
 namespace retort {
 
+// Requests in a row that a model left unanswered, retries included, after which it is given up.
+inline constexpr int kUnansweredMax = 16;
+
 // A model of the run, acquired when the first row needs it. Thread-safe.
 class ModelSlot {
  public:
@@ -32,19 +35,27 @@ class ModelSlot {
   // Sequences per engine step since then, until `share` of the tokens were computed.
   double MeanSequencesUntil(double share) const;
 
+  // Says whether the model was there for a request. False: it has been away for so many in a row
+  // that the others would only fail too.
+  bool CountAnswer(bool answered);
+
   int num_consumers = 0;
 
  private:
   std::string name_;
   ModelSource& source_;
-  mutable std::mutex mutex_;
+  std::atomic<int> num_unanswered_ = 0;
+  std::mutex load_mutex_;     // held for as long as a load takes
+  mutable std::mutex mutex_;  // of model_: never held while loading, which progress() may watch
   std::shared_ptr<LanguageModel> model_;
-  ModelDescription description_;
+  ModelDescription description_;  // written before model_, then constant; so is at_start_
   ModelStats at_start_;
 };
 
 struct StepCounters {
+  std::atomic<bool> ended = false;
   std::atomic<uint64_t> rows_in = 0;
+  std::atomic<uint64_t> rows_done = 0;
   std::atomic<uint64_t> rows_out = 0;
   std::atomic<uint64_t> rows_cached = 0;
   std::atomic<uint64_t> rows_failed = 0;
