@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "retort/base/error.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/table.h"
 #include "retort/pipeline/config.h"
@@ -11,13 +12,14 @@ namespace retort {
 
 std::function<int()> AddCacheCommand(CLI::App& app) {
   struct Options {
-    std::string file = DefaultCachePath().string();
+    std::string file;
     std::string max_age;
     std::string max_size;
     bool collect = false;
   };
   auto options = std::make_shared<Options>();
-  app.add_option("--cache", options->file, "The cache's file")->capture_default_str();
+  app.add_option("--cache", options->file,
+                 "The cache's file (default: in $RETORT_HOME, else in ~/.cache/retort)");
   app.require_subcommand(1);
   app.add_subcommand("ls", "Show what the cache holds");
   CLI::App* gc = app.add_subcommand("gc", "Remove what was not used for long");
@@ -25,7 +27,11 @@ std::function<int()> AddCacheCommand(CLI::App& app) {
   gc->add_option("--max-size", options->max_size, "Keep at most this much: 2GiB");
   gc->callback([options] { options->collect = true; });
   return [options] {
+    if (options->file.empty()) options->file = DefaultCachePath().string();
     if (options->collect) {
+      if (options->max_age.empty() && options->max_size.empty()) {
+        Throw(ErrorCode::kInvalid, "cache gc: say what may go, with --max-age or --max-size");
+      }
       std::optional<std::chrono::seconds> max_age;
       std::optional<uint64_t> max_size;
       if (!options->max_age.empty()) {

@@ -19,38 +19,59 @@ struct EmbedOptions {
   bool normalize = false;
 };
 
-int Embed(const EmbedOptions& options) {
-  std::vector<std::string> texts = options.texts;
-  if (texts.empty()) {
-    for (std::string line; std::getline(std::cin, line);) texts.push_back(line);
-  }
-  if (texts.empty()) {
-    Throw(ErrorCode::kInvalid, "nothing to embed: give texts, or lines on standard input");
-  }
-  const auto model = OpenLocalModel(options.model);
-  std::vector<std::promise<Response>> answers(texts.size());
-  for (size_t i = 0; i < texts.size(); ++i) {
-    Request request;
-    request.prompt = std::vector<Span>{{texts[i], false}};
-    request.work = Embedding{
-        .pooling = options.pooling == "mean" ? PoolingKind::kMean : PoolingKind::kLastToken,
-        .normalize = options.normalize};
+// Fewer than an engine lets wait.
+constexpr size_t kTextsAtOnce = 1024;
+
+Request MakeRequest(const EmbedOptions& options, const std::string& text) {
+  Request request;
+  request.prompt = std::vector<Span>{{text, false}};
+  request.work =
+      Embedding{.pooling = options.pooling == "mean" ? PoolingKind::kMean : PoolingKind::kLastToken,
+                .normalize = options.normalize};
+  return request;
+}
+
+// Prints the embeddings of `texts`, which come after `num_before` others. A text that fails leaves
+// its error in `failure` and does not hold the others up.
+void EmbedSome(const EmbedOptions& options, LanguageModel& model, std::vector<std::string> texts,
+               size_t num_before, std::optional<Error>& failure) {
+  // Owned by the handlers too: the model's thread may still be in one when its answer is read.
+  std::vector<std::shared_ptr<std::promise<Response>>> answers;
+  for (const std::string& text : texts) {
+    auto& answer = answers.emplace_back(std::make_shared<std::promise<Response>>());
     ResponseHandler handler;
-    handler.on_done = [&answer = answers[i]](Response response) {
-      answer.set_value(std::move(response));
-    };
-    model->Submit(std::move(request), std::move(handler));
+    handler.on_done = [answer](Response response) { answer->set_value(std::move(response)); };
+    model.Submit(MakeRequest(options, text), std::move(handler));
   }
-  std::optional<Error> failure;
   for (size_t i = 0; i < texts.size(); ++i) {
-    const Response response = answers[i].get_future().get();
+    const Response response = answers[i]->get_future().get();
     if (const Error* error = std::get_if<Error>(&response.result)) {
-      failure = Error(error->code(), fmt::format("text {}: {}", i + 1, error->message()));
+      failure =
+          Error(error->code(), fmt::format("text {}: {}", num_before + i + 1, error->message()));
       continue;
     }
     fmt::print("{}\n", DumpJson({{"text", texts[i]},
                                  {"embedding", std::get<EmbeddingVector>(response.result).values},
                                  {"tokens", response.usage.prompt_tokens}}));
+  }
+}
+
+int Embed(const EmbedOptions& options) {
+  std::vector<std::string> texts = options.texts;
+  if (texts.empty()) {
+    for (std::string line; std::getline(std::cin, line);) {
+      if (line.ends_with('\r')) line.pop_back();
+      texts.push_back(std::move(line));
+    }
+  }
+  if (texts.empty()) {
+    Throw(ErrorCode::kInvalid, "nothing to embed: give texts, or lines on standard input");
+  }
+  const auto model = OpenLocalModel(options.model);
+  std::optional<Error> failure;
+  for (size_t begin = 0; begin < texts.size(); begin += kTextsAtOnce) {
+    const size_t end = std::min(texts.size(), begin + kTextsAtOnce);
+    EmbedSome(options, *model, {texts.begin() + begin, texts.begin() + end}, begin, failure);
   }
   if (failure) throw *failure;
   return 0;

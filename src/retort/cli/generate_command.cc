@@ -12,13 +12,14 @@
 #include "retort/cli/model_opening.h"
 #include "retort/cli/signal_stop.h"
 #include "retort/cli/table.h"
+#include "retort/llm/request_check.h"
 
 namespace retort {
 namespace {
 
 struct GenerateOptions {
   LocalModelOptions model;
-  std::string prompt;
+  std::optional<std::string> prompt;  // unset: standard input
   std::string system;
   bool raw = false;
   int num_answers = 1;
@@ -28,8 +29,8 @@ struct GenerateOptions {
 };
 
 // Without -p the prompt is standard input.
-std::string ReadPrompt(const std::string& given) {
-  if (!given.empty()) return given;
+std::string ReadPrompt(const std::optional<std::string>& given) {
+  if (given) return *given;
   if (::isatty(STDIN_FILENO) != 0) {
     Throw(ErrorCode::kInvalid, "no prompt: give one with -p, or on standard input");
   }
@@ -69,9 +70,10 @@ Json ToJson(const Completion& completion, const Usage& usage) {
 int Generate(const GenerateOptions& options) {
   const std::string text = ReadPrompt(options.prompt);
   SignalStop signals;
+  // Before the model, whose thread may still be in a handler when the last answer is read.
+  std::vector<std::promise<Response>> answers(static_cast<size_t>(options.num_answers));
   const auto model = OpenLocalModel(options.model);
   const bool stream = options.num_answers == 1 && !options.json;
-  std::vector<std::promise<Response>> answers(static_cast<size_t>(options.num_answers));
   const auto begin = std::chrono::steady_clock::now();
   for (size_t i = 0; i < answers.size(); ++i) {
     Request request;
@@ -135,15 +137,17 @@ std::function<int()> AddGenerateCommand(CLI::App& app) {
   app.add_option("--top-k", sampling.top_k, "0: all")->check(CLI::NonNegativeNumber);
   app.add_option("--top-p", sampling.top_p)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   app.add_option("--min-p", sampling.min_p)->check(CLI::Range(0.0, 1.0));
-  app.add_option("--seed", sampling.seed)->capture_default_str();
+  app.add_option("--seed", sampling.seed)->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--max-new-tokens", sampling.max_new_tokens)
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--stop", sampling.stop, "Text that ends the answer; may be repeated")
       ->allow_extra_args(false);
-  app.add_option("--logprobs", sampling.num_top_logprobs,
-                 "With --json: log-probability of each token and of the n likeliest");
-  app.add_flag("--json", options->json, "One JSON object per answer");
+  CLI::Option* logprobs =
+      app.add_option("--logprobs", sampling.num_top_logprobs,
+                     "With --json: log-probability of each token and of the n likeliest");
+  logprobs->check(CLI::Range(0, kTopLogprobsMax))
+      ->needs(app.add_flag("--json", options->json, "One JSON object per answer"));
   app.add_flag("-q,--quiet", options->quiet, "Do not say how fast it was");
   return [options] { return Generate(*options); };
 }

@@ -16,10 +16,15 @@ void CheckSupported(const ModelConfig& model) {
     Throw(ErrorCode::kUnsupported, "{}: model '{}': remote models are not in this build",
           MarkText(model.mark), model.name);
   }
-  if (model.device_map != "auto" && model.device_map != "cpu" && model.device_map != "ref") {
-    Throw(ErrorCode::kUnsupported,
-          "{}: model '{}': device_map {} is not in this build: use auto, cpu or ref",
+  if (model.device_map != "auto") {
+    Throw(ErrorCode::kUnsupported, "{}: model '{}': device_map {} is not in this build: use auto",
           MarkText(model.mark), model.name, DumpJson(model.device_map));
+  }
+  if (!model.shared_instance) {
+    Throw(ErrorCode::kUnsupported,
+          "{}: model '{}': instance private is not in this build, which shares every model: use "
+          "shared",
+          MarkText(model.mark), model.name);
   }
   if (model.dtype != "auto") {
     Throw(ErrorCode::kUnsupported,
@@ -33,7 +38,6 @@ EngineOptions EngineOptionsOf(const ModelConfig& model, const OpeningOptions& op
   EngineOptions options;
   options.path = model.path;
   options.name = model.name;
-  if (model.device_map == "ref") options.device = "ref";
   options.num_threads = opening.threads > 0 ? opening.threads : settings.threads.value_or(0);
   if (settings.max_num_seqs) options.max_num_seqs = *settings.max_num_seqs;
   if (settings.max_batch_tokens) options.max_batch_tokens = *settings.max_batch_tokens;
@@ -94,6 +98,8 @@ ConfiguredModels::~ConfiguredModels() = default;
 std::shared_ptr<LanguageModel> ConfiguredModels::Acquire(const std::string& name) {
   return state_->registry->Acquire(name);
 }
+
+void ConfiguredModels::LoadEager() { state_->registry->LoadEager(); }
 
 uint64_t ConfiguredModels::num_loads() const {
   uint64_t loads = 0;

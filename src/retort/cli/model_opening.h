@@ -42,6 +42,8 @@ class ConfiguredModels : public ModelSource {
   ~ConfiguredModels() override;
 
   std::shared_ptr<LanguageModel> Acquire(const std::string& name) override;
+  // Loads the models that the file wants loaded before anyone asks. Throws Error naming the model.
+  void LoadEager();
   // Loads from disk so far.
   uint64_t num_loads() const;
 

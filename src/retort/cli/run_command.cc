@@ -10,6 +10,8 @@
 #include "retort/cli/run_display.h"
 #include "retort/cli/signal_stop.h"
 #include "retort/cli/step_types.h"
+#include "retort/cli/table.h"
+#include "retort/pipeline/dry_run.h"
 #include "retort/pipeline/executor.h"
 #include "retort/pipeline/ledger.h"
 
@@ -26,7 +28,7 @@ struct Options {
   int threads = 0;
   bool dry_run = false;
   bool no_cache = false;
-  std::string cache = DefaultCachePath().string();
+  std::string cache;
   std::string engine_log;
   bool quiet = false;
 };
@@ -53,12 +55,19 @@ int Run(const Options& options) {
   std::vector<Problem> warnings;
   const Graph graph = LoadPipeline(options.file, WithInput(options), types, {}, &warnings);
   for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
+  if (options.dry_run) {
+    fmt::print("{}", ToText(PlanRun(graph, options.limit)));
+    return kExitDone;
+  }
 
   ConfiguredModels models(graph.config,
                           {.threads = options.threads, .engine_log = options.engine_log});
   RunOptions run_options;
   run_options.output_dir = options.output.empty() ? "out/" + graph.config.name : options.output;
-  if (!options.no_cache) run_options.cache_path = options.cache;
+  if (!options.no_cache) {
+    run_options.cache_path = options.cache;
+    if (options.cache.empty()) run_options.cache_path = DefaultCachePath();
+  }
   run_options.limit = options.limit;
   run_options.seed = options.seed;
   run_options.warn = [](std::string_view line) { LogLine(LogLevel::kWarning, line); };
@@ -73,6 +82,7 @@ int Run(const Options& options) {
   PipelineRun run(graph, models, std::move(run_options));
   RunReport report;
   {
+    models.LoadEager();
     const RunDisplay display(run, options.quiet);
     report = run.Execute();
   }
@@ -84,7 +94,7 @@ int Run(const Options& options) {
                options.no_cache ? " in the partial outputs only (--no-cache)" : "");
   }
   if (report.rows_failed > 0) {
-    fmt::print(stderr, "{} rows failed: see {}\n", report.rows_failed,
+    fmt::print(stderr, "{} failed: see {}\n", CountOf(report.rows_failed, "row"),
                (output_dir / "failed.jsonl").string());
   }
   return ExitStatus(report.outcome);
@@ -100,14 +110,17 @@ std::function<int()> AddRunCommand(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--input", options->input, "Rows to read instead of the file's own");
   app.add_option("--output", options->output, "Folder for the results (default out/NAME)");
-  app.add_option("--limit", options->limit, "Rows to read of each source");
-  app.add_option("--seed", options->seed, "In place of the file's seed");
+  app.add_option("--limit", options->limit, "Rows to read of each source")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--seed", options->seed, "In place of the file's seed")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--threads", options->threads, "Threads that compute (default: all cores)")
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--dry-run", options->dry_run,
                "Show the steps, columns, models and one prompt per task; generate nothing");
   app.add_flag("--no-cache", options->no_cache, "Neither look up nor keep finished work");
-  app.add_option("--cache", options->cache, "File of finished work")->capture_default_str();
+  app.add_option("--cache", options->cache,
+                 "File of finished work (default: in $RETORT_HOME, else in ~/.cache/retort)");
   app.add_option("--engine-log", options->engine_log,
                  "Append a line per request begun and ended, written by the engine itself");
   app.add_flag("-q,--quiet", options->quiet, "No progress and no table");

@@ -20,20 +20,63 @@ constexpr auto kRedrawInterval = std::chrono::milliseconds(200);
 constexpr auto kLineInterval = std::chrono::seconds(10);
 constexpr size_t kBarWidth = 20;
 
-// Rows that a step will have seen at the end, as far as can be told: its rows so far, scaled up by
-// the source rows still on their way.
-double ExpectedRows(const StepProgress& step, const RunProgress& progress) {
-  if (progress.families_begun == 0) return 0;
-  const auto begun = static_cast<double>(progress.families_begun);
-  const auto done = static_cast<double>(progress.families_done);
-  if (done < 1) return std::max(static_cast<double>(step.rows_in), begun);
-  return std::max(static_cast<double>(step.rows_in),
-                  static_cast<double>(step.rows_in) / std::max(done, 1.0) * begun);
-}
+// What decides how long a token takes: one that is answered costs about as much as this many that
+// are only read, which share their pass over the weights.
+constexpr double kReadTokensPerAnswered = 4;
 
-uint64_t RowsDone(const StepProgress& step) {
-  return step.rows_out + step.rows_failed + step.rows_dropped;
-}
+// What each step will have taken in at the end of what has begun, as far as can be told: what the
+// steps before it will have given, each at the rate it gave so far.
+class Forecast {
+ public:
+  explicit Forecast(const RunProgress& progress)
+      : progress_(progress), rows_in_(progress.steps.size(), -1) {}
+
+  double RowsIn(size_t index) {
+    if (rows_in_[index] >= 0) return rows_in_[index];
+    const StepProgress& step = progress_.steps[index];
+    double rows = 0;
+    for (const size_t before : step.after) {
+      rows = step.is_join ? std::max(rows, RowsOut(before)) : rows + RowsOut(before);
+    }
+    return rows_in_[index] = std::max(rows, static_cast<double>(step.rows_in));
+  }
+
+  double RowsOut(size_t index) {
+    const StepProgress& step = progress_.steps[index];
+    const auto rows_out = static_cast<double>(step.rows_out);
+    if (step.after.empty()) return rows_out;
+    if (step.rows_done == 0) return RowsIn(index);
+    return RowsIn(index) * rows_out / static_cast<double>(step.rows_done);
+  }
+
+  double Share(size_t index) {
+    const StepProgress& step = progress_.steps[index];
+    if (step.is_root) return step.ended ? 1 : 0;
+    const double rows = RowsIn(index);
+    return rows > 0 ? static_cast<double>(step.rows_done) / rows : 0;
+  }
+
+  // Of the models' work in the run; 0: cannot be told yet.
+  double ShareOfWork() {
+    double done = 0;
+    double all = 0;
+    for (size_t i = 0; i < progress_.steps.size(); ++i) {
+      const StepProgress& step = progress_.steps[i];
+      if (!step.uses_model) continue;
+      if (step.rows_done == 0) return 0;
+      const double work =
+          static_cast<double>(step.completion_tokens) +
+          static_cast<double>(step.prompt_tokens - step.cached_tokens) / kReadTokensPerAnswered;
+      done += work;
+      all += work * RowsIn(i) / static_cast<double>(step.rows_done);
+    }
+    return all > 0 ? done / all : 0;
+  }
+
+ private:
+  const RunProgress& progress_;
+  std::vector<double> rows_in_;  // -1: not computed
+};
 
 std::string Bar(double share) {
   const auto filled = static_cast<size_t>(std::clamp(share, 0.0, 1.0) * kBarWidth + 0.5);
@@ -49,11 +92,13 @@ uint64_t CompletionTokens(const RunProgress& progress) {
 }
 
 std::string TimeLeft(const RunProgress& progress) {
-  if (progress.families_done < 2 || progress.wall_s < 2) return "";
-  const double share = static_cast<double>(progress.families_done) /
-                       static_cast<double>(std::max<uint64_t>(progress.families_begun, 1));
+  const double share = Forecast(progress).ShareOfWork();
+  if (progress.wall_s < 2 || share <= 0) return "";
+  const bool all_read =
+      std::all_of(progress.steps.begin(), progress.steps.end(),
+                  [](const StepProgress& step) { return !step.after.empty() || step.ended; });
   return fmt::format(", about {} left{}", FormatSeconds(progress.wall_s / share - progress.wall_s),
-                     progress.sources_ended ? "" : " for what has begun");
+                     all_read ? "" : " for what has begun");
 }
 
 size_t TerminalWidth() {
@@ -80,13 +125,12 @@ std::vector<std::string> ProgressLines(const RunProgress& progress, size_t width
     name_width = std::max(name_width, DisplayWidth(step.name));
   }
   std::vector<std::string> lines;
-  for (const StepProgress& step : progress.steps) {
-    const double expected = ExpectedRows(step, progress);
-    const uint64_t done = step.rows_in > 0 ? std::min(RowsDone(step), step.rows_in) : step.rows_out;
-    const double share = expected > 0 ? static_cast<double>(done) / expected : 0;
+  Forecast forecast(progress);
+  for (size_t i = 0; i < progress.steps.size(); ++i) {
+    const StepProgress& step = progress.steps[i];
     std::string line = fmt::format("{}{}  {} {:>7} rows", step.name,
                                    std::string(name_width - DisplayWidth(step.name), ' '),
-                                   Bar(share), FormatCount(step.rows_out));
+                                   Bar(forecast.Share(i)), FormatCount(step.rows_out));
     if (step.rows_cached > 0) line += fmt::format(", {} from cache", FormatCount(step.rows_cached));
     if (step.rows_failed > 0) line += fmt::format(", {} failed", FormatCount(step.rows_failed));
     if (step.completion_tokens > 0) {
@@ -191,24 +235,24 @@ std::string ReportText(const RunReport& report, uint64_t num_model_loads) {
     const ModelStats& stats = model.stats;
     const auto ratio = [](double a, double b) { return b > 0 ? a / b : 0; };
     text += fmt::format(
-        "\nmodel {} ({}), {} consumers\n"
+        "\nmodel {} ({}), {}\n"
         "  tokens            {} in ({:.0f} % from the prefix cache), {} out, {:.0f} out/s\n"
         "  engine            {} steps, {:.1f} sequences per step ({:.1f} until 90 % of the tokens "
         "were "
         "made), busy {:.1f} % of the time\n"
         "  memory            {} weights, {} keys and values\n",
-        model.name, model.description.dispatch_level, model.num_consumers,
+        model.name, model.description.dispatch_level, CountOf(model.num_consumers, "consumer"),
         FormatCount(stats.prompt_tokens), 100 * ratio(stats.cached_tokens, stats.prompt_tokens),
         FormatCount(stats.completion_tokens), ratio(stats.completion_tokens, wall_s),
         FormatCount(stats.num_steps), ratio(stats.num_step_sequences, stats.num_steps),
         model.mean_sequences_until_90, 100 * ratio(stats.busy_ns / 1e9, wall_s),
         FormatBytes(stats.weight_bytes), FormatBytes(stats.kv_bytes));
   }
-  text += fmt::format(
-      "\n{} in {}: {} rows, {} failed; model loads {}; peak memory {} ({} anonymous)\n",
-      RunOutcomeName(report.outcome), FormatSeconds(wall_s), FormatCount(report.rows_written),
-      FormatCount(report.rows_failed), num_model_loads, FormatBytes(report.peak_rss_bytes),
-      FormatBytes(report.peak_anonymous_bytes));
+  text += fmt::format("\n{} in {}: {}, {} failed; model loads {}; peak memory {} ({} anonymous)\n",
+                      RunOutcomeName(report.outcome), FormatSeconds(wall_s),
+                      CountOf(report.rows_written, "row"), FormatCount(report.rows_failed),
+                      num_model_loads, FormatBytes(report.peak_rss_bytes),
+                      FormatBytes(report.peak_anonymous_bytes));
   for (const auto& path : report.outputs) text += fmt::format("  {}\n", path.string());
   return text;
 }

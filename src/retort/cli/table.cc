@@ -54,6 +54,10 @@ std::string FormatCount(uint64_t count) {
   return digits;
 }
 
+std::string CountOf(uint64_t count, std::string_view thing) {
+  return fmt::format("{} {}{}", FormatCount(count), thing, count == 1 ? "" : "s");
+}
+
 std::string FormatSeconds(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
   const auto whole = static_cast<uint64_t>(std::llround(seconds));

@@ -25,6 +25,8 @@ class Table {
 std::string FormatBytes(uint64_t bytes);
 // "12,345".
 std::string FormatCount(uint64_t count);
+// "1 row", "2,000 rows".
+std::string CountOf(uint64_t count, std::string_view thing);
 // "3 s", "2 min 05 s", "1 h 04 min".
 std::string FormatSeconds(double seconds);
 // Columns that a text takes in a terminal: code points, control characters not counted.

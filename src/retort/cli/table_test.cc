@@ -24,6 +24,8 @@ TEST(Format, BytesCountsAndSeconds) {
   EXPECT_EQ(FormatCount(999), "999");
   EXPECT_EQ(FormatCount(1000), "1,000");
   EXPECT_EQ(FormatCount(1234567), "1,234,567");
+  EXPECT_EQ(CountOf(1, "row"), "1 row");
+  EXPECT_EQ(CountOf(1000, "row"), "1,000 rows");
   EXPECT_EQ(FormatSeconds(3.25), "3.2 s");
   EXPECT_EQ(FormatSeconds(59.4), "59 s");
   EXPECT_EQ(FormatSeconds(125), "2 min 05 s");

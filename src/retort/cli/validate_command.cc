@@ -5,6 +5,7 @@
 #include "retort/base/log.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/step_types.h"
+#include "retort/cli/table.h"
 #include "retort/pipeline/graph.h"
 
 namespace retort {
@@ -23,8 +24,8 @@ std::function<int()> AddValidateCommand(CLI::App& app) {
     std::vector<Problem> warnings;
     const Graph graph = LoadPipeline(options->file, options->set, types, {}, &warnings);
     for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
-    fmt::print("{} is valid: {} steps, {} models\n", options->file, graph.steps.size(),
-               graph.UsedModels().size());
+    fmt::print("{} is valid: {}, {}\n", options->file, CountOf(graph.steps.size(), "step"),
+               CountOf(graph.UsedModels().size(), "model"));
     return 0;
   };
 }

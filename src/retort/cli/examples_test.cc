@@ -1,0 +1,83 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "retort/base/error.h"
+#include "retort/base/file.h"
+#include "retort/cli/model_opening.h"
+#include "retort/cli/step_types.h"
+#include "retort/pipeline/dry_run.h"
+
+namespace retort {
+namespace {
+
+using testing::HasSubstr;
+
+const std::filesystem::path kSource = RETORT_SOURCE_DIR;
+constexpr uint64_t kTextBytesMax = 1 << 20;
+
+TEST(Examples, AreValidAndCanBePlanned) {
+  const std::vector<StepType> types = AllStepTypes();
+  int num_examples = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kSource / "examples")) {
+    if (entry.path().extension() != ".yaml") continue;
+    SCOPED_TRACE(entry.path());
+    ++num_examples;
+    std::vector<Problem> warnings;
+    const Graph graph = LoadPipeline(entry.path(), {}, types, {}, &warnings);
+    for (const Problem& warning : warnings) ADD_FAILURE() << ProblemText(warning);
+    const RunPlan plan = PlanRun(graph, 2);
+    EXPECT_EQ(plan.num_source_rows, 2u);
+    for (const PlannedStep& step : plan.steps) {
+      SCOPED_TRACE(step.name);
+      EXPECT_EQ(step.note.find("cannot be tried"), std::string::npos) << step.note;
+      EXPECT_EQ(step.model.empty(), !step.prompt.has_value());
+    }
+  }
+  EXPECT_GE(num_examples, 2);
+}
+
+TEST(Examples, TheReadmeShowsOneAsItIs) {
+  const std::string readme = ReadFile(kSource / "README.md", kTextBytesMax);
+  const size_t begin = readme.find("```yaml\n") + 8;
+  const std::string shown = readme.substr(begin, readme.find("```\n", begin) - begin);
+  EXPECT_THAT(ReadFile(kSource / "examples/answers.yaml", kTextBytesMax), HasSubstr(shown));
+}
+
+TEST(ConfiguredModels, AnEagerModelIsLoadedBeforeAnyoneAsks) {
+  PipelineConfig config;
+  config.models.emplace_back().name = "m";
+  config.models[0].path = "/there/is/no/such/model";
+  ConfiguredModels models(config, {});
+  EXPECT_NO_THROW(models.LoadEager());
+  config.models[0].load_policy = LoadPolicy::kEager;
+  ConfiguredModels eager(config, {});
+  EXPECT_THROW(eager.LoadEager(), Error);
+}
+
+TEST(ConfiguredModels, RefuseWhatThisBuildCannotDo) {
+  const auto refusal = [](const auto& change) {
+    PipelineConfig config;
+    config.models.emplace_back().name = "m";
+    change(config.models[0]);
+    try {
+      const ConfiguredModels models(config, {});
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+      return error.message();
+    }
+    return std::string();
+  };
+  EXPECT_EQ(refusal([](ModelConfig&) {}), "");
+  EXPECT_THAT(refusal([](ModelConfig& m) { m.shared_instance = false; }), HasSubstr("use shared"));
+  EXPECT_THAT(refusal([](ModelConfig& m) { m.device_map = "balanced"; }), HasSubstr("use auto"));
+  EXPECT_THAT(refusal([](ModelConfig& m) { m.dtype = "f16"; }), HasSubstr("use auto"));
+  EXPECT_THAT(refusal([](ModelConfig& m) {
+                m.openai = {{"model", "x"}};
+              }),
+              HasSubstr("remote models"));
+}
+
+}  // namespace
+}  // namespace retort
