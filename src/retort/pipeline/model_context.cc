@@ -186,6 +186,7 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
     }
     if (!asked.response) open.push_back(&asked);
   }
+  const std::vector<Asked*> not_cached = open;
   for (int attempt = 0; !open.empty(); ++attempt) {
     for (size_t begin = 0; begin < open.size(); begin += kRequestsAtOnceMax) {
       const size_t end = std::min(open.size(), begin + kRequestsAtOnceMax);
@@ -199,17 +200,17 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
     });
     if (open.empty() || attempt + 1 >= kAttemptsMax || !WaitBeforeRetry(attempt)) break;
   }
+  for (const Asked* asked : not_cached) {
+    const Error* error = std::get_if<Error>(&asked->response->result);
+    const bool away = error != nullptr && error->code() == ErrorCode::kUnavailable;
+    if (step_.model->CountAnswer(!away)) continue;
+    fatal_ = Error(error->code(), fmt::format("model '{}' left {} requests in a row unanswered: {}",
+                                              model_name(), kUnansweredMax, error->message()));
+    throw *fatal_;
+  }
   std::vector<Response> responses;
   for (Asked& asked : all) {
-    const Error* error = std::get_if<Error>(&asked.response->result);
-    const bool away = error != nullptr && error->code() == ErrorCode::kUnavailable;
-    if (!step_.model->CountAnswer(!away)) {
-      fatal_ =
-          Error(error->code(), fmt::format("model '{}' left {} requests in a row unanswered: {}",
-                                           model_name(), kUnansweredMax, error->message()));
-      throw *fatal_;
-    }
-    if (error != nullptr) throw *error;
+    if (const Error* error = std::get_if<Error>(&asked.response->result)) throw *error;
     responses.push_back(std::move(*asked.response));
   }
   return responses;
