@@ -93,7 +93,7 @@ uint64_t CompletionTokens(const RunProgress& progress) {
 
 std::string TimeLeft(const RunProgress& progress) {
   const double share = Forecast(progress).ShareOfWork();
-  if (progress.wall_s < 2 || share <= 0) return "";
+  if (progress.wall_s < 2 || share <= 0 || share >= 1) return "";
   const bool all_read =
       std::all_of(progress.steps.begin(), progress.steps.end(),
                   [](const StepProgress& step) { return !step.after.empty() || step.ended; });

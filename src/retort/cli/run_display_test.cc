@@ -39,10 +39,10 @@ RunProgress HalfWay() {
 TEST(ProgressLines, BarsMeasureAgainstWhatIsToCome) {
   const std::vector<std::string> lines = ProgressLines(HalfWay(), 100);
   ASSERT_EQ(lines.size(), 5u);
-  EXPECT_THAT(lines[0], StartsWith("load    ████████████████████        8 rows"));
-  EXPECT_THAT(lines[1], StartsWith("ask     ██████████░░░░░░░░░░        4 rows"));
-  EXPECT_THAT(lines[2], StartsWith("expand  ██████████░░░░░░░░░░       12 rows"));
-  EXPECT_THAT(lines[3], StartsWith("rate    █████░░░░░░░░░░░░░░░        6 rows"));
+  EXPECT_THAT(lines[0], StartsWith("load    ████████████████████       8 rows"));
+  EXPECT_THAT(lines[1], StartsWith("ask     ██████████░░░░░░░░░░       4 rows"));
+  EXPECT_THAT(lines[2], StartsWith("expand  ██████████░░░░░░░░░░      12 rows"));
+  EXPECT_THAT(lines[3], StartsWith("rate    █████░░░░░░░░░░░░░░░       6 rows"));
 }
 
 TEST(ProgressLines, KeptFailuresAreNotCountedTwice) {
@@ -60,6 +60,14 @@ TEST(ProgressLines, TimeLeftFollowsTheModelsWork) {
 TEST(ProgressLines, NoTimeLeftBeforeEveryTaskHasBegun) {
   RunProgress progress = HalfWay();
   progress.steps[3].rows_done = 0;
+  EXPECT_THAT(ProgressLines(progress, 100).back(), Not(HasSubstr("left")));
+}
+
+TEST(ProgressLines, NoTimeLeftWhenAllIsDone) {
+  RunProgress progress = HalfWay();
+  progress.steps[1].rows_done = progress.steps[1].rows_out = 8;
+  progress.steps[2] = Step("expand", {1}, 8, 8, 24);
+  progress.steps[3].rows_in = progress.steps[3].rows_done = progress.steps[3].rows_out = 24;
   EXPECT_THAT(ProgressLines(progress, 100).back(), Not(HasSubstr("left")));
 }
 

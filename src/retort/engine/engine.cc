@@ -65,9 +65,8 @@ Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device)
                context_tokens_max_, spec.context_tokens_max);
   }
   if (pool_tokens < context_tokens_max_) {
-    LogInfo(
-        "{}: keys and values for {} tokens fit the budget of {} bytes; the context is {} tokens",
-        name_, pool_tokens, options.kv_bytes, context_tokens_max_);
+    LogInfo("{}: the context is cut from {} to {} tokens, whose keys and values fit the {} bytes",
+            name_, context_tokens_max_, pool_tokens, options.kv_bytes);
     context_tokens_max_ = pool_tokens;
   }
   pool_ = std::make_unique<KvPool>(KvPoolOptions{num_pages, options.prefix_cache, 128});

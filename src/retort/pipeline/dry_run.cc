@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <map>
+#include <sstream>
 
 #include "retort/base/random.h"
 #include "retort/pipeline/step_runner.h"
@@ -240,21 +241,15 @@ std::string ToText(const RunPlan& plan) {
     text += fmt::format("\n{} ({})", step.name, step.type);
     if (!step.after.empty()) text += fmt::format(" after {}", fmt::join(step.after, ", "));
     if (!step.model.empty()) text += fmt::format(" on {}", step.model);
-    text += fmt::format("\n  rows {} -> {}", step.rows_in, step.rows_out);
+    text += step.after.empty() ? fmt::format("\n  rows {}", step.rows_out)
+                               : fmt::format("\n  rows {} -> {}", step.rows_in, step.rows_out);
     if (step.num_requests > 0) text += fmt::format(", requests {}", step.num_requests);
     text += fmt::format("\n  columns {}\n", fmt::join(step.columns, ", "));
     if (!step.note.empty()) text += fmt::format("  note: {}\n", step.note);
     if (!step.prompt) continue;
     text += "  prompt of the first row:\n";
-    std::string line;
-    for (const char c : *step.prompt + "\n") {
-      if (c != '\n') {
-        line += c;
-        continue;
-      }
-      text += "    | " + line + "\n";
-      line.clear();
-    }
+    std::istringstream lines(*step.prompt);
+    for (std::string line; std::getline(lines, line);) text += "    | " + line + "\n";
   }
   text += fmt::format("\n{} source rows, about {} requests to models\n", plan.num_source_rows,
                       plan.num_requests);
