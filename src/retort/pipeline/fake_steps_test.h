@@ -150,7 +150,8 @@ inline std::vector<StepType> Types() {
   types.push_back(
       {.name = "Split",
        .kind = StepKind::kRows,
-       .params = {{.name = "parts", .type = ParamType::kInt, .default_value = 2, .min = 0}},
+       .params =
+           {{.name = "parts", .type = ParamType::kInt, .default_value = 2, .min = 0, .max = 1000}},
        .outputs = names({"part"}),
        .create = [](const Params& p) -> std::unique_ptr<Step> {
          return std::make_unique<Split>(p);

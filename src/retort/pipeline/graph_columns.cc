@@ -28,6 +28,11 @@ std::string ListNames(const std::vector<std::string>& names) {
   return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
 }
 
+// Every task says which model it used; branches on one model may be joined without renaming that.
+bool WriteTheSame(const GraphStep& a, const GraphStep& b, const std::string& column) {
+  return column == "model_name" && a.config.llm && a.config.llm == b.config.llm;
+}
+
 }  // namespace
 
 void GraphBuilder::BindColumns(size_t index) {
@@ -72,12 +77,12 @@ void GraphBuilder::JoinColumns(size_t index) {
       const auto [first, added] = changed_by.emplace(column, branch);
       if (added) {
         writers[column] = writer;
-      } else if (writers_[node.after[first->second]].at(column) != writer) {
+      } else if (const size_t other = writers_[node.after[first->second]].at(column);
+                 other != writer && !WriteTheSame(step(other), step(writer), column)) {
         problems_.Add(node.config.after_mark,
                       "step '{}' joins '{}' and '{}', which both write the column '{}': give one "
                       "of them another name with 'output_mappings'",
-                      node.name(), step(writers_[node.after[first->second]].at(column)).name(),
-                      step(writer).name(), column);
+                      node.name(), step(other).name(), step(writer).name(), column);
       }
     }
     for (const std::string& column : step(node.after[branch]).columns) {
