@@ -1,6 +1,7 @@
 #include "retort/pipeline/ledger.h"
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
@@ -35,6 +36,21 @@ struct Pending {
   Ledger::Done done;  // may be empty
 };
 
+// Which keys may have been added: 1 MiB of bits, one a key. After a million keys an eighth of the
+// others seem added too, and are searched for.
+class KeyFilter {
+ public:
+  void Add(const LineageKey& key) { words_[Word(key)] |= Bit(key); }
+  bool MayHave(const LineageKey& key) const { return (words_[Word(key)] & Bit(key)) != 0; }
+
+ private:
+  static constexpr size_t kWords = size_t{1} << 17;
+  static size_t Word(const LineageKey& key) { return key.Bits() / 64 % kWords; }
+  static uint64_t Bit(const LineageKey& key) { return uint64_t{1} << key.Bits() % 64; }
+
+  std::array<std::atomic<uint64_t>, kWords> words_ = {};
+};
+
 }  // namespace
 
 class Ledger::Impl {
@@ -58,7 +74,7 @@ class Ledger::Impl {
   }
 
   std::optional<std::string> Find(const LineageKey& key, RecordKind kind) {
-    if (was_empty_) return std::nullopt;
+    if (was_empty_ && !added_.MayHave(key)) return std::nullopt;
     Reader& reader = *readers_[key.Bits() % kReaders];
     std::lock_guard lock(reader.mutex);
     reader.find.BindBlob(1, key.view());
@@ -154,6 +170,7 @@ class Ledger::Impl {
       for (const Pending& pending : batch) writer->Add(pending.record, today_);
       for (const int64_t id : touched) writer->Touch(id, today_);
       writer->Commit();
+      for (const Pending& pending : batch) added_.Add(pending.record.key);
       num_committed_ += batch.size();
       return std::nullopt;
     } catch (...) {
@@ -181,6 +198,7 @@ class Ledger::Impl {
   LedgerOptions options_;
   std::array<std::unique_ptr<Reader>, kReaders> readers_;
   bool was_empty_ = false;
+  KeyFilter added_;
   const int64_t today_ = LedgerDay();
 
   std::mutex mutex_;

@@ -43,9 +43,8 @@ class Ledger {
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
-  // The value of a record that was there when the ledger was opened; of one put since, perhaps. (A
-  // run looks up a key before it puts it, so a ledger that was empty need not be searched.) Throws
-  // Error{kCorrupt} if the record is damaged.
+  // The value of a record that is committed. In a ledger that was empty when it was opened, a key
+  // that was not put since costs no search. Throws Error{kCorrupt} if the record is damaged.
   std::optional<std::string> Find(const LineageKey& key, RecordKind kind);
 
   // Told once: null after the commit, else why there is none. On the writer's thread, or on the

@@ -27,6 +27,7 @@ struct ModelContext::Asked {
   LineageKey key;
   std::optional<Response> response;
   std::optional<Error> ledger_error;
+  bool from_ledger = false;  // or from an equal request whose answer went there
 };
 
 // Counts answers down. Lives on the stack of the thread that waits.
@@ -116,26 +117,66 @@ std::vector<float> ModelContext::Embed(Prompt prompt, PoolingKind pooling, bool 
 
 void ModelContext::Submit(LanguageModel& model, Asked& asked, Waiter& waiter) {
   ResponseHandler handler;
-  handler.on_done = [this, &asked, &waiter](Response response) {
-    asked.response = std::move(response);
-    if (ledger_ == nullptr || !asked.response->ok()) {
+  if (ledger_ == nullptr) {
+    handler.on_done = [&asked, &waiter](Response response) {
+      asked.response = std::move(response);
       waiter.Arrive();
+    };
+    model.Submit(asked.request, std::move(handler));
+    return;
+  }
+  RequestsInFlight& in_flight = step_.model->in_flight;
+  const auto settle = [&asked, &waiter](const Error* error) {
+    if (error != nullptr) asked.ledger_error = *error;
+    waiter.Arrive();
+  };
+  if (!in_flight.Join(asked.key, [&asked, settle](const Response& response, const Error* error) {
+        asked.response = response;
+        asked.from_ledger = response.ok();
+        settle(error);
+      })) {
+    return;
+  }
+  // Arriving comes last: it lets `asked` go.
+  const auto finish = [&asked, &in_flight, settle](const Error* error) {
+    in_flight.Tell(asked.key, *asked.response, error);
+    settle(error);
+  };
+  if (FindInLedger(asked)) {
+    finish(asked.ledger_error ? &*asked.ledger_error : nullptr);
+    return;
+  }
+  handler.on_done = [this, &asked, finish](Response response) {
+    asked.response = std::move(response);
+    if (!asked.response->ok()) {
+      finish(nullptr);
       return;
     }
     std::optional<LedgerRecord> record;
     try {
       record = {asked.key, KindOf(asked.request), EncodeResponse(*asked.response)};
     } catch (const std::exception&) {
-      asked.ledger_error = CurrentError();
-      waiter.Arrive();  // else the row would wait for ever
+      const Error error = CurrentError();
+      finish(&error);  // else the rows would wait for ever
       return;
     }
-    ledger_->Put(std::move(*record), [&asked, &waiter](const Error* error) {
-      if (error != nullptr) asked.ledger_error = *error;
-      waiter.Arrive();
-    });
+    ledger_->Put(std::move(*record), finish);
   };
   model.Submit(asked.request, std::move(handler));
+}
+
+bool ModelContext::FindInLedger(Asked& asked) const {
+  const RecordKind kind = KindOf(asked.request);
+  try {
+    const auto value = ledger_->Find(asked.key, kind);
+    if (!value) return false;
+    asked.response = DecodeResponse(kind, *value);
+    asked.from_ledger = true;
+  } catch (const Error& error) {
+    asked.ledger_error = error;
+    asked.response = Response{error, {}};
+  }
+  return true;
 }
 
 void ModelContext::AskOnce(LanguageModel& model, std::vector<Asked*> open) {
@@ -146,6 +187,10 @@ void ModelContext::AskOnce(LanguageModel& model, std::vector<Asked*> open) {
   StepCounters& counters = step_.counters;
   for (const Asked* asked : open) {
     if (asked->ledger_error) fatal_ = asked->ledger_error;
+    if (asked->from_ledger) {
+      ++counters.num_requests_cached;
+      continue;
+    }
     ++counters.num_requests;
     counters.prompt_tokens += static_cast<uint64_t>(asked->response->usage.prompt_tokens);
     counters.cached_tokens += static_cast<uint64_t>(asked->response->usage.cached_tokens);
@@ -172,21 +217,8 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
     asked.request.id = model.RequestKey(asked.request);
     Sha256 digest;
     asked.key = FinishKey(digest.Field("request").Field(asked.request.id));
-    if (ledger_ != nullptr) {
-      const RecordKind kind = KindOf(asked.request);
-      try {
-        if (const auto value = ledger_->Find(asked.key, kind)) {
-          asked.response = DecodeResponse(kind, *value);
-          ++step_.counters.num_requests_cached;
-        }
-      } catch (const Error& error) {
-        fatal_ = error;
-        throw;
-      }
-    }
-    if (!asked.response) open.push_back(&asked);
+    open.push_back(&asked);
   }
-  const std::vector<Asked*> not_cached = open;
   for (int attempt = 0; !open.empty(); ++attempt) {
     for (size_t begin = 0; begin < open.size(); begin += kRequestsAtOnceMax) {
       const size_t end = std::min(open.size(), begin + kRequestsAtOnceMax);
@@ -200,8 +232,9 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
     });
     if (open.empty() || attempt + 1 >= kAttemptsMax || !WaitBeforeRetry(attempt)) break;
   }
-  for (const Asked* asked : not_cached) {
-    const Error* error = std::get_if<Error>(&asked->response->result);
+  for (const Asked& asked : all) {
+    if (asked.from_ledger) continue;
+    const Error* error = std::get_if<Error>(&asked.response->result);
     const bool away = error != nullptr && error->code() == ErrorCode::kUnavailable;
     if (step_.model->CountAnswer(!away)) continue;
     fatal_ = Error(error->code(), fmt::format("model '{}' left {} requests in a row unanswered: {}",

@@ -45,6 +45,8 @@ class ModelContext : public RowContext {
   Request MakeRequest(Prompt prompt) const;
   std::vector<Response> Ask(std::vector<Request> requests);
   void Submit(LanguageModel& model, Asked& asked, Waiter& waiter);
+  // True if `asked` has its response now, or the error of the ledger.
+  bool FindInLedger(Asked& asked) const;
   void AskOnce(LanguageModel& model, std::vector<Asked*> open);
   bool WaitBeforeRetry(int attempt);
 

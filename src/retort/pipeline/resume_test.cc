@@ -121,6 +121,20 @@ TEST(Resume, GreedyAnswersDoNotDependOnTheSeed) {
   EXPECT_EQ(Asked(graph, ChainScript("m"), dir.path(), options), "");
 }
 
+// Whether the equal question is of the same row, in flight, or answered long ago.
+TEST(Resume, EqualQuestionsAreAskedOnce) {
+  fake::TempDir dir;
+  std::string yaml = kChain;
+  yaml.replace(yaml.find("temperature: 1"), 14, "temperature: 0");
+  std::string rows = "[{text: a}";
+  for (int i = 0; i < 300; ++i) rows += ", {text: a}";
+  yaml.replace(yaml.find("[{text: a}"), 10, rows);
+  const std::string once =
+      "one:ask a; one:ask b; one:ask c; two:tell a!; two:tell b!; two:tell c!; ";
+  EXPECT_EQ(Asked(fake::MakeGraph(yaml), ChainScript("m"), dir.path()), once);
+  EXPECT_EQ(JsonLines(dir.path() / "out" / "two.jsonl").size(), 303u);
+}
+
 TEST(Resume, FailuresAreTriedAgainAndNothingElse) {
   fake::TempDir dir;
   const Graph graph = fake::MakeGraph(kChain);

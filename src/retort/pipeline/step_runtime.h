@@ -12,6 +12,7 @@
 #include "retort/pipeline/executor.h"
 #include "retort/pipeline/graph.h"
 #include "retort/pipeline/lineage.h"
+#include "retort/pipeline/requests_in_flight.h"
 
 namespace retort {
 
@@ -40,6 +41,7 @@ class ModelSlot {
   bool CountAnswer(bool answered);
 
   int num_consumers = 0;
+  RequestsInFlight in_flight;
 
  private:
   std::string name_;
