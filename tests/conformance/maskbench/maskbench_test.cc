@@ -1,0 +1,102 @@
+#include "tests/conformance/maskbench/maskbench.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+
+#include "retort/base/error.h"
+#include "retort/grammar/constraint.h"
+#include "retort/grammar/vocabulary.h"
+
+namespace retort {
+namespace {
+
+std::shared_ptr<const grammar::Vocabulary> Bytes() {
+  std::vector<std::string> tokens;
+  for (int byte = 0; byte < 256; ++byte) tokens.push_back(std::string(1, static_cast<char>(byte)));
+  tokens.push_back("<end>");
+  return std::make_shared<const grammar::Vocabulary>(std::move(tokens), std::vector<int32_t>{256});
+}
+
+bool Accepts(const Constraint& constraint, const std::string& text) {
+  ConstraintState state = constraint.Start();
+  for (const char c : text) {
+    if (!state.Commit(static_cast<uint8_t>(c))) return false;
+  }
+  return state.IsComplete();
+}
+
+// "schema: /a/b: 'keyword': why" -> "keyword".
+std::string KeywordOf(const std::string& message) {
+  const size_t begin = message.find('\'');
+  const size_t end = message.find("':", begin + 1);
+  if (begin == std::string::npos || end == std::string::npos) return "limit";
+  return message.substr(begin + 1, end - begin - 1);
+}
+
+// Every file: all valid instances accepted, all invalid ones not, or the schema refused. RETORT_MASKBENCH_LOG
+// names a file that gets a line for each file that is not right.
+TEST(MaskBench, AcceptsExactlyTheValidInstances) {
+  const auto files = MaskBenchFiles(std::filesystem::temp_directory_path() / "retort-maskbench");
+  if (files.empty()) GTEST_SKIP() << "../shared/data/maskbench is absent";
+  const char* log_name = std::getenv("RETORT_MASKBENCH_LOG");
+  std::ofstream log;
+  if (log_name != nullptr) log.open(log_name);
+  const auto bytes = Bytes();
+  std::map<std::string, int> counts;
+  for (const auto& file : files) {
+    const MaskBenchCase test = ReadMaskBenchCase(file);
+    if (test.tests.empty()) {
+      ++counts["files without tests"];
+    } else {
+      ++counts["files with tests"];
+    }
+    std::shared_ptr<const Grammar> grammar;
+    const auto start = std::chrono::steady_clock::now();
+    try {
+      grammar = CompileJsonSchema(test.schema);
+    } catch (const Error& error) {
+      const std::string kind = test.tests.empty() ? "refused, without tests: " : "refused: ";
+      ++counts[kind + std::string(ErrorCodeName(error.code())) + " " + KeywordOf(error.message())];
+      if (!test.tests.empty()) ++counts["refused"];
+      log << test.name << " REFUSED " << error.message() << "\n";
+      const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+      if (ms > 250) log << test.name << " SLOWREFUSE " << ms << "\n";
+      EXPECT_NE(error.code(), ErrorCode::kInternal) << test.name << ": " << error.message();
+      continue;
+    }
+    const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    if (ms > 100) log << test.name << " SLOW " << ms << "\n";
+    const Constraint constraint(grammar, bytes);
+    bool right = true;
+    for (const auto& instance : test.tests) {
+      bool accepted = false;
+      try {
+        accepted = Accepts(constraint, instance.text);
+      } catch (const Error& error) {
+        log << test.name << " LIMIT " << error.message() << "\n";
+        ++counts["limit reached in an instance"];
+        right = false;
+        continue;
+      }
+      if (accepted == instance.valid) continue;
+      right = false;
+      ++counts[instance.valid ? "valid rejected" : "invalid accepted"];
+      log << test.name << (instance.valid ? " VALID_REJECTED " : " INVALID_ACCEPTED ")
+          << instance.text.substr(0, 2000) << "\n";
+    }
+    if (!test.tests.empty()) ++counts[right ? "right" : "wrong"];
+  }
+  for (const auto& [name, count] : counts) std::printf("%s %d\n", name.c_str(), count);
+  const auto ratchet = ReadRatchet(std::filesystem::path(RETORT_SOURCE_DIR) /
+                                   "tests/conformance/maskbench.ratchet");
+  EXPECT_GE(counts["right"], ratchet.contains("right") ? ratchet.at("right") : 0);
+  for (const char* name : {"valid rejected", "invalid accepted", "limit reached in an instance"}) {
+    EXPECT_LE(counts[name], ratchet.contains(name) ? ratchet.at(name) : 0) << name;
+  }
+}
+
+}  // namespace
+}  // namespace retort
