@@ -35,8 +35,11 @@ class KeywordWalk {
   Value Run() {
     const bool only_ref = compiler_.resolver().DraftOf(schema_) <= Draft::k7 &&
                           schema_.Find("$ref") != nullptr;
+    // "properties" first: its order is the declared one, before that of any applicator.
+    const SchemaValue* properties = only_ref ? nullptr : schema_.Find("properties");
+    if (properties != nullptr) Visit("properties", *properties);
     for (const auto& [name, value] : schema_.members) {
-      if (only_ref && name != "$ref") continue;
+      if ((only_ref && name != "$ref") || value == properties) continue;
       Visit(name, *value);
     }
     if (!positive_) return domain_.Or(std::move(parts_));

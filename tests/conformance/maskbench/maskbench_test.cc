@@ -56,7 +56,9 @@ TEST(MaskBench, AcceptsExactlyTheValidInstances) {
     std::shared_ptr<const Grammar> grammar;
     const auto start = std::chrono::steady_clock::now();
     try {
-      grammar = CompileJsonSchema(test.schema);
+      JsonSchemaOptions options;
+      if (std::getenv("RETORT_DECLARED") == nullptr) options.property_order = JsonSchemaOptions::PropertyOrder::kAny;
+      grammar = CompileJsonSchema(test.schema, options);
     } catch (const Error& error) {
       const std::string kind = test.tests.empty() ? "refused, without tests: " : "refused: ";
       ++counts[kind + std::string(ErrorCodeName(error.code())) + " " + KeywordOf(error.message())];
