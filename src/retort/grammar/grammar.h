@@ -52,6 +52,8 @@ struct JsonSchemaOptions {
   };
   PropertyOrder property_order = PropertyOrder::kDeclared;
   Format format = Format::kAssert;
+  // What a schema without "$schema" is read as: 4, 6, 7, 2019 or 2020.
+  int default_draft = 2020;
   // Leaves out what cannot be enforced, and says so in the report, instead of refusing.
   bool lenient = false;
   // Schemas that "$ref" may name by absolute URI, as JSON text. The network is never asked.

@@ -126,6 +126,9 @@ Regex UnsignedAtLeast(const Decimal& bound, bool exclusive, RegexPool* pool) {
 
 Regex Unsigned(RegexPool* pool) { return pool->Or(PlainUnsigned(pool), Scientific(pool)); }
 
+// Beyond, whether a multiple still fits takes too many steps to find out.
+constexpr uint64_t kDivisorMax = 20'000;
+
 // divisor as an integer over a power of ten.
 std::optional<std::pair<uint64_t, uint32_t>> AsRatio(const Decimal& divisor) {
   if (divisor.is_zero() || divisor.digits.size() > 17 || divisor.exponent > 17 ||
@@ -135,7 +138,7 @@ std::optional<std::pair<uint64_t, uint32_t>> AsRatio(const Decimal& divisor) {
   UInt128 value = 0;
   for (const char c : divisor.digits) value = value * 10 + static_cast<unsigned>(c - '0');
   for (int64_t i = 0; i < divisor.exponent; ++i) value *= 10;
-  if (value >= (uint64_t{1} << 60)) return {};
+  if (value > kDivisorMax) return {};
   return std::pair{static_cast<uint64_t>(value),
                    static_cast<uint32_t>(std::max<int64_t>(0, -divisor.exponent))};
 }

@@ -118,7 +118,9 @@ void ArrayDomain::AddItems(uint32_t first, uint32_t last, Literal literal, bool 
 void ArrayDomain::Keyword(const SchemaValue& schema, uint32_t scope, const std::string& name,
                           const SchemaValue& value, bool positive, std::vector<ArrayDnf>* parts) {
   const Draft draft = compiler_.resolver().DraftOf(schema);
-  const auto literal = [&](const SchemaValue& sub) { return compiler_.LiteralOf(sub, scope, true); };
+  const auto literal = [&](const SchemaValue& sub) {
+    return compiler_.LiteralOf(sub, scope, true);
+  };
   ArrayClause all;
   if ((name == "prefixItems" && draft == Draft::k2020) || (name == "items" && value.is_array())) {
     if (!value.is_array()) compiler_.Invalid(schema, name, "a list is expected");
@@ -159,8 +161,6 @@ void ArrayDomain::Keyword(const SchemaValue& schema, uint32_t scope, const std::
     }
   } else if (name == "contains" && draft >= Draft::k6) {
     Contains(schema, scope, value, positive, parts);
-  } else if (name == "unevaluatedItems" && draft >= Draft::k2019 && !positive) {
-    compiler_.Refuse(schema, name, "inside 'not', 'if' or an overlapping 'oneOf'");
   }
 }
 
@@ -204,19 +204,31 @@ void ArrayDomain::Contains(const SchemaValue& schema, uint32_t scope, const Sche
   parts->push_back(std::move(ways));
 }
 
-void ArrayDomain::Finish(const SchemaValue& schema, uint32_t scope, ArrayDnf* value) {
-  const SchemaValue* rest = schema.Find("unevaluatedItems");
-  if (rest == nullptr || compiler_.resolver().DraftOf(schema) < Draft::k2019) return;
+bool ArrayDomain::Finishes(const SchemaValue& schema) const {
+  return schema.Find("unevaluatedItems") != nullptr &&
+         compiler_.resolver().DraftOf(schema) >= Draft::k2019;
+}
+
+void ArrayDomain::Finish(const SchemaValue& schema, uint32_t scope, bool positive,
+                         ArrayDnf* value) {
+  if (!Finishes(schema)) return;
+  const SchemaValue& rest = *schema.Find("unevaluatedItems");
   ArrayDnf good;
   for (ArrayClause& clause : *value) {
-    if (clause.evaluated_end != kUnbounded) {
-      Literal literal = compiler_.LiteralOf(*rest, scope, true);
-      for (const Literal either : clause.evaluated_if) {
-        literal = compiler_.EitherLiteral(literal, either, schema);
-      }
-      clause.items.push_back({clause.evaluated_end, kUnbounded, literal});
-      clause.evaluated_end = kUnbounded;
+    if (clause.evaluated_end == kUnbounded) {
+      if (positive) good.push_back(std::move(clause));  // nothing is left over
+      continue;
     }
+    Literal literal = compiler_.LiteralOf(rest, scope, true);
+    for (const Literal either : clause.evaluated_if) {
+      literal = compiler_.EitherLiteral(literal, either, schema);
+    }
+    if (positive) {
+      clause.items.push_back({clause.evaluated_end, kUnbounded, literal});
+    } else {
+      clause.counters.push_back({clause.evaluated_end, kUnbounded, literal ^ 1, 1, kUnbounded});
+    }
+    clause.evaluated_end = kUnbounded;
     good.push_back(std::move(clause));
   }
   *value = std::move(good);

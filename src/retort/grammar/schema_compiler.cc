@@ -11,11 +11,31 @@
 #include "retort/grammar/schema_scalars.h"
 
 namespace retort::grammar {
+namespace {
+
+Draft DraftNumbered(int number) {
+  switch (number) {
+    case 4:
+      return Draft::k4;
+    case 6:
+      return Draft::k6;
+    case 7:
+      return Draft::k7;
+    case 2019:
+      return Draft::k2019;
+    case 2020:
+      return Draft::k2020;
+    default:
+      Throw(ErrorCode::kInvalid, "default_draft: 4, 6, 7, 2019 or 2020, not {}", number);
+  }
+}
+
+}  // namespace
 
 SchemaCompiler::SchemaCompiler(std::string_view schema, const JsonSchemaOptions& options)
     : options_(options),
       ir_(std::make_shared<GrammarIr>(options.limits)),
-      resolver_(schema, options_.remotes, options_.limits) {
+      resolver_(schema, options_.remotes, options_.limits, DraftNumbered(options.default_draft)) {
   ir_->any_order = options.property_order == JsonSchemaOptions::PropertyOrder::kAny;
   scopes_.emplace_back();
   tracks_properties_ = resolver_.uses_keyword("unevaluatedProperties");
@@ -102,13 +122,15 @@ uint32_t SchemaCompiler::CountOf(const SchemaValue& schema, std::string_view key
     Invalid(schema, keyword, "a whole number of at least 0 is expected");
   }
   uint64_t count = 0;
-  for (const char c : number->digits) count = std::min<uint64_t>(count * 10 + (c - '0'), kUnbounded);
+  for (const char c : number->digits)
+    count = std::min<uint64_t>(count * 10 + (c - '0'), kUnbounded);
   for (int64_t i = 0; i < number->exponent && count < kUnbounded; ++i) {
     count = std::min<uint64_t>(count * 10, kUnbounded);
   }
   if (count < kUnbounded) return static_cast<uint32_t>(count);
   if (keyword.starts_with("min")) {
-    Throw(ErrorCode::kExhausted, "schema: {}: '{}': no text is that long", PointerTo(schema), keyword);
+    Throw(ErrorCode::kExhausted, "schema: {}: '{}': no text is that long", PointerTo(schema),
+          keyword);
   }
   return kUnbounded;
 }
@@ -179,12 +201,18 @@ uint32_t SchemaCompiler::ClassesOf(Literal literal, int depth) {
   const LiteralInfo info = literals_[literal >> 1];
   const auto class_of = [](const SchemaValue& value) -> uint32_t {
     switch (value.type) {
-      case SchemaValue::Type::kNull: return kNullClass;
-      case SchemaValue::Type::kBool: return kBoolClass;
-      case SchemaValue::Type::kNumber: return kNumberClass;
-      case SchemaValue::Type::kString: return kStringClass;
-      case SchemaValue::Type::kArray: return kArrayClass;
-      default: return kObjectClass;
+      case SchemaValue::Type::kNull:
+        return kNullClass;
+      case SchemaValue::Type::kBool:
+        return kBoolClass;
+      case SchemaValue::Type::kNumber:
+        return kNumberClass;
+      case SchemaValue::Type::kString:
+        return kStringClass;
+      case SchemaValue::Type::kArray:
+        return kArrayClass;
+      default:
+        return kObjectClass;
     }
   };
   const bool positive = (literal & 1) == 0;
@@ -309,7 +337,8 @@ std::shared_ptr<const Grammar> CompileJsonSchema(std::string_view schema,
   digest.Field("json_schema").Field(schema);
   digest.Field(static_cast<uint64_t>(options.property_order))
       .Field(static_cast<uint64_t>(options.format))
-      .Field(static_cast<uint64_t>(options.lenient));
+      .Field(static_cast<uint64_t>(options.lenient))
+      .Field(static_cast<uint64_t>(options.default_draft));
   for (const auto& [uri, text] : options.remotes) digest.Field(uri).Field(text);
   return grammar::SchemaCompiler(schema, options).Compile(digest.Hex());
 }

@@ -33,10 +33,10 @@ struct KeySet {
 
 // One alternative of an object in disjunctive normal form: all of this holds.
 struct ObjectClause {
-  std::vector<std::pair<std::string, Literals>> named;       // if there, then so
-  std::vector<std::pair<KeySet, Literal>> sets;              // each such property
-  std::vector<std::pair<KeySet, Literals>> owed;             // some such property
-  std::vector<std::string> required;                         // distinct
+  std::vector<std::pair<std::string, Literals>> named;  // if there, then so
+  std::vector<std::pair<KeySet, Literal>> sets;         // each such property
+  std::vector<std::pair<KeySet, Literals>> owed;        // some such property
+  std::vector<std::string> required;                    // distinct
   uint32_t min = 0;
   uint32_t max = kUnbounded;
   std::vector<KeySet::Atom> evaluated;
@@ -110,7 +110,14 @@ class SchemaCompiler {
   bool tracks_items() const { return tracks_items_; }
 
  private:
-  enum Class : uint32_t { kNullClass = 1, kBoolClass = 2, kNumberClass = 4, kStringClass = 8, kArrayClass = 16, kObjectClass = 32 };
+  enum Class : uint32_t {
+    kNullClass = 1,
+    kBoolClass = 2,
+    kNumberClass = 4,
+    kStringClass = 8,
+    kArrayClass = 16,
+    kObjectClass = 32
+  };
   NodeId NodeFor(Literals literals);
   void Expand(NodeId node);
   Regex NumbersOf(const Literals& literals);
@@ -122,7 +129,8 @@ class SchemaCompiler {
   NodeId UniqueItemNode(NodeId item, uint64_t* num_values);
   void FindProductive();
   bool Conjoin(Literals* literals, const Literals& more);
-  std::vector<ValueOption> OptionsOf(const Literals& base, const std::vector<std::pair<Literals, Literals>>& bits);
+  std::vector<ValueOption> OptionsOf(const Literals& base,
+                                     const std::vector<std::pair<Literals, Literals>>& bits);
 
   JsonSchemaOptions options_;
   std::shared_ptr<GrammarIr> ir_;

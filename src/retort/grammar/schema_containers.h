@@ -25,7 +25,11 @@ class ObjectDomain {
   }
   void Keyword(const SchemaValue& schema, uint32_t scope, const std::string& name,
                const SchemaValue& value, bool positive, std::vector<ObjectDnf>* parts);
-  void Finish(const SchemaValue& schema, uint32_t scope, ObjectDnf* value);
+  void Finish(const SchemaValue& schema, uint32_t scope, bool positive, ObjectDnf* value);
+  bool Finishes(const SchemaValue& schema) const;
+  void Forget(ObjectDnf* value) {
+    for (ObjectClause& clause : *value) clause.evaluated.clear();
+  }
 
  private:
   bool Merge(ObjectClause* into, const ObjectClause& from, bool look_closely);
@@ -58,12 +62,19 @@ class ArrayDomain {
   }
   void Keyword(const SchemaValue& schema, uint32_t scope, const std::string& name,
                const SchemaValue& value, bool positive, std::vector<ArrayDnf>* parts);
-  void Finish(const SchemaValue& schema, uint32_t scope, ArrayDnf* value);
+  void Finish(const SchemaValue& schema, uint32_t scope, bool positive, ArrayDnf* value);
+  bool Finishes(const SchemaValue& schema) const;
+  void Forget(ArrayDnf* value) {
+    for (ArrayClause& clause : *value) {
+      clause.evaluated_end = 0;
+      clause.evaluated_if.clear();
+    }
+  }
 
  private:
   bool Merge(ArrayClause* into, const ArrayClause& from);
-  void AddItems(uint32_t first, uint32_t last, Literal literal, bool positive,
-                ArrayClause* all, std::vector<ArrayDnf>* parts);
+  void AddItems(uint32_t first, uint32_t last, Literal literal, bool positive, ArrayClause* all,
+                std::vector<ArrayDnf>* parts);
   void Contains(const SchemaValue& schema, uint32_t scope, const SchemaValue& value, bool positive,
                 std::vector<ArrayDnf>* parts);
 

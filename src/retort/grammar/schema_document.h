@@ -20,7 +20,7 @@ struct SchemaValue {
   std::vector<std::pair<std::string, const SchemaValue*>> members;
   std::vector<const SchemaValue*> items;
   const SchemaValue* parent = nullptr;
-  std::string key;  // in the parent: member name, or index
+  std::string key;        // in the parent: member name, or index
   uint32_t resource = 0;  // of the resolver
 
   bool is_object() const { return type == Type::kObject; }

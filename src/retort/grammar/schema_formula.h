@@ -6,7 +6,9 @@
 //   True(), False(), And(v), Or(v)
 //   Const(value, positive), Type(name, positive)
 //   Keyword(schema, scope, name, value, positive, parts)   keywords of this domain alone
-//   Finish(schema, scope, value)           after all others: unevaluated*
+//   Finish(schema, scope, positive, value) after all others: unevaluated*, or its negation
+//   Finishes(schema)                       whether it has such a keyword
+//   Forget(value)                          what is evaluated: negations tell nothing of it
 //   tracks()                               whether it matters which alternatives of anyOf hold
 
 #include "retort/base/error.h"
@@ -33,8 +35,8 @@ class KeywordWalk {
       : compiler_(compiler), domain_(domain), schema_(schema), scope_(scope), positive_(positive) {}
 
   Value Run() {
-    const bool only_ref = compiler_.resolver().DraftOf(schema_) <= Draft::k7 &&
-                          schema_.Find("$ref") != nullptr;
+    const bool only_ref =
+        compiler_.resolver().DraftOf(schema_) <= Draft::k7 && schema_.Find("$ref") != nullptr;
     // "properties" first: its order is the declared one, before that of any applicator.
     const SchemaValue* properties = only_ref ? nullptr : schema_.Find("properties");
     if (properties != nullptr) Visit("properties", *properties);
@@ -42,10 +44,25 @@ class KeywordWalk {
       if ((only_ref && name != "$ref") || value == properties) continue;
       Visit(name, *value);
     }
-    if (!positive_) return domain_.Or(std::move(parts_));
-    Value all = domain_.And(std::move(parts_));
-    if (!only_ref) domain_.Finish(schema_, scope_, &all);
-    return all;
+    if (positive_) {
+      Value all = domain_.And(std::move(parts_));
+      if (!only_ref) domain_.Finish(schema_, scope_, true, &all);
+      return all;
+    }
+    Value any = domain_.Or(std::move(parts_));
+    if (!only_ref && domain_.Finishes(schema_)) {
+      // All else holds, and what is left unevaluated is not as it should be.
+      KeywordWalk rest(compiler_, domain_, schema_, scope_, true);
+      Value all = rest.RunWithoutFinish();
+      domain_.Finish(schema_, scope_, false, &all);
+      any = domain_.Or({std::move(any), std::move(all)});
+    }
+    return any;
+  }
+
+  Value RunWithoutFinish() {
+    for (const auto& [name, value] : schema_.members) Visit(name, *value);
+    return domain_.And(std::move(parts_));
   }
 
  private:
@@ -103,12 +120,16 @@ class KeywordWalk {
       compiler_.Refuse(schema_, "anyOf",
                        "more than 6 alternatives beside unevaluatedProperties or unevaluatedItems");
     }
-    for (const SchemaValue* item : items) values.push_back(Of(*item, true));
+    std::vector<Value> others;
+    for (const SchemaValue* item : items) {
+      values.push_back(Of(*item, true));
+      others.push_back(Of(*item, false));
+    }
     std::vector<Value> subsets;
     for (size_t bits = 1; bits < size_t{1} << values.size(); ++bits) {
       std::vector<Value> chosen;
       for (size_t i = 0; i < values.size(); ++i) {
-        if (bits >> i & 1) chosen.push_back(values[i]);
+        chosen.push_back(bits >> i & 1 ? values[i] : others[i]);
       }
       subsets.push_back(domain_.And(std::move(chosen)));
     }
@@ -225,7 +246,9 @@ typename D::Value Formula(SchemaCompiler& compiler, D& domain, Literal literal) 
     std::vector<std::pair<Literal, int>>* active;
     ~Leave() { active->pop_back(); }
   } leave{&active};
-  return KeywordWalk<D>(compiler, domain, *info.value, info.scope, positive).Run();
+  auto value = KeywordWalk<D>(compiler, domain, *info.value, info.scope, positive).Run();
+  if (!positive) domain.Forget(&value);
+  return value;
 }
 
 }  // namespace retort::grammar

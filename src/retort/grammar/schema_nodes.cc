@@ -64,8 +64,9 @@ void SchemaCompiler::Expand(NodeId node) {
   for (const Literal literal : literals) classes &= ClassesOf(literal, 0);
   value.strings = classes & kStringClass ? StringsOf(literals) : kNothing;
   std::vector<Regex> scalars{classes & kNumberClass ? NumbersOf(literals) : kNothing};
-  const std::pair<int, const char*> words[] = {
-      {ScalarDomain::kNull, "null"}, {ScalarDomain::kTrue, "true"}, {ScalarDomain::kFalse, "false"}};
+  const std::pair<int, const char*> words[] = {{ScalarDomain::kNull, "null"},
+                                               {ScalarDomain::kTrue, "true"},
+                                               {ScalarDomain::kFalse, "false"}};
   for (const auto& [id, word] : words) {
     if ((classes & (id == ScalarDomain::kNull ? kNullClass : kBoolClass)) == 0) continue;
     if (Holds(literals, id)) scalars.push_back(pool().Bytes(word));
@@ -73,7 +74,8 @@ void SchemaCompiler::Expand(NodeId node) {
   value.scalars = pool().Or(std::move(scalars));
   if (classes & kObjectClass) {
     ObjectDomain domain(*this);
-    for (const ObjectClause& clause : FormulaAll(*this, domain, literals)) AddObject(&value, clause);
+    for (const ObjectClause& clause : FormulaAll(*this, domain, literals))
+      AddObject(&value, clause);
   }
   if (classes & kArrayClass) {
     ArrayDomain domain(*this);
@@ -134,13 +136,13 @@ void SchemaCompiler::AddObject(ValueNode* node, const ObjectClause& clause) {
     ObjectShape::Property property;
     property.name = DecodeUtf8(name);
     property.required = required;
-    property.options =
-        options_of(literals, [&](const KeySet& set) { return Contains(set, name); });
+    property.options = options_of(literals, [&](const KeySet& set) { return Contains(set, name); });
     names.push_back({property.name, 0});
     shape.properties.push_back(std::move(property));
   };
   const std::unordered_set<std::string> required(clause.required.begin(), clause.required.end());
-  for (const auto& [name, literals] : clause.named) add_name(name, literals, required.contains(name));
+  for (const auto& [name, literals] : clause.named)
+    add_name(name, literals, required.contains(name));
   for (const std::string& name : clause.required) add_name(name, {}, true);
 
   // Other names: split by every set that tells them apart.
@@ -158,7 +160,8 @@ void SchemaCompiler::AddObject(ValueNode* node, const ObjectClause& clause) {
   for (const Regex language : languages) {
     std::vector<Regex> next;
     for (const Regex part : classes) {
-      for (const Regex half : {pool().And(part, language), pool().And(part, pool().Not(language))}) {
+      for (const Regex half :
+           {pool().And(part, language), pool().And(part, pool().Not(language))}) {
         if (half != kNothing && !pool().IsEmpty(half)) next.push_back(half);
       }
     }
@@ -177,7 +180,8 @@ void SchemaCompiler::AddObject(ValueNode* node, const ObjectClause& clause) {
     if (options.empty()) continue;
     Regex keys = part;
     std::vector<std::u32string> few;
-    if (part != kEverything && pool().Count(part, kNamesFromPatternMax, &few) < kNamesFromPatternMax) {
+    if (part != kEverything &&
+        pool().Count(part, kNamesFromPatternMax, &few) < kNamesFromPatternMax) {
       std::sort(few.begin(), few.end());
       for (const std::u32string& name : few) {
         if (!known.insert(EncodeUtf8(name)).second) continue;
@@ -216,7 +220,8 @@ void SchemaCompiler::AddArray(ValueNode* node, const ArrayClause& clause) {
   }
   if (clause.max < prefix) prefix = clause.max;
   if (prefix > kPrefixMax) {
-    Throw(ErrorCode::kExhausted, "schema: more than {} items with schemas of their own", kPrefixMax);
+    Throw(ErrorCode::kExhausted, "schema: more than {} items with schemas of their own",
+          kPrefixMax);
   }
   const auto options_at = [&](uint32_t index) {
     Literals base;
@@ -229,9 +234,8 @@ void SchemaCompiler::AddArray(ValueNode* node, const ArrayClause& clause) {
       const auto& counter = clause.counters[i];
       if (index < counter.first || index > counter.last) continue;
       // With a maximum, an item that counts must be counted.
-      bits.emplace_back(Literals{counter.literal}, counter.max == kUnbounded
-                                                       ? Literals{}
-                                                       : Literals{counter.literal ^ 1});
+      bits.emplace_back(Literals{counter.literal},
+                        counter.max == kUnbounded ? Literals{} : Literals{counter.literal ^ 1});
       at.push_back(i);
     }
     auto options = OptionsOf(base, bits);
@@ -388,19 +392,24 @@ bool CanBeMet(const ArrayShape& shape, size_t steps_max) {
   struct State {
     uint32_t count;
     std::vector<uint32_t> counters;
-    bool operator<(const State& o) const { return std::tie(count, counters) < std::tie(o.count, o.counters); }
+    bool operator<(const State& o) const {
+      return std::tie(count, counters) < std::tie(o.count, o.counters);
+    }
   };
   std::set<State> seen;
   std::vector<State> stack{{0, std::vector<uint32_t>(shape.counters.size(), 0)}};
-  const uint32_t enough = std::max<uint32_t>(shape.min_items, static_cast<uint32_t>(shape.prefix.size()));
+  const uint32_t enough =
+      std::max<uint32_t>(shape.min_items, static_cast<uint32_t>(shape.prefix.size()));
   while (!stack.empty()) {
     const State state = stack.back();
     stack.pop_back();
     bool done = state.count >= shape.min_items;
-    for (size_t i = 0; i < shape.counters.size(); ++i) done = done && state.counters[i] >= shape.counters[i].min;
+    for (size_t i = 0; i < shape.counters.size(); ++i)
+      done = done && state.counters[i] >= shape.counters[i].min;
     if (done) return true;
     if (state.count >= shape.max_items || seen.size() > steps_max) continue;
-    const auto& options = state.count < shape.prefix.size() ? shape.prefix[state.count] : shape.rest;
+    const auto& options =
+        state.count < shape.prefix.size() ? shape.prefix[state.count] : shape.rest;
     for (const ValueOption& option : options) {
       State next = state;
       ++next.count;
@@ -410,7 +419,8 @@ bool CanBeMet(const ArrayShape& shape, size_t steps_max) {
         if ((option.meets >> i & 1) == 0) continue;
         if (next.counters[i] >= shape.counters[i].max) fits = false;
         ++next.counters[i];
-        if (shape.counters[i].max == kUnbounded) next.counters[i] = std::min(next.counters[i], shape.counters[i].min);
+        if (shape.counters[i].max == kUnbounded)
+          next.counters[i] = std::min(next.counters[i], shape.counters[i].min);
       }
       if (fits && seen.insert(next).second) stack.push_back(std::move(next));
     }

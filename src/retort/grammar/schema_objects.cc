@@ -83,7 +83,8 @@ bool ObjectDomain::Possible(const ObjectClause& clause, bool look_closely) {
       if (known == name) all.insert(all.end(), literals.begin(), literals.end());
     }
     for (const auto& [set, literal] : clause.sets) {
-      if (std::find(all.begin(), all.end(), literal) == all.end() && compiler_.Contains(set, name)) {
+      if (std::find(all.begin(), all.end(), literal) == all.end() &&
+          compiler_.Contains(set, name)) {
         all.push_back(literal);
       }
     }
@@ -178,8 +179,7 @@ KeySet::Atom ObjectDomain::AdditionalOf(const SchemaValue& schema) {
 }
 
 void ObjectDomain::Keyword(const SchemaValue& schema, uint32_t scope, const std::string& name,
-                           const SchemaValue& value, bool positive,
-                           std::vector<ObjectDnf>* parts) {
+                           const SchemaValue& value, bool positive, std::vector<ObjectDnf>* parts) {
   const Draft draft = compiler_.resolver().DraftOf(schema);
   const auto literal = [&](const SchemaValue& sub, bool sign) {
     return compiler_.LiteralOf(sub, scope, sign);
@@ -256,16 +256,14 @@ void ObjectDomain::Keyword(const SchemaValue& schema, uint32_t scope, const std:
       clause.max = count - 1;
     }
     parts->push_back({std::move(clause)});
-  } else if (name == "dependencies" ||
-             (draft >= Draft::k2019 && (name == "dependentRequired" || name == "dependentSchemas"))) {
+  } else if (name == "dependencies" || (draft >= Draft::k2019 && (name == "dependentRequired" ||
+                                                                  name == "dependentSchemas"))) {
     object();
     if (name == "dependencies" && draft >= Draft::k2019) {
       compiler_.Note(schema, "'dependencies' is no keyword of this draft: an annotation");
       return;
     }
     Dependent(schema, scope, name, value, positive, parts);
-  } else if (name == "unevaluatedProperties" && draft >= Draft::k2019 && !positive) {
-    compiler_.Refuse(schema, name, "inside 'not', 'if' or an overlapping 'oneOf'");
   }
 }
 
@@ -283,8 +281,9 @@ void ObjectDomain::Dependent(const SchemaValue& schema, uint32_t scope, const st
     if (is_list && names.empty()) continue;
     if (positive) {
       ObjectDnf then{Required({name})};
-      then = is_list ? And({then, {Required(names)}})
-                     : And({then, Formula(compiler_, *this, compiler_.LiteralOf(*need, scope, true))});
+      then = is_list
+                 ? And({then, {Required(names)}})
+                 : And({then, Formula(compiler_, *this, compiler_.LiteralOf(*need, scope, true))});
       parts->push_back(Or({{Without(name)}, std::move(then)}));
       continue;
     }
@@ -298,13 +297,24 @@ void ObjectDomain::Dependent(const SchemaValue& schema, uint32_t scope, const st
   }
 }
 
-void ObjectDomain::Finish(const SchemaValue& schema, uint32_t scope, ObjectDnf* value) {
-  const SchemaValue* rest = schema.Find("unevaluatedProperties");
-  if (rest == nullptr || compiler_.resolver().DraftOf(schema) < Draft::k2019) return;
-  const Literal literal = compiler_.LiteralOf(*rest, scope, true);
+bool ObjectDomain::Finishes(const SchemaValue& schema) const {
+  return schema.Find("unevaluatedProperties") != nullptr &&
+         compiler_.resolver().DraftOf(schema) >= Draft::k2019;
+}
+
+void ObjectDomain::Finish(const SchemaValue& schema, uint32_t scope, bool positive,
+                          ObjectDnf* value) {
+  if (!Finishes(schema)) return;
+  const SchemaValue& rest = *schema.Find("unevaluatedProperties");
+  const Literal literal = compiler_.LiteralOf(rest, scope, positive);
   ObjectDnf good;
   for (ObjectClause& clause : *value) {
-    clause.sets.emplace_back(KeySet{clause.evaluated, true}, literal);
+    const KeySet unevaluated{clause.evaluated, true};
+    if (positive) {
+      clause.sets.emplace_back(unevaluated, literal);
+    } else {
+      clause.owed.emplace_back(unevaluated, Literals{literal});
+    }
     clause.evaluated = {{nullptr, {}, true}};  // all of them now
     if (Possible(clause, false)) good.push_back(std::move(clause));
   }

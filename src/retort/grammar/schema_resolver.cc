@@ -12,17 +12,28 @@ enum class Holds { kNothing, kSchema, kSchemas, kSchemaMap, kSchemaOrSchemas };
 
 Holds WhatHolds(std::string_view keyword) {
   static const std::unordered_map<std::string_view, Holds> table = {
-      {"additionalProperties", Holds::kSchema}, {"additionalItems", Holds::kSchema},
-      {"contains", Holds::kSchema},             {"not", Holds::kSchema},
-      {"if", Holds::kSchema},                   {"then", Holds::kSchema},
-      {"else", Holds::kSchema},                 {"propertyNames", Holds::kSchema},
-      {"unevaluatedItems", Holds::kSchema},     {"unevaluatedProperties", Holds::kSchema},
-      {"contentSchema", Holds::kSchema},        {"items", Holds::kSchemaOrSchemas},
-      {"allOf", Holds::kSchemas},               {"anyOf", Holds::kSchemas},
-      {"oneOf", Holds::kSchemas},               {"prefixItems", Holds::kSchemas},
-      {"properties", Holds::kSchemaMap},        {"patternProperties", Holds::kSchemaMap},
-      {"$defs", Holds::kSchemaMap},             {"definitions", Holds::kSchemaMap},
-      {"dependentSchemas", Holds::kSchemaMap},  {"dependencies", Holds::kSchemaMap},
+      {"additionalProperties", Holds::kSchema},
+      {"additionalItems", Holds::kSchema},
+      {"contains", Holds::kSchema},
+      {"not", Holds::kSchema},
+      {"if", Holds::kSchema},
+      {"then", Holds::kSchema},
+      {"else", Holds::kSchema},
+      {"propertyNames", Holds::kSchema},
+      {"unevaluatedItems", Holds::kSchema},
+      {"unevaluatedProperties", Holds::kSchema},
+      {"contentSchema", Holds::kSchema},
+      {"items", Holds::kSchemaOrSchemas},
+      {"allOf", Holds::kSchemas},
+      {"anyOf", Holds::kSchemas},
+      {"oneOf", Holds::kSchemas},
+      {"prefixItems", Holds::kSchemas},
+      {"properties", Holds::kSchemaMap},
+      {"patternProperties", Holds::kSchemaMap},
+      {"$defs", Holds::kSchemaMap},
+      {"definitions", Holds::kSchemaMap},
+      {"dependentSchemas", Holds::kSchemaMap},
+      {"dependencies", Holds::kSchemaMap},
   };
   const auto it = table.find(keyword);
   return it == table.end() ? Holds::kNothing : it->second;
@@ -100,10 +111,13 @@ std::string WithoutFragment(const std::string& uri) { return uri.substr(0, uri.f
 std::string DecodePercent(std::string_view text) {
   std::string out;
   const auto digit = [](char c) {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
   };
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0) {
+    if (text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 &&
+        digit(text[i + 2]) >= 0) {
       out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
       i += 2;
     } else {
@@ -150,9 +164,9 @@ std::string ResolveUri(std::string_view base_text, std::string_view reference) {
 
 SchemaResolver::SchemaResolver(std::string_view schema,
                                const std::map<std::string, std::string>& remotes,
-                               const Limits& limits)
+                               const Limits& limits, Draft default_draft)
     : limits_(limits), remotes_(remotes) {
-  AddDocument(schema, "", Draft::k2020);
+  AddDocument(schema, "", default_draft);
   root_ = documents_[0]->root;
 }
 
@@ -166,7 +180,13 @@ void SchemaResolver::AddDocument(std::string_view text, const std::string& uri, 
   if (root->is_object()) {
     const SchemaValue* named = root->Find("$schema");
     if (named != nullptr && named->is_string()) {
-      if (const auto found = DraftNamed(named->text)) resource.draft = *found;
+      if (const auto found = DraftNamed(named->text)) {
+        resource.draft = *found;
+      } else if (const auto meta = remotes_.find(WithoutFragment(named->text));
+                 meta != remotes_.end() && meta->second.find("$vocabulary") != std::string::npos) {
+        Throw(ErrorCode::kUnsupported,
+              "schema: (root): '$schema': '{}' chooses vocabularies of its own", named->text);
+      }
     }
   }
   const auto index = static_cast<uint32_t>(resources_.size());
@@ -228,8 +248,7 @@ void SchemaResolver::Visit(SchemaValue* value, uint32_t resource, bool is_schema
     auto* child = const_cast<SchemaValue*>(child_value);
     const Holds holds = is_schema ? WhatHolds(key) : Holds::kNothing;
     if (is_schema && key.starts_with("unevaluated")) used_.emplace(key, true);
-    if (holds == Holds::kSchema ||
-        (holds == Holds::kSchemaOrSchemas && !child->is_array())) {
+    if (holds == Holds::kSchema || (holds == Holds::kSchemaOrSchemas && !child->is_array())) {
       Visit(child, resource, true);
       continue;
     }
@@ -300,8 +319,9 @@ const SchemaValue* SchemaResolver::Resolve(const SchemaValue& from, std::string_
     }
     const SchemaValue* next = at->Find(key);
     if (at->is_array()) {
-      const bool number = !key.empty() && key.size() < 9 &&
-                          std::all_of(key.begin(), key.end(), [](char c) { return c >= '0' && c <= '9'; });
+      const bool number =
+          !key.empty() && key.size() < 9 &&
+          std::all_of(key.begin(), key.end(), [](char c) { return c >= '0' && c <= '9'; });
       const size_t index = number ? std::stoul(key) : at->items.size();
       next = index < at->items.size() ? at->items[index] : nullptr;
     }

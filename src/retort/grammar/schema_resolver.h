@@ -18,7 +18,7 @@ enum class Draft { k4, k6, k7, k2019, k2020 };
 class SchemaResolver {
  public:
   SchemaResolver(std::string_view schema, const std::map<std::string, std::string>& remotes,
-                 const Limits& limits);
+                 const Limits& limits, Draft default_draft);
 
   const SchemaValue* root() const { return root_; }
   Draft DraftOf(const SchemaValue& schema) const { return resources_[schema.resource].draft; }

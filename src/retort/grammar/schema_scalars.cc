@@ -20,9 +20,14 @@ Regex ScalarDomain::Const(const SchemaValue& value, bool positive) {
         if (number) equal = NumberEqualTo(*number, &pool);
       }
       break;
-    case kNull: equal = value.type == Type::kNull ? kEverything : kNothing; break;
-    case kTrue: equal = value.type == Type::kBool && value.boolean ? kEverything : kNothing; break;
-    default: equal = value.type == Type::kBool && !value.boolean ? kEverything : kNothing;
+    case kNull:
+      equal = value.type == Type::kNull ? kEverything : kNothing;
+      break;
+    case kTrue:
+      equal = value.type == Type::kBool && value.boolean ? kEverything : kNothing;
+      break;
+    default:
+      equal = value.type == Type::kBool && !value.boolean ? kEverything : kNothing;
   }
   return Sign(equal, positive);
 }
@@ -30,12 +35,19 @@ Regex ScalarDomain::Const(const SchemaValue& value, bool positive) {
 Regex ScalarDomain::Type(const std::string& name, bool positive) {
   Regex r = kNothing;
   switch (id_) {
-    case kString: r = name == "string" ? kEverything : kNothing; break;
-    case kNumber:
-      r = name == "number" ? kEverything : name == "integer" ? IntegerNumber(&compiler_.pool()) : kNothing;
+    case kString:
+      r = name == "string" ? kEverything : kNothing;
       break;
-    case kNull: r = name == "null" ? kEverything : kNothing; break;
-    default: r = name == "boolean" ? kEverything : kNothing;
+    case kNumber:
+      r = name == "number"    ? kEverything
+          : name == "integer" ? IntegerNumber(&compiler_.pool())
+                              : kNothing;
+      break;
+    case kNull:
+      r = name == "null" ? kEverything : kNothing;
+      break;
+    default:
+      r = name == "boolean" ? kEverything : kNothing;
   }
   return Sign(r, positive);
 }
@@ -70,7 +82,7 @@ void ScalarDomain::NumberKeyword(const SchemaValue& schema, const std::string& n
     if (bound->is_zero() || bound->negative) compiler_.Invalid(schema, name, "must be above 0");
     const auto multiples = NumberMultipleOf(*bound, !positive, &pool);
     if (!multiples) {
-      compiler_.Refuse(schema, name, "a divisor of more than 17 digits");
+      compiler_.Refuse(schema, name, "a divisor of too many digits (as n / 10^k, n at most 20000)");
     } else {
       parts->push_back(*multiples);
     }
@@ -88,9 +100,9 @@ void ScalarDomain::StringKeyword(const SchemaValue& schema, const std::string& n
   if (name == "minLength" || name == "maxLength") {
     const uint32_t count = compiler_.CountOf(schema, name, value);
     const Regex any = pool.Set(CodePointSet::Any());
-    parts->push_back(Sign(name == "minLength" ? pool.Repeat(any, count, kUnbounded)
-                                              : pool.Repeat(any, 0, count),
-                          positive));
+    parts->push_back(
+        Sign(name == "minLength" ? pool.Repeat(any, count, kUnbounded) : pool.Repeat(any, 0, count),
+             positive));
   } else if (name == "pattern") {
     if (!value.is_string()) compiler_.Invalid(schema, name, "a string is expected");
     parts->push_back(Sign(compiler_.PatternOf(schema, name, value.text), positive));

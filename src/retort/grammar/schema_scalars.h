@@ -23,7 +23,9 @@ class ScalarDomain {
   Regex Type(const std::string& name, bool positive);
   void Keyword(const SchemaValue& schema, uint32_t scope, const std::string& name,
                const SchemaValue& value, bool positive, std::vector<Regex>* parts);
-  void Finish(const SchemaValue&, uint32_t, Regex*) {}
+  void Finish(const SchemaValue&, uint32_t, bool, Regex*) {}
+  bool Finishes(const SchemaValue&) const { return false; }
+  void Forget(Regex*) {}
 
  private:
   Regex Sign(Regex r, bool positive) { return positive ? r : compiler_.pool().Not(r); }

@@ -14,13 +14,27 @@ void AppendString(const std::string& text, std::string* out) {
   *out += '"';
   for (const char c : text) {
     switch (c) {
-      case '"': *out += "\\\""; break;
-      case '\\': *out += "\\\\"; break;
-      case '\n': *out += "\\n"; break;
-      case '\r': *out += "\\r"; break;
-      case '\t': *out += "\\t"; break;
-      case '\b': *out += "\\b"; break;
-      case '\f': *out += "\\f"; break;
+      case '"':
+        *out += "\\\"";
+        break;
+      case '\\':
+        *out += "\\\\";
+        break;
+      case '\n':
+        *out += "\\n";
+        break;
+      case '\r':
+        *out += "\\r";
+        break;
+      case '\t':
+        *out += "\\t";
+        break;
+      case '\b':
+        *out += "\\b";
+        break;
+      case '\f':
+        *out += "\\f";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           constexpr char kHex[] = "0123456789abcdef";
@@ -38,10 +52,18 @@ void AppendString(const std::string& text, std::string* out) {
 void Append(const grammar::SchemaValue& value, std::string* out) {
   using Type = grammar::SchemaValue::Type;
   switch (value.type) {
-    case Type::kNull: *out += "null"; break;
-    case Type::kBool: *out += value.boolean ? "true" : "false"; break;
-    case Type::kNumber: *out += value.text; break;
-    case Type::kString: AppendString(value.text, out); break;
+    case Type::kNull:
+      *out += "null";
+      break;
+    case Type::kBool:
+      *out += value.boolean ? "true" : "false";
+      break;
+    case Type::kNumber:
+      *out += value.text;
+      break;
+    case Type::kString:
+      AppendString(value.text, out);
+      break;
     case Type::kArray:
       *out += '[';
       for (size_t i = 0; i < value.items.size(); ++i) {

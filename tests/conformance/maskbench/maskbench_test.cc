@@ -36,8 +36,8 @@ std::string KeywordOf(const std::string& message) {
   return message.substr(begin + 1, end - begin - 1);
 }
 
-// Every file: all valid instances accepted, all invalid ones not, or the schema refused. RETORT_MASKBENCH_LOG
-// names a file that gets a line for each file that is not right.
+// Every file: all valid instances accepted, all invalid ones not, or the schema refused.
+// RETORT_MASKBENCH_LOG names a file that gets a line for each file that is not right.
 TEST(MaskBench, AcceptsExactlyTheValidInstances) {
   const auto files = MaskBenchFiles(std::filesystem::temp_directory_path() / "retort-maskbench");
   if (files.empty()) GTEST_SKIP() << "../shared/data/maskbench is absent";
@@ -57,19 +57,23 @@ TEST(MaskBench, AcceptsExactlyTheValidInstances) {
     const auto start = std::chrono::steady_clock::now();
     try {
       JsonSchemaOptions options;
-      if (std::getenv("RETORT_DECLARED") == nullptr) options.property_order = JsonSchemaOptions::PropertyOrder::kAny;
+      if (std::getenv("RETORT_DECLARED") == nullptr)
+        options.property_order = JsonSchemaOptions::PropertyOrder::kAny;
       grammar = CompileJsonSchema(test.schema, options);
     } catch (const Error& error) {
       const std::string kind = test.tests.empty() ? "refused, without tests: " : "refused: ";
       ++counts[kind + std::string(ErrorCodeName(error.code())) + " " + KeywordOf(error.message())];
       if (!test.tests.empty()) ++counts["refused"];
       log << test.name << " REFUSED " << error.message() << "\n";
-      const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+      const double ms =
+          std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+              .count();
       if (ms > 250) log << test.name << " SLOWREFUSE " << ms << "\n";
       EXPECT_NE(error.code(), ErrorCode::kInternal) << test.name << ": " << error.message();
       continue;
     }
-    const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    const double ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     if (ms > 100) log << test.name << " SLOW " << ms << "\n";
     const Constraint constraint(grammar, bytes);
     bool right = true;
@@ -92,8 +96,8 @@ TEST(MaskBench, AcceptsExactlyTheValidInstances) {
     if (!test.tests.empty()) ++counts[right ? "right" : "wrong"];
   }
   for (const auto& [name, count] : counts) std::printf("%s %d\n", name.c_str(), count);
-  const auto ratchet = ReadRatchet(std::filesystem::path(RETORT_SOURCE_DIR) /
-                                   "tests/conformance/maskbench.ratchet");
+  const auto ratchet =
+      ReadRatchet(std::filesystem::path(RETORT_SOURCE_DIR) / "tests/conformance/maskbench.ratchet");
   EXPECT_GE(counts["right"], ratchet.contains("right") ? ratchet.at("right") : 0);
   for (const char* name : {"valid rejected", "invalid accepted", "limit reached in an instance"}) {
     EXPECT_LE(counts[name], ratchet.contains(name) ? ratchet.at(name) : 0) << name;

@@ -1,0 +1,199 @@
+#include <gmock/gmock.h>
+
+#include "retort/base/error.h"
+#include "retort/grammar/mask_check.h"
+
+namespace retort::grammar {
+namespace {
+
+using testing::HasSubstr;
+
+std::shared_ptr<const Constraint> Schema(const std::string& schema,
+                                         const JsonSchemaOptions& options = {}) {
+  static const auto vocabulary = SmallVocabulary();
+  return std::make_shared<const Constraint>(CompileJsonSchema(schema, options), vocabulary);
+}
+
+const char* const kSchemas[] = {
+    R"({})",
+    R"({"type":"string","maxLength":3})",
+    R"({"type":"string","pattern":"^a+b"})",
+    R"({"type":"string","format":"date"})",
+    R"({"type":"integer","minimum":-3,"maximum":120})",
+    R"({"type":"number","exclusiveMinimum":0.5,"multipleOf":0.25})",
+    R"({"enum":["a","b",1,null,{"a":[1]},[]]})",
+    R"({"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string"}},"required":["b"]})",
+    R"({"type":"object","properties":{"a":{"type":"boolean"},"aa":{"type":"null"}},"additionalProperties":false})",
+    R"({"type":"object","additionalProperties":{"type":"string"},"maxProperties":2,"minProperties":1})",
+    R"({"type":"object","patternProperties":{"^a":{"type":"integer"},"b":{"maximum":3}}})",
+    R"({"type":"array","items":{"enum":["a","b","c"]},"uniqueItems":true,"minItems":2})",
+    R"({"type":"array","items":{"type":"integer"},"contains":{"minimum":5},"minContains":2,"maxContains":2,"maxItems":4})",
+    R"({"type":"array","prefixItems":[{"type":"string"},{"type":"integer"}],"items":false})",
+    R"({"anyOf":[{"properties":{"a":{"type":"integer"}}},{"properties":{"a":{"type":"string"}}}],"type":"object"})",
+    R"({"oneOf":[{"required":["a"]},{"required":["b"]}],"type":"object"})",
+    R"({"not":{"properties":{"a":{"type":"integer"}},"required":["a"]},"type":"object"})",
+    R"({"if":{"properties":{"a":{"const":1}},"required":["a"]},"then":{"required":["b"]},"type":"object"})",
+    R"({"$defs":{"t":{"type":"object","properties":{"a":{"$ref":"#/$defs/t"}},"additionalProperties":false}},"$ref":"#/$defs/t"})",
+    R"({"type":"object","properties":{"a":true},"unevaluatedProperties":false,"anyOf":[{"properties":{"b":true}},true]})",
+    R"({"type":"object","dependentRequired":{"a":["b"]},"propertyNames":{"maxLength":2}})",
+};
+
+TEST(CompileJsonSchema, MasksEqualBruteForceInDeclaredOrder) {
+  for (const char* schema : kSchemas) {
+    SCOPED_TRACE(schema);
+    CheckMasks(*Schema(schema), 7, 3, 12);
+  }
+}
+
+TEST(CompileJsonSchema, MasksEqualBruteForceInAnyOrder) {
+  JsonSchemaOptions options;
+  options.property_order = JsonSchemaOptions::PropertyOrder::kAny;
+  for (const char* schema : kSchemas) {
+    SCOPED_TRACE(schema);
+    CheckMasks(*Schema(schema, options), 8, 3, 12);
+  }
+}
+
+TEST(CompileJsonSchema, NumbersAreCountedByValue) {
+  struct Case {
+    const char* schema;
+    std::vector<const char*> yes;
+    std::vector<const char*> no;
+  };
+  const Case cases[] = {
+      {R"({"type":"integer"})",
+       {"1", "-0", "1.0", "1e3", "1.5e1", "12345678901234567890123"},
+       {"1.5", "1e-1", "01", "1.", "+1", "1.25e1"}},
+      {R"({"minimum":1.5,"type":"number"})",
+       {"1.5", "1.50", "2", "1.5e0", "1e1", "1.6"},
+       {"1.49", "1", "-2", "1.4e0", "1e-1"}},
+      {R"({"exclusiveMaximum":0,"type":"number"})",
+       {"-1", "-0.001", "-1e-9"},
+       {"0", "-0", "-0.0", "1", "1e-9"}},
+      {R"({"multipleOf":0.01,"type":"number"})",
+       {"4.02", "0.010", "0", "1e3", "1e-2"},
+       {"0.075", "1e-3", "4.021"}},
+      {R"({"multipleOf":7,"minimum":100,"maximum":110})",
+       {"105", "105.0"},
+       {"98", "112", "104", "105.5"}},
+      {R"({"const":100})", {"100", "100.0", "1e2", "1.0E+02"}, {"10", "1000", "1e3"}},
+      {R"({"enum":[-0.5]})", {"-0.5", "-0.50", "-5e-1"}, {"0.5", "-5", "-5e1"}},
+      {R"({"not":{"multipleOf":3},"type":"integer"})", {"1", "10"}, {"3", "0", "-9"}},
+  };
+  for (const Case& c : cases) {
+    const auto constraint = Schema(c.schema);
+    for (const char* text : c.yes)
+      EXPECT_TRUE(Accepts(*constraint, text)) << c.schema << " " << text;
+    for (const char* text : c.no)
+      EXPECT_FALSE(Accepts(*constraint, text)) << c.schema << " " << text;
+  }
+}
+
+TEST(CompileJsonSchema, StringsAreCountedByCodePoint) {
+  const auto constraint = Schema(R"({"type":"string","minLength":2,"maxLength":2})");
+  for (const char* text :
+       {R"("ab")", R"("\u00e9b")", "\"\xF0\x9F\x98\x80x\"", R"("\ud83d\ude00\n")", R"("\"\\")"}) {
+    EXPECT_TRUE(Accepts(*constraint, text)) << text;
+  }
+  for (const char* text :
+       {R"("a")", R"("abc")", R"("\ud83dx")", R"("\ude00x")", "\"a\tb\"", "\"a\xFF\""}) {
+    EXPECT_FALSE(Accepts(*constraint, text)) << text;
+  }
+}
+
+TEST(CompileJsonSchema, KeysNeverRepeatHoweverTheyAreSpelt) {
+  const auto constraint = Schema(R"({"type":"object","properties":{"a":{}}})");
+  EXPECT_TRUE(Accepts(*constraint, R"({"a": 1, "b": 2, "c": 3})"));
+  EXPECT_FALSE(Accepts(*constraint, R"({"a": 1, "\u0061": 2})"));
+  EXPECT_FALSE(Accepts(*constraint, R"({"b": 1, "\u0062": 2})"));
+  EXPECT_FALSE(Accepts(*constraint, R"({"b": 1, "c": {"b": 1}, "b": 2})"));
+}
+
+TEST(CompileJsonSchema, WhitespaceIsBounded) {
+  const auto constraint = Schema(R"({"type":"array"})");
+  EXPECT_TRUE(Accepts(*constraint, "[\n  1,\n  2\n]"));
+  EXPECT_TRUE(Accepts(*constraint, "[" + std::string(32, ' ') + "1]"));
+  EXPECT_FALSE(Accepts(*constraint, "[" + std::string(33, ' ') + "1]"));
+  EXPECT_FALSE(Accepts(*constraint, "[\n\n1]"));
+  EXPECT_FALSE(Accepts(*constraint, " [1]"));
+}
+
+TEST(CompileJsonSchema, SaysWhereAndWhyItRefuses) {
+  const std::pair<const char*, std::vector<const char*>> cases[] = {
+      {R"j({"properties":{"a":{"pattern":"(?=x)"}}})j",
+       {"/properties/a", "'pattern'", "look-around"}},
+      {R"({"items":{"$ref":"http://example.com/x"}})", {"/items", "http://example.com/x"}},
+      {R"({"$ref":"#/nowhere"})", {"$ref", "names nothing"}},
+      {R"({"$ref":"#"})", {"refers to itself"}},
+      {R"({"type":"integer","minimum":1.2,"maximum":1.8})", {"no value satisfies"}},
+      {R"({"type":"object","required":["a"],"properties":{"a":{"$ref":"#"}}})",
+       {"no value satisfies"}},
+      {R"({"items":{"type":"strin"}})", {"/items", "'type'"}},
+      {R"({"a":1,"a":2})", {"repeated"}},
+      {R"({"type":)", {"not JSON"}},
+      {R"({"type":"array","uniqueItems":true})", {"(root)", "'uniqueItems'"}},
+      {R"([1])", {"an object or a boolean"}},
+      {R"({"minLength":-1})", {"'minLength'"}},
+  };
+  for (const auto& [schema, parts] : cases) {
+    try {
+      CompileJsonSchema(schema);
+      ADD_FAILURE() << schema;
+    } catch (const Error& error) {
+      for (const char* part : parts) EXPECT_THAT(error.message(), HasSubstr(part)) << schema;
+    }
+  }
+}
+
+TEST(CompileJsonSchema, LenientModeTellsWhatItLeftOut) {
+  JsonSchemaOptions options;
+  options.lenient = true;
+  const auto grammar = CompileJsonSchema(
+      R"j({"type":"array","uniqueItems":true,"items":{"pattern":"(?!a)","format":"color"}})j",
+      options);
+  ASSERT_EQ(grammar->report().ignored.size(), 2);
+  EXPECT_EQ(grammar->report().annotations.size(), 1);
+}
+
+TEST(CompileJsonSchema, RemoteSchemasComeFromTheCallerOnly) {
+  JsonSchemaOptions options;
+  options.remotes["http://example.com/x"] = R"({"$defs":{"y":{"type":"integer"}}})";
+  const auto constraint = Schema(R"({"$ref":"http://example.com/x#/$defs/y"})", options);
+  EXPECT_TRUE(Accepts(*constraint, "3"));
+  EXPECT_FALSE(Accepts(*constraint, "\"3\""));
+}
+
+// What other engines hang on is compiled, or refused, within the fuel.
+TEST(CompileJsonSchema, HostileSchemasAreBounded) {
+  std::string deep = R"({"type":"integer"})";
+  for (int i = 0; i < 40; ++i)
+    deep = R"({"oneOf":[)" + deep + R"(,{"type":"object","properties":{"x":)" +
+           deep.substr(0, 200) + "}}]}";
+  std::string wide = R"({"type":"object","properties":{)";
+  for (int i = 0; i < 3000; ++i)
+    wide += (i > 0 ? ",\"k" : "\"k") + std::to_string(i) + R"(":{"type":"string"})";
+  wide += "}}";
+  std::string all = R"({"type":"object","allOf":[)";
+  for (int i = 0; i < 30; ++i)
+    all += std::string(i > 0 ? "," : "") + R"({"anyOf":[{"required":["a)" + std::to_string(i) +
+           R"("]},{"required":["b)" + std::to_string(i) + R"("]}]})";
+  all += "]}";
+  for (
+      const std::string& schema :
+      {std::string(R"({"type":"string","maxLength":100000000})"), wide, all, deep,
+       std::string(
+           R"({"type":"string","pattern":"^(((a{0,900}){0,900}){0,900}b){0,900}$","minLength":5})"),
+       std::string(
+           R"({"type":"array","minItems":4000000000,"items":{"type":"array","minItems":4000000000}})")}) {
+    try {
+      const auto constraint = Schema(schema);
+      std::vector<uint32_t> bits(constraint->num_mask_words());
+      constraint->Start().Mask(bits);
+    } catch (const Error& error) {
+      EXPECT_NE(error.code(), ErrorCode::kInternal) << error.message();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace retort::grammar
