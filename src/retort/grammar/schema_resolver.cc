@@ -40,6 +40,7 @@ Holds WhatHolds(std::string_view keyword) {
 }
 
 std::optional<Draft> DraftNamed(std::string_view uri) {
+  if (uri.find("json-schema.org/") == std::string_view::npos) return {};
   while (uri.ends_with('#') || uri.ends_with('/')) uri.remove_suffix(1);
   if (uri.find("draft-04") != std::string_view::npos) return Draft::k4;
   if (uri.find("draft-06") != std::string_view::npos) return Draft::k6;
@@ -183,9 +184,13 @@ void SchemaResolver::AddDocument(std::string_view text, const std::string& uri, 
       if (const auto found = DraftNamed(named->text)) {
         resource.draft = *found;
       } else if (const auto meta = remotes_.find(WithoutFragment(named->text));
-                 meta != remotes_.end() && meta->second.find("$vocabulary") != std::string::npos) {
+                 meta != remotes_.end() &&
+                 meta->second.find("\"$vocabulary\"") != std::string::npos &&
+                 (meta->second.find("vocab/validation\"") == std::string::npos ||
+                  meta->second.find("vocab/format-assertion\"") != std::string::npos)) {
         Throw(ErrorCode::kUnsupported,
-              "schema: (root): '$schema': '{}' chooses vocabularies of its own", named->text);
+              "schema: (root): '$schema': '{}' chooses vocabularies that are not the draft's own",
+              named->text);
       }
     }
   }

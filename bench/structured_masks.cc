@@ -1,0 +1,133 @@
+// Time of structured output on MaskBench with the Llama-3 vocabulary, one thread:
+//   compile + first mask, and per token of the valid instances: mask + commit.
+// Usage: structured_masks [FILES] [declared|any] [cold|warm]
+// FILES: how many of the files with tests, those whose names have the smallest SHA-256 (0: all).
+// cold: masks of lexer states are forgotten before each file; warm (default): shared, as in use.
+// Needs ../shared/data (or RETORT_SHARED).
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "retort/base/digest.h"
+#include "retort/base/error.h"
+#include "retort/base/file.h"
+#include "retort/grammar/constraint.h"
+#include "retort/grammar/vocabulary.h"
+#include "retort/tokenizer/load_tokenizer.h"
+#include "tests/conformance/maskbench/maskbench.h"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double Microseconds(Clock::time_point since) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - since).count();
+}
+
+void Print(const char* name, std::vector<double> values, double scale, const char* unit) {
+  if (values.empty()) return;
+  std::sort(values.begin(), values.end());
+  double sum = 0;
+  for (const double value : values) sum += value;
+  const auto at = [&](double part) {
+    return values[std::min(values.size() - 1,
+                           static_cast<size_t>(part * static_cast<double>(values.size())))] /
+           scale;
+  };
+  std::printf("%s: n %zu avg %.2f p50 %.2f p90 %.2f p99 %.2f p99.9 %.2f max %.2f %s\n", name,
+              values.size(), sum / static_cast<double>(values.size()) / scale, at(0.5), at(0.9),
+              at(0.99), at(0.999), values.back() / scale, unit);
+}
+
+std::shared_ptr<const retort::Tokenizer> Llama3() {
+  constexpr std::string_view kPattern =
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  const auto file = retort::SharedDataFolder() / "tokenizers/llama3/tokenizer.model";
+  std::vector<std::pair<std::string, int32_t>> special;
+  for (int i = 0; i < 256; ++i) {
+    special.emplace_back("<|reserved_" + std::to_string(i) + "|>", 128'000 + i);
+  }
+  special[1].first = "<|end_of_text|>";
+  special[9].first = "<|eot_id|>";
+  return retort::LoadTiktoken(retort::ReadFile(file, 64u << 20), kPattern, special, file.string());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace retort;
+  const size_t num_files = argc > 1 ? static_cast<size_t>(std::atoll(argv[1])) : 400;
+  const bool any = argc > 2 && std::string_view(argv[2]) == "any";
+  const bool cold = argc > 3 && std::string_view(argv[3]) == "cold";
+  const auto files = MaskBenchFiles(std::filesystem::temp_directory_path() / "retort-maskbench");
+  if (files.empty()) {
+    std::fprintf(stderr, "../shared/data/maskbench is absent\n");
+    return 3;
+  }
+  std::vector<std::pair<std::string, std::filesystem::path>> chosen;
+  for (const auto& file : files) chosen.emplace_back(Sha256Hex(file.filename().string()), file);
+  std::sort(chosen.begin(), chosen.end());
+  const auto tokenizer = Llama3();
+  auto start = Clock::now();
+  auto vocabulary = MakeVocabulary(tokenizer);
+  std::printf("vocabulary: %d tokens in %.1f ms\n", vocabulary->size(), Microseconds(start) / 1000);
+  std::vector<double> first;
+  std::vector<double> compile;
+  std::vector<double> token;
+  size_t num_taken = 0;
+  size_t num_refused = 0;
+  std::vector<std::pair<double, std::string>> slowest;
+  for (const auto& [digest, file] : chosen) {
+    const MaskBenchCase test = ReadMaskBenchCase(file);
+    if (test.tests.empty()) continue;
+    if (num_files > 0 && num_taken == num_files) break;
+    ++num_taken;
+    if (cold) vocabulary = MakeVocabulary(tokenizer);
+    std::vector<uint32_t> bits(vocabulary->num_mask_words());
+    try {
+      start = Clock::now();
+      JsonSchemaOptions options;
+      if (any) options.property_order = JsonSchemaOptions::PropertyOrder::kAny;
+      const auto grammar = CompileJsonSchema(test.schema, options);
+      compile.push_back(Microseconds(start));
+      const Constraint constraint(grammar, vocabulary);
+      constraint.Start().Mask(bits);
+      first.push_back(Microseconds(start));
+      for (const auto& instance : test.tests) {
+        ConstraintState state = constraint.Start();
+        std::string text;
+        for (const int32_t id : tokenizer->Encode(instance.text, false)) {
+          start = Clock::now();
+          state.Mask(bits);
+          const bool allowed = bits[id >> 5] >> (id & 31) & 1;
+          const bool committed = state.Commit(id);
+          const double us = Microseconds(start);
+          token.push_back(us);
+          if (us > 1000)
+            slowest.emplace_back(
+                us, test.name + " after " + text.substr(text.size() > 40 ? text.size() - 40 : 0));
+          if (allowed != committed) {
+            std::printf("MISMATCH %s token %d after %s\n", test.name.c_str(), id, text.c_str());
+          }
+          if (!committed) break;
+          text += vocabulary->Text(id);
+        }
+      }
+    } catch (const Error& error) {
+      ++num_refused;
+    }
+  }
+  std::printf("files %zu, refused %zu, order %s, %s\n", num_taken, num_refused,
+              any ? "any" : "declared", cold ? "cold" : "warm");
+  Print("compile", compile, 1000, "ms");
+  Print("compile + first mask", first, 1000, "ms");
+  Print("mask + commit per token", token, 1, "us");
+  std::sort(slowest.rbegin(), slowest.rend());
+  for (size_t i = 0; i < std::min<size_t>(slowest.size(), 12); ++i) {
+    std::printf("  %.0f us: %s\n", slowest[i].first, slowest[i].second.c_str());
+  }
+}
