@@ -242,7 +242,7 @@ TEST(Config, AllProblemsAreReportedTogether) {
   EXPECT_THAT(problems, HasSubstr("no model 'n'"));
   EXPECT_THAT(problems, HasSubstr("'rounds' must be"));
   EXPECT_THAT(problems, HasSubstr("no step type 'Slit'"));
-  EXPECT_THAT(problems, HasSubstr("'parts' must be an integer of at least 0"));
+  EXPECT_THAT(problems, HasSubstr("'parts' must be an integer from 0 to 1000"));
   EXPECT_THAT(problems, HasSubstr("the name 'b' is taken"));
 }
 
