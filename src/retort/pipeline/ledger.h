@@ -88,7 +88,7 @@ uint64_t CollectLedger(const std::filesystem::path& path,
                        std::optional<uint64_t> value_bytes_max);
 
 // $RETORT_HOME/cache.sqlite, else ~/.cache/retort/cache.sqlite
-// (docs/decisions/one-cache-per-user.md).
+// (docs/decisions/0003-one-cache-per-user.md).
 std::filesystem::path DefaultCachePath();
 
 // Holds a folder for one run: a second one is refused. The lock goes with the process, however it
