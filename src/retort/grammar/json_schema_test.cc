@@ -17,6 +17,8 @@ std::shared_ptr<const Constraint> Schema(const std::string& schema,
 const char* const kSchemas[] = {
     R"({})",
     R"({"type":"string","maxLength":3})",
+    R"({"type":"string","minLength":2,"maxLength":5})",
+    R"({"type":"array","items":{"type":"string","minLength":1,"maxLength":500}})",
     R"({"type":"string","pattern":"^a+b"})",
     R"({"type":"string","format":"date"})",
     R"({"type":"integer","minimum":-3,"maximum":120})",

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -60,6 +61,13 @@ class Lexer {
   bool Accepts(LexState state) const { return states_[state].num_labels > 0; }
   // Ascending, disjoint, none dead. Valid until the next call that is not const.
   std::span<const ByteRange> Ranges(LexState state);
+  // If the state is between two characters of a JSON string: the language of its rest.
+  std::optional<Regex> StringRest(LexState state) const {
+    if (states_[state].mode != Mode::kString) return {};
+    return states_[state].r;
+  }
+  LexState StringBody(Regex rest) { return Body(Mode::kString, rest); }
+  RegexPool& pool() { return *pool_; }
   // The same in every lexer for states that behave alike because they are written alike.
   StructureHash HashOf(LexState state) const { return states_[state].hash; }
   size_t num_states() const { return states_.size(); }

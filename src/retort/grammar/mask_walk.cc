@@ -232,6 +232,7 @@ bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, const Configuratio
 }
 
 std::shared_ptr<const MaskEntry> MaskWalk::EntryFor(uint32_t node, LexState state, bool exits) {
+  if (node == TokenTrie::kRoot) state = WithoutDistantBounds(state);
   const uint32_t node_key = node << 1 | (exits ? 1 : 0);
   const uint64_t own_key = uint64_t{node_key} << 32 | state;
   const auto it = memo_->entries.find(own_key);
@@ -239,10 +240,45 @@ std::shared_ptr<const MaskEntry> MaskWalk::EntryFor(uint32_t node, LexState stat
   const Vocabulary::MaskKey key{lexer_.HashOf(state), node_key};
   auto entry = vocabulary_.FindMask(key);
   if (entry == nullptr) {
-    entry = ComputeEntry(node, state, exits);
+    entry = node == TokenTrie::kRoot ? EntryByLength(state, exits) : nullptr;
+    if (entry == nullptr) entry = ComputeEntry(node, state, exits);
     vocabulary_.KeepMask(key, entry);
   }
   memo_->entries.emplace(own_key, entry);
+  return entry;
+}
+
+// Bounds on a string's length that no token can reach make no difference to a mask.
+LexState MaskWalk::WithoutDistantBounds(LexState state) {
+  const auto rest = lexer_.StringRest(state);
+  if (!rest) return state;
+  const auto lengths = lexer_.pool().LengthsOf(*rest);
+  if (!lengths || (lengths->min == 0 && lengths->max == kUnbounded)) return state;
+  const uint32_t beyond = vocabulary_.string_profile().count_max + 1;
+  const uint32_t min = std::min(lengths->min, beyond);
+  const uint32_t max = lengths->max >= beyond ? kUnbounded : lengths->max;
+  RegexPool& pool = lexer_.pool();
+  return lexer_.StringBody(pool.Repeat(pool.Set(CodePointSet::Any()), min, max));
+}
+
+// The entry of a string of which only the length matters: from counts made once.
+std::shared_ptr<const MaskEntry> MaskWalk::EntryByLength(LexState state, bool with_exits) {
+  const auto rest = lexer_.StringRest(state);
+  const auto lengths = rest ? lexer_.pool().LengthsOf(*rest) : std::nullopt;
+  if (!lengths) return nullptr;
+  const Vocabulary::StringProfile& profile = vocabulary_.string_profile();
+  auto entry = std::make_shared<MaskEntry>();
+  entry->bits = profile.within[std::min(lengths->max, profile.count_max)];
+  std::vector<std::pair<std::string_view, int32_t>> rests;
+  for (const auto& end : profile.ends) {
+    if (end.count < lengths->min || end.count > lengths->max) continue;
+    if (end.rest.empty()) {
+      entry->bits[end.id >> 5] |= 1u << (end.id & 31);
+    } else if (with_exits) {
+      rests.emplace_back(end.rest, end.id);
+    }
+  }
+  if (!rests.empty()) entry->exits.push_back({0, TokenTrie(std::move(rests))});
   return entry;
 }
 

@@ -51,6 +51,8 @@ class MaskWalk {
   void Advance(const Configuration& moved, Configurations* to);
   std::shared_ptr<const MaskEntry> EntryFor(uint32_t node, LexState state, bool exits);
   std::shared_ptr<const MaskEntry> ComputeEntry(uint32_t node, LexState state, bool exits);
+  LexState WithoutDistantBounds(LexState state);
+  std::shared_ptr<const MaskEntry> EntryByLength(LexState state, bool with_exits);
   // A state that nearly every byte leads to and keeps, or `state` itself.
   LexState Loop(LexState state);
   // Corrects what was set for `b` where `a` differs; false if they differ nearly everywhere.

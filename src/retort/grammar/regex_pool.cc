@@ -410,6 +410,15 @@ void RegexPool::Labels(Regex r, std::vector<uint32_t>* labels) const {
   }
 }
 
+std::optional<RegexPool::Lengths> RegexPool::LengthsOf(Regex r) const {
+  const Node& node = nodes_[r];
+  if (r == kEverything) return Lengths{};
+  if (r == kEpsilon) return Lengths{0, 0};
+  const Node& set = node.kind == Kind::kRepeat ? nodes_[node.a] : node;
+  if (set.kind != Kind::kSet || sets_[set.a] != CodePointSet::Any()) return {};
+  return node.kind == Kind::kRepeat ? Lengths{node.b, node.c} : Lengths{1, 1};
+}
+
 uint64_t RegexPool::memory_bytes() const {
   uint64_t bytes = nodes_.capacity() * sizeof(Node) + table_.capacity() * 4 +
                    children_.capacity() * 4 + rows_.capacity() * sizeof(RowEntry);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -87,6 +88,13 @@ class RegexPool {
   // Number of strings, at most `limit`; `limit` also when it is not found out. Writes them to
   // `strings` if given (only complete if the result is below `limit`).
   uint64_t Count(Regex r, uint64_t limit, std::vector<std::u32string>* strings);
+
+  // If `r` is all strings with a bounded number of symbols: that bound.
+  struct Lengths {
+    uint32_t min = 0;
+    uint32_t max = kUnbounded;
+  };
+  std::optional<Lengths> LengthsOf(Regex r) const;
 
   StructureHash HashOf(Regex r) const { return nodes_[r].hash; }
   size_t num_nodes() const { return nodes_.size(); }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "retort/grammar/lexer.h"
+
 namespace retort::grammar {
 
 uint64_t MaskEntry::memory_bytes() const {
@@ -39,6 +41,49 @@ void Vocabulary::Build() {
     if (!texts_[id].empty()) tokens.emplace_back(texts_[id], id);
   }
   trie_ = TokenTrie(std::move(tokens));
+}
+
+const Vocabulary::StringProfile& Vocabulary::string_profile() const {
+  std::call_once(profile_once_, [this] { BuildProfile(); });
+  return profile_;
+}
+
+void Vocabulary::BuildProfile() const {
+  Limits limits;
+  RegexPool pool(limits);
+  Lexer lexer(&pool, limits);
+  // The state after the opening quote of a string of any text.
+  const LexState body = lexer.Step(lexer.Json(Lexer::Before::kNothing, kNothing, kEverything), '"');
+  std::vector<std::pair<uint32_t, int32_t>> inside;
+  for (int32_t id = 0; id < size_; ++id) {
+    const std::string_view text = texts_[id];
+    LexState state = body;
+    uint32_t count = 0;  // characters begun
+    size_t i = 0;
+    for (; i < text.size() && state != kDeadState && !lexer.Accepts(state); ++i) {
+      const bool between = state == body;
+      state = lexer.Step(state, static_cast<uint8_t>(text[i]));
+      // A surrogate pair is one character: its second half does not begin at `body`.
+      if (between && state != kDeadState && !lexer.Accepts(state)) ++count;
+    }
+    if (text.empty() || state == kDeadState) continue;
+    if (lexer.Accepts(state)) {
+      profile_.ends.push_back({count, id, text.substr(i)});
+    } else {
+      inside.emplace_back(count, id);
+    }
+    profile_.count_max = std::max(profile_.count_max, count);
+  }
+  std::sort(inside.begin(), inside.end());
+  profile_.within.resize(profile_.count_max + 1);
+  std::vector<uint32_t> bits(num_mask_words());
+  size_t at = 0;
+  for (uint32_t n = 0; n <= profile_.count_max; ++n) {
+    for (; at < inside.size() && inside[at].first == n; ++at) {
+      bits[inside[at].second >> 5] |= 1u << (inside[at].second & 31);
+    }
+    profile_.within[n] = bits;
+  }
 }
 
 bool Vocabulary::IsEnd(int32_t id) const {

@@ -46,6 +46,22 @@ class Vocabulary {
   const TokenTrie& trie() const { return trie_; }
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  // null in tests
 
+  // How many code points of a JSON string's body each token is, so that a bound on the length of a
+  // string costs a lookup. Computed when first asked for.
+  struct StringProfile {
+    // within[n]: tokens that stay in the body and begin at most n characters there.
+    std::vector<std::vector<uint32_t>> within;
+    // Tokens that end the body after `count` characters, with what follows the closing quote.
+    struct End {
+      uint32_t count = 0;
+      int32_t id = 0;
+      std::string_view rest;
+    };
+    std::vector<End> ends;
+    uint32_t count_max = 0;
+  };
+  const StringProfile& string_profile() const;
+
   struct MaskKey {
     StructureHash state;
     uint32_t node = 0;
@@ -57,6 +73,7 @@ class Vocabulary {
 
  private:
   void Build();
+  void BuildProfile() const;
 
   struct KeyHash {
     size_t operator()(const MaskKey& key) const { return key.state.low ^ key.node * 0x9e3779b9u; }
@@ -75,6 +92,8 @@ class Vocabulary {
   std::vector<int32_t> end_ids_;
   int32_t size_ = 0;
   TokenTrie trie_;
+  mutable std::once_flag profile_once_;
+  mutable StringProfile profile_;
   mutable std::array<Shard, kNumShards> shards_;
 };
 

@@ -1,0 +1,265 @@
+// llama.cpp's GBNF: rules "name ::= alternatives" over code points.
+#include "retort/base/digest.h"
+#include "retort/base/error.h"
+#include "retort/grammar/cfg_builder.h"
+#include "retort/grammar/regex_syntax.h"
+
+namespace retort {
+namespace grammar {
+namespace {
+
+class GbnfParser {
+ public:
+  GbnfParser(std::string_view text, CfgBuilder* builder, const Limits& limits)
+      : text_(text), builder_(builder), limits_(limits) {}
+
+  void Parse() {
+    Space(true);
+    while (pos_ < text_.size()) {
+      const size_t start = pos_;
+      const std::string name = Name();
+      Space(false);
+      if (!Accept("::=")) Fail("'::=' expected");
+      Space(true);
+      CfgExpr expr = Choice(0);
+      if (pos_ < text_.size() && text_[pos_] != '\n' && text_[pos_] != '\r') {
+        Fail("the end of the rule expected");
+      }
+      builder_->Add(name, std::move(expr), start);
+      Space(true);
+    }
+  }
+
+ private:
+  [[noreturn]] void Fail(const std::string& why) const {
+    builder_->Fail(ErrorCode::kInvalid, pos_, why);
+  }
+  char Peek() const { return pos_ < text_.size() ? text_[pos_] : '\0'; }
+  bool Accept(std::string_view word) {
+    if (!text_.substr(pos_).starts_with(word)) return false;
+    pos_ += word.size();
+    return true;
+  }
+  static bool IsName(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+  }
+  std::string Name() {
+    const size_t start = pos_;
+    while (IsName(Peek())) ++pos_;
+    if (pos_ == start) Fail("a rule's name expected");
+    return std::string(text_.substr(start, pos_ - start));
+  }
+  void Space(bool newlines) {
+    while (pos_ < text_.size()) {
+      const char c = text_[pos_];
+      if (c == '#') {
+        while (pos_ < text_.size() && text_[pos_] != '\n') ++pos_;
+      } else if (c == ' ' || c == '\t' || (newlines && (c == '\n' || c == '\r'))) {
+        ++pos_;
+      } else {
+        return;
+      }
+    }
+  }
+
+  CfgExpr Choice(int depth) {
+    if (depth > limits_.depth_max) {
+      builder_->Fail(ErrorCode::kExhausted, pos_, "groups nest too deep");
+    }
+    CfgExpr choice;
+    choice.kind = CfgExpr::Kind::kChoice;
+    choice.position = pos_;
+    choice.parts.push_back(Sequence(depth));
+    while (true) {
+      Space(depth > 0);
+      // A rule goes on if the next line begins with '|'.
+      const size_t before = pos_;
+      Space(true);
+      if (!Accept("|")) {
+        pos_ = depth > 0 ? pos_ : before;
+        break;
+      }
+      Space(true);
+      choice.parts.push_back(Sequence(depth));
+    }
+    if (choice.parts.size() == 1) return std::move(choice.parts[0]);
+    return choice;
+  }
+
+  CfgExpr Sequence(int depth) {
+    CfgExpr sequence;
+    sequence.position = pos_;
+    while (true) {
+      const char c = Peek();
+      CfgExpr item;
+      item.position = pos_;
+      if (c == '"') {
+        item = Literal();
+      } else if (c == '[') {
+        item = Class();
+      } else if (c == '.') {
+        ++pos_;
+        item.kind = CfgExpr::Kind::kRegex;
+        item.regex = builder_->pool().Set(CodePointSet::Any());
+      } else if (c == '(') {
+        ++pos_;
+        Space(true);
+        item = Choice(depth + 1);
+        Space(true);
+        if (!Accept(")")) Fail("')' expected");
+      } else if (c == '<' || c == '!') {
+        builder_->Fail(ErrorCode::kUnsupported, pos_, "tokens (<name>, <[id]>) are not supported");
+      } else if (IsName(c)) {
+        item.kind = CfgExpr::Kind::kRef;
+        item.name = Name();
+      } else {
+        break;
+      }
+      Space(depth > 0);
+      sequence.parts.push_back(Repeats(std::move(item), depth));
+      Space(depth > 0);
+    }
+    if (sequence.parts.size() == 1) return std::move(sequence.parts[0]);
+    return sequence;
+  }
+
+  CfgExpr Repeats(CfgExpr item, int depth) {
+    while (true) {
+      uint32_t min = 0;
+      uint32_t max = kUnbounded;
+      if (Accept("*")) {
+      } else if (Accept("+")) {
+        min = 1;
+      } else if (Accept("?")) {
+        max = 1;
+      } else if (Accept("{")) {
+        min = Number();
+        max = min;
+        Space(true);
+        if (Accept(",")) {
+          Space(true);
+          max = Peek() == '}' ? kUnbounded : Number();
+        }
+        Space(true);
+        if (!Accept("}")) Fail("'}' expected");
+        if (min > max) Fail("the minimum exceeds the maximum");
+      } else {
+        return item;
+      }
+      CfgExpr repeat;
+      repeat.kind = CfgExpr::Kind::kRepeat;
+      repeat.position = item.position;
+      repeat.min = min;
+      repeat.max = max;
+      repeat.parts.push_back(std::move(item));
+      item = std::move(repeat);
+      Space(depth > 0);
+    }
+  }
+
+  uint32_t Number() {
+    uint64_t value = 0;
+    const size_t start = pos_;
+    while (Peek() >= '0' && Peek() <= '9' && value < 1'000'000'000) value = value * 10 + (text_[pos_++] - '0');
+    if (pos_ == start || value >= 1'000'000'000) Fail("a number below 1000000000 expected");
+    return static_cast<uint32_t>(value);
+  }
+
+  char32_t Character() {
+    if (Peek() != '\\') {
+      const auto lead = static_cast<uint8_t>(Peek());
+      const size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+      const std::u32string decoded = DecodeUtf8(text_.substr(pos_, size));
+      if (decoded.size() != 1 || decoded[0] == U'\uFFFD') Fail("not UTF-8");
+      pos_ += size;
+      return decoded[0];
+    }
+    ++pos_;
+    const char c = Peek();
+    ++pos_;
+    int digits = 0;
+    switch (c) {
+      case 'n': return U'\n';
+      case 'r': return U'\r';
+      case 't': return U'\t';
+      case 'x': digits = 2; break;
+      case 'u': digits = 4; break;
+      case 'U': digits = 8; break;
+      case '"':
+      case '\\':
+      case '[':
+      case ']':
+      case '-':
+      case '^':
+      case '/': return static_cast<char32_t>(c);
+      default: --pos_; Fail("unknown escape");
+    }
+    uint64_t value = 0;
+    for (int i = 0; i < digits; ++i, ++pos_) {
+      const char d = Peek();
+      const int digit = d >= '0' && d <= '9'                ? d - '0'
+                        : (d | 32) >= 'a' && (d | 32) <= 'f' ? (d | 32) - 'a' + 10
+                                                             : -1;
+      if (digit < 0) Fail("hexadecimal digit expected");
+      value = value * 16 + static_cast<uint64_t>(digit);
+    }
+    if (value > kCodePointMax || (value >= kSurrogateFirst && value <= kSurrogateLast)) {
+      Fail("no such character");
+    }
+    return static_cast<char32_t>(value);
+  }
+
+  CfgExpr Literal() {
+    CfgExpr item;
+    item.kind = CfgExpr::Kind::kRegex;
+    item.position = pos_++;
+    std::u32string text;
+    while (Peek() != '"') {
+      if (pos_ >= text_.size()) Fail("a string has no closing quote");
+      text += Character();
+    }
+    ++pos_;
+    item.regex = builder_->pool().Literal(text);
+    return item;
+  }
+
+  CfgExpr Class() {
+    CfgExpr item;
+    item.kind = CfgExpr::Kind::kRegex;
+    item.position = pos_++;
+    const bool negated = Accept("^");
+    std::vector<CodePointRange> ranges;
+    while (Peek() != ']') {
+      if (pos_ >= text_.size()) Fail("a class has no ']'");
+      const char32_t first = Character();
+      char32_t last = first;
+      if (Peek() == '-' && pos_ + 1 < text_.size() && text_[pos_ + 1] != ']') {
+        ++pos_;
+        last = Character();
+        if (last < first) Fail("a range is out of order");
+      }
+      ranges.push_back({first, last});
+    }
+    ++pos_;
+    const CodePointSet set = CodePointSet(std::move(ranges)).Intersect(CodePointSet::Any());
+    item.regex = builder_->pool().Set(negated ? set.Complement() : set);
+    return item;
+  }
+
+  std::string_view text_;
+  CfgBuilder* builder_;
+  const Limits& limits_;
+  size_t pos_ = 0;
+};
+
+}  // namespace
+}  // namespace grammar
+
+std::shared_ptr<const Grammar> CompileGbnf(std::string_view text, const grammar::Limits& limits) {
+  grammar::CfgBuilder builder(text, "grammar", limits);
+  grammar::GbnfParser(text, &builder, limits).Parse();
+  return builder.Build("root", Sha256Hex("gbnf\n" + std::string(text)));
+}
+
+}  // namespace retort
