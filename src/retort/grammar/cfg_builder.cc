@@ -62,14 +62,17 @@ std::optional<Regex> CfgBuilder::RegularRule(Named* rule) {
 // The language, if no rule in it leads back to a rule that is being looked at.
 std::optional<Regex> CfgBuilder::Regular(const CfgExpr& expr) {
   switch (expr.kind) {
-    case CfgExpr::Kind::kRegex: return expr.regex;
-    case CfgExpr::Kind::kRef: return RegularRule(Find(expr));
+    case CfgExpr::Kind::kRegex:
+      return expr.regex;
+    case CfgExpr::Kind::kRef:
+      return RegularRule(Find(expr));
     case CfgExpr::Kind::kRepeat: {
       const auto part = Regular(expr.parts[0]);
       if (!part) return {};
       return pool().Repeat(*part, expr.min, expr.max);
     }
-    default: break;
+    default:
+      break;
   }
   std::vector<Regex> parts;
   bool all = true;
@@ -119,11 +122,14 @@ void CfgBuilder::Append(const CfgExpr& expr, std::vector<Symbol>* out) {
     return;
   }
   switch (expr.kind) {
-    case CfgExpr::Kind::kRef: out->push_back({Symbol::Kind::kNode, NodeOf(Find(expr))}); return;
+    case CfgExpr::Kind::kRef:
+      out->push_back({Symbol::Kind::kNode, NodeOf(Find(expr))});
+      return;
     case CfgExpr::Kind::kSequence:
       for (const CfgExpr& part : expr.parts) Append(part, out);
       return;
-    default: break;
+    default:
+      break;
   }
   if (expr.kind == CfgExpr::Kind::kChoice) {
     const NodeId node = NewRule();

@@ -161,7 +161,8 @@ class GbnfParser {
   uint32_t Number() {
     uint64_t value = 0;
     const size_t start = pos_;
-    while (Peek() >= '0' && Peek() <= '9' && value < 1'000'000'000) value = value * 10 + (text_[pos_++] - '0');
+    while (Peek() >= '0' && Peek() <= '9' && value < 1'000'000'000)
+      value = value * 10 + (text_[pos_++] - '0');
     if (pos_ == start || value >= 1'000'000'000) Fail("a number below 1000000000 expected");
     return static_cast<uint32_t>(value);
   }
@@ -180,25 +181,37 @@ class GbnfParser {
     ++pos_;
     int digits = 0;
     switch (c) {
-      case 'n': return U'\n';
-      case 'r': return U'\r';
-      case 't': return U'\t';
-      case 'x': digits = 2; break;
-      case 'u': digits = 4; break;
-      case 'U': digits = 8; break;
+      case 'n':
+        return U'\n';
+      case 'r':
+        return U'\r';
+      case 't':
+        return U'\t';
+      case 'x':
+        digits = 2;
+        break;
+      case 'u':
+        digits = 4;
+        break;
+      case 'U':
+        digits = 8;
+        break;
       case '"':
       case '\\':
       case '[':
       case ']':
       case '-':
       case '^':
-      case '/': return static_cast<char32_t>(c);
-      default: --pos_; Fail("unknown escape");
+      case '/':
+        return static_cast<char32_t>(c);
+      default:
+        --pos_;
+        Fail("unknown escape");
     }
     uint64_t value = 0;
     for (int i = 0; i < digits; ++i, ++pos_) {
       const char d = Peek();
-      const int digit = d >= '0' && d <= '9'                ? d - '0'
+      const int digit = d >= '0' && d <= '9'                 ? d - '0'
                         : (d | 32) >= 'a' && (d | 32) <= 'f' ? (d | 32) - 'a' + 10
                                                              : -1;
       if (digit < 0) Fail("hexadecimal digit expected");

@@ -85,10 +85,4 @@ std::shared_ptr<const Grammar> CompileChoice(const std::vector<std::string>& cho
 std::shared_ptr<const Grammar> CompileGbnf(std::string_view text,
                                            const grammar::Limits& limits = {});
 
-// A dialect of Lark: rules and terminals with "|", groups, "?", "*", "+", "~n..m", strings
-// ("i" flag), /regex/flags, ranges "a".."z", %ignore, %json {schema}, %regex /.../; "start" is the
-// whole text.
-std::shared_ptr<const Grammar> CompileLark(std::string_view text,
-                                           const grammar::Limits& limits = {});
-
 }  // namespace retort

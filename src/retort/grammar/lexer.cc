@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "retort/base/error.h"
+#include "retort/grammar/token_trie.h"
 
 namespace retort::grammar {
 namespace {
@@ -121,6 +122,19 @@ LexState Lexer::StepSlow(LexState state, uint8_t byte) {
 std::span<const ByteRange> Lexer::Ranges(LexState state) {
   if (states_[state].ranges_begin < 0) Expand(state);
   return std::span(ranges_).subspan(states_[state].ranges_begin, states_[state].num_ranges);
+}
+
+uint64_t Lexer::LoopGroups(LexState state) {
+  if (states_[state].loop_groups == UINT64_MAX) {
+    uint64_t out = 0;  // groups with a byte that leads elsewhere
+    for (int byte = 0; byte < 256; ++byte) {
+      if (Step(state, static_cast<uint8_t>(byte)) != state) {
+        out |= uint64_t{1} << ByteGroup(static_cast<uint8_t>(byte));
+      }
+    }
+    states_[state].loop_groups = ~out & ~(uint64_t{1} << 59);
+  }
+  return states_[state].loop_groups;
 }
 
 void Lexer::CopyRow(Regex r) {

@@ -61,6 +61,8 @@ class Lexer {
   bool Accepts(LexState state) const { return states_[state].num_labels > 0; }
   // Ascending, disjoint, none dead. Valid until the next call that is not const.
   std::span<const ByteRange> Ranges(LexState state);
+  // ByteGroup bits of the groups of which every byte leads back to the state.
+  uint64_t LoopGroups(LexState state);
   // If the state is between two characters of a JSON string: the language of its rest.
   std::optional<Regex> StringRest(LexState state) const {
     if (states_[state].mode != Mode::kString) return {};
@@ -102,6 +104,7 @@ class Lexer {
     int32_t table = -1;
     uint32_t labels_begin = 0;
     uint32_t num_labels = 0;
+    uint64_t loop_groups = UINT64_MAX;  // not known yet
   };
   struct Key {
     Mode mode;

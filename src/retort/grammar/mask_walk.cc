@@ -319,9 +319,17 @@ std::shared_ptr<const MaskEntry> MaskWalk::ComputeEntry(uint32_t node, LexState 
       const TokenTrie::Node& child = trie.node(index);
       const LexState next = lexer_.Step(work.state, child.byte);
       if (next == kDeadState) continue;
-      for (const int32_t id : trie.Own(child)) ids.push_back(id);
+      const auto own = trie.Own(child);
+      ids.insert(ids.end(), own.begin(), own.end());
       if (child.num_children == 0) continue;
-      if (with_exits)
+      const bool accepts = lexer_.Accepts(next);
+      if (!accepts && (child.groups_below & ~lexer_.LoopGroups(next)) == 0) {
+        // The whole subtree stays in this state.
+        const auto below = trie.Below(child);
+        ids.insert(ids.end(), below.begin(), below.end());
+        continue;
+      }
+      if (with_exits && accepts)
         for (const uint32_t label : lexer_.Labels(next)) {
           auto it = std::find_if(exits.begin(), exits.end(),
                                  [&](const auto& exit) { return exit.first == label; });

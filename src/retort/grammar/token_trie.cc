@@ -37,6 +37,12 @@ TokenTrie::TokenTrie(std::vector<std::pair<std::string_view, int32_t>> tokens) {
       stack.push_back({nodes_[index].first_child + k, depth + 1});
     }
   }
+  // Children come after their parent.
+  for (size_t i = nodes_.size(); i-- > 0;) {
+    for (const Node& child : Children(nodes_[i])) {
+      nodes_[i].groups_below |= child.groups_below | uint64_t{1} << ByteGroup(child.byte);
+    }
+  }
 }
 
 }  // namespace retort::grammar

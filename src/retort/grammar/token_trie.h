@@ -8,10 +8,26 @@
 
 namespace retort::grammar {
 
+// Bytes in at most 64 groups, such that what tends to be treated alike is together: whether a whole
+// subtree keeps a lexer in its state is then a question of one word.
+inline constexpr int ByteGroup(uint8_t byte) {
+  if (byte >= 0x80) return byte < 0xC0 ? 60 : byte < 0xE0 ? 61 : byte < 0xF0 ? 62 : 63;
+  if (byte >= 'a' && byte <= 'z') return byte <= 'f' ? 0 : 1;
+  if (byte >= 'A' && byte <= 'Z') return byte <= 'F' ? 2 : 3;
+  if (byte >= '0' && byte <= '9') return 4;
+  if (byte < 0x20) return byte == '\n' ? 5 : byte == '\t' ? 6 : byte == '\r' ? 7 : 8;
+  // Every other printable character by itself.
+  return byte < '0'   ? 9 + (byte - 0x20)
+         : byte < 'A' ? 25 + (byte - ':')
+         : byte < 'a' ? 32 + (byte - '[')
+                      : 38 + (byte - '{');
+}
+
 // Byte strings with token ids, as a trie. Children of a node lie side by side, ascending by byte.
 class TokenTrie {
  public:
   struct Node {
+    uint64_t groups_below = 0;  // ByteGroup bits of every byte below
     uint32_t first_child = 0;
     uint32_t tokens_begin = 0;  // ids of the whole subtree, those that end at this node first
     uint32_t tokens_end = 0;
