@@ -18,6 +18,8 @@ const char* const kSchemas[] = {
     R"({})",
     R"({"type":"string","maxLength":3})",
     R"({"type":"string","minLength":2,"maxLength":5})",
+    R"({"type":"string","pattern":"^a[a-z ]*bc$","maxLength":6})",
+    R"({"type":"string","pattern":"^a[a-z1 ]*bc$","maxLength":30})",
     R"({"type":"array","items":{"type":"string","minLength":1,"maxLength":500}})",
     R"({"type":"string","pattern":"^a+b"})",
     R"({"type":"string","format":"date"})",

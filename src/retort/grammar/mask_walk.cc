@@ -107,14 +107,17 @@ bool MaskWalk::IsDense(LexState state) {
   return bytes >= kDenseBytesMin;
 }
 
-void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration& from, int depth) {
+void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration& given,
+                       int depth) {
   const TokenTrie::Node& at = trie.node(node);
+  Configuration from = given;
   if (from.lex == kUncertainState) {
     CheckOneByOne(trie.Below(at));
     return;
   }
   if (&trie == &vocabulary_.trie() && at.tokens_end - at.tokens_begin >= kEntryTokensMin &&
       IsDense(from.lex)) {
+    if (node == TokenTrie::kRoot) from.lex = WithoutDistantBounds(from.lex);
     // Where nothing can follow the token, what is left of tokens in which it ends is of no
     // interest.
     const bool exits = machine_->MayContinue(from);
@@ -232,7 +235,6 @@ bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, const Configuratio
 }
 
 std::shared_ptr<const MaskEntry> MaskWalk::EntryFor(uint32_t node, LexState state, bool exits) {
-  if (node == TokenTrie::kRoot) state = WithoutDistantBounds(state);
   const uint32_t node_key = node << 1 | (exits ? 1 : 0);
   const uint64_t own_key = uint64_t{node_key} << 32 | state;
   const auto it = memo_->entries.find(own_key);
@@ -252,6 +254,14 @@ std::shared_ptr<const MaskEntry> MaskWalk::EntryFor(uint32_t node, LexState stat
 LexState MaskWalk::WithoutDistantBounds(LexState state) {
   const auto rest = lexer_.StringRest(state);
   if (!rest) return state;
+  if (const auto both = lexer_.pool().SplitLengths(*rest)) {
+    // A pattern and a maximum: out of reach if, wherever a token leads, the pattern can still end
+    // below it.
+    const uint64_t reach =
+        uint64_t{vocabulary_.string_profile().count_max} + lexer_.pool().LongestNeed(both->first);
+    return both->second.min == 0 && both->second.max >= reach ? lexer_.StringBody(both->first)
+                                                              : state;
+  }
   const auto lengths = lexer_.pool().LengthsOf(*rest);
   if (!lengths || (lengths->min == 0 && lengths->max == kUnbounded)) return state;
   const uint32_t beyond = vocabulary_.string_profile().count_max + 1;

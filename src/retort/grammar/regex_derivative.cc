@@ -267,6 +267,66 @@ bool RegexPool::Search(Regex start) {
   return false;
 }
 
+uint32_t RegexPool::LongestNeed(Regex r) {
+  const Need need = NeedOf(r);
+  return std::max(need.least, need.longest);
+}
+
+RegexPool::Need RegexPool::NeedOf(Regex r) {
+  if (const auto it = needs_.find(r); it != needs_.end()) return it->second;
+  const Node node = nodes_[r];
+  const auto add = [](uint64_t a, uint64_t b) {
+    return static_cast<uint32_t>(std::min<uint64_t>(a + b, kUnbounded));
+  };
+  Need need;
+  switch (node.kind) {
+    case Kind::kSet:
+      need = {1, 0};
+      break;
+    case Kind::kCat: {
+      // Concatenations lean to the right: iterate, so that long literals do not recurse.
+      std::vector<Regex> parts;
+      Regex at = r;
+      for (; nodes_[at].kind == Kind::kCat; at = nodes_[at].b) parts.push_back(nodes_[at].a);
+      need = NeedOf(at);
+      for (size_t i = parts.size(); i-- > 0;) {
+        const Need part = NeedOf(parts[i]);
+        need.longest = std::max(add(part.longest, need.least), need.longest);
+        need.least = add(part.least, need.least);
+      }
+      break;
+    }
+    case Kind::kOr: {
+      const std::vector<uint32_t> children(Children(node).begin(), Children(node).end());
+      need.least = kUnbounded;
+      for (const Regex child : children) {
+        const Need part = NeedOf(child);
+        need.least = std::min(need.least, part.least);
+        need.longest = std::max(need.longest, part.longest);
+      }
+      break;
+    }
+    case Kind::kRepeat: {
+      const Need part = NeedOf(node.a);
+      need.least = add(uint64_t{part.least} * node.b, 0);
+      need.longest = add(part.longest, node.b > 0 ? uint64_t{part.least} * (node.b - 1) : 0);
+      break;
+    }
+    case Kind::kNames:
+      need.least = kUnbounded;
+      for (uint32_t i = node.b; i < node.c; ++i) {
+        const auto size = static_cast<uint32_t>(name_tables_[node.a].names[i].text.size() - node.d);
+        need.least = std::min(need.least, size);
+        need.longest = std::max(need.longest, size);
+      }
+      break;
+    default:
+      break;
+  }
+  needs_[r] = need;
+  return need;
+}
+
 uint64_t RegexPool::Count(Regex r, uint64_t limit, std::vector<std::u32string>* strings) {
   // Depth first over the automaton without its dead states; any cycle or long chain ends at limit.
   struct Frame {

@@ -419,6 +419,18 @@ std::optional<RegexPool::Lengths> RegexPool::LengthsOf(Regex r) const {
   return node.kind == Kind::kRepeat ? Lengths{node.b, node.c} : Lengths{1, 1};
 }
 
+std::optional<std::pair<Regex, RegexPool::Lengths>> RegexPool::SplitLengths(Regex r) const {
+  const Node& node = nodes_[r];
+  if (node.kind != Kind::kAnd || node.b != 2) return {};
+  for (int i = 0; i < 2; ++i) {
+    const Regex one = children_[node.a + i];
+    const Regex other = children_[node.a + 1 - i];
+    const auto lengths = LengthsOf(one);
+    if (lengths && nodes_[other].plain) return std::pair{other, *lengths};
+  }
+  return {};
+}
+
 uint64_t RegexPool::memory_bytes() const {
   uint64_t bytes = nodes_.capacity() * sizeof(Node) + table_.capacity() * 4 +
                    children_.capacity() * 4 + rows_.capacity() * sizeof(RowEntry);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -95,6 +96,11 @@ class RegexPool {
     uint32_t max = kUnbounded;
   };
   std::optional<Lengths> LengthsOf(Regex r) const;
+  // If `r` is a plain language and such a bound together: both.
+  std::optional<std::pair<Regex, Lengths>> SplitLengths(Regex r) const;
+  // Of a plain language: no fewer symbols than the shortest string of it and of anything it can be
+  // derived to, saturating at kUnbounded.
+  uint32_t LongestNeed(Regex r);
 
   StructureHash HashOf(Regex r) const { return nodes_[r].hash; }
   size_t num_nodes() const { return nodes_.size(); }
@@ -154,6 +160,11 @@ class RegexPool {
   void MergeRows(std::span<const RowEntry> x, std::span<const RowEntry> y, Combine combine,
                  std::vector<RowEntry>* out);
   bool Search(Regex start);
+  struct Need {
+    uint32_t least = 0;    // length of the shortest string
+    uint32_t longest = 0;  // of the shortest string of any derivative
+  };
+  Need NeedOf(Regex r);
   void Rehash(size_t size);
 
   Limits limits_;
@@ -164,6 +175,7 @@ class RegexPool {
   std::vector<NameTable> name_tables_;
   std::vector<Modulus> moduli_;
   std::vector<RowEntry> rows_;
+  std::unordered_map<Regex, Need> needs_;
 };
 
 }  // namespace retort::grammar
