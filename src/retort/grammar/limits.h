@@ -21,7 +21,8 @@ struct Limits {
   size_t runtime_bytes_max = 96u << 20;  // automata of one grammar; beyond, new requests start anew
   size_t schema_nodes_max = 60'000;      // conjunctions of subschemas
   size_t schema_disjuncts_max = 512;     // alternatives of one conjunction in normal form
-  size_t schema_steps_max = 1'500'000;   // of the normaliser: the compile fuel
+  size_t schema_steps_max = 200'000;     // of the normaliser: the compile fuel, with the next
+  size_t schema_regex_nodes_max = 1u << 16;  // subexpressions and derivatives of one compile
 };
 
 }  // namespace retort::grammar

@@ -48,6 +48,10 @@ void SchemaCompiler::Spend(size_t steps, const SchemaValue& at) {
     Throw(ErrorCode::kExhausted, "schema: {}: takes more than {} steps to bring to normal form",
           PointerTo(at), options_.limits.schema_steps_max);
   }
+  if (pool().num_nodes() > options_.limits.schema_regex_nodes_max) {
+    Throw(ErrorCode::kExhausted, "schema: {}: its patterns need more than {} states to compare",
+          PointerTo(at), options_.limits.schema_regex_nodes_max);
+  }
 }
 
 void SchemaCompiler::Refuse(const SchemaValue& schema, std::string_view keyword,
