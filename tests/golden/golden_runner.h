@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <ostream>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +17,11 @@ struct DeviceLevel {
   std::string device;
   std::string level;
   std::string missing;
+
+  // How a test that runs on it is named in reports.
+  friend void PrintTo(const DeviceLevel& level, std::ostream* out) {
+    *out << level.device << " " << level.level;
+  }
 };
 
 // Every level of every device, for parameterised tests.
