@@ -26,37 +26,11 @@ constexpr ListScorerTexts kTexts = {
     .other_variables = {},
 };
 
-class ComplexityScorer : public RowStep {
- public:
-  explicit ComplexityScorer(const Params& params) : scorer_(params, kTexts) {}
-
-  Row Process(const Row& inputs, RowContext& context) const override {
-    return {{"scores", scorer_.Scores(inputs, context)}, {"model_name", context.model_name()}};
-  }
-
- private:
-  ListScorer scorer_;
-};
-
 }  // namespace
 
 StepType ComplexityScorerType() {
-  return {
-      .name = "ComplexityScorer",
-      .summary = "Scores how hard instructions are (DEITA, Liu et al. 2024).",
-      .kind = StepKind::kRow,
-      .params = ListScorerParams(),
-      .inputs = [](const Params&) { return std::vector<std::string>{"instructions"}; },
-      .outputs =
-          [](const Params&) {
-            return std::vector<std::string>{"scores", "model_name"};
-          },
-      .check = [](const Params& params) { ListScorer(params, kTexts); },
-      .model_use = ListScorerModelUse,
-      .create = [](const Params& params) -> std::unique_ptr<Step> {
-        return std::make_unique<ComplexityScorer>(params);
-      },
-  };
+  return MakeListScorerType("ComplexityScorer",
+                            "Scores how hard instructions are (DEITA, Liu et al. 2024).", kTexts);
 }
 
 }  // namespace retort

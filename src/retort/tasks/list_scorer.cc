@@ -183,6 +183,8 @@ Json ListScorer::ExpectedScores(const Row& inputs, RowContext& context) const {
   return scores;
 }
 
+namespace {
+
 std::vector<ParamSpec> ListScorerParams() {
   return WithPromptParams(
       {{.name = "scoring",
@@ -201,8 +203,48 @@ std::vector<ParamSpec> ListScorerParams() {
       "expectation.");
 }
 
-ModelUse ListScorerModelUse(const Params& params) {
+ModelUse ModelUseOf(const Params& params) {
   return Expectation(params) ? ModelUse::kScore : ModelUse::kGenerate;
+}
+
+class ListScorerStep : public RowStep {
+ public:
+  ListScorerStep(const Params& params, const ListScorerTexts& texts) : scorer_(params, texts) {}
+
+  Row Process(const Row& inputs, RowContext& context) const override {
+    return {{"scores", scorer_.Scores(inputs, context)}, {"model_name", context.model_name()}};
+  }
+
+ private:
+  ListScorer scorer_;
+};
+
+}  // namespace
+
+StepType MakeListScorerType(std::string_view name, std::string_view summary,
+                            const ListScorerTexts& texts) {
+  return {
+      .name = name,
+      .summary = summary,
+      .kind = StepKind::kRow,
+      .params = ListScorerParams(),
+      .inputs =
+          [texts](const Params&) {
+            std::vector<std::string> columns(texts.other_variables.begin(),
+                                             texts.other_variables.end());
+            columns.emplace_back(texts.list_variable);
+            return columns;
+          },
+      .outputs =
+          [](const Params&) {
+            return std::vector<std::string>{"scores", "model_name"};
+          },
+      .check = [texts](const Params& params) { ListScorer(params, texts); },
+      .model_use = ModelUseOf,
+      .create = [texts](const Params& params) -> std::unique_ptr<Step> {
+        return std::make_unique<ListScorerStep>(params, texts);
+      },
+  };
 }
 
 }  // namespace retort

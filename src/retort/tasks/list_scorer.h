@@ -43,11 +43,10 @@ class ListScorer {
   TaskPrompt prompt_;
 };
 
-// The parameters of a list scorer: scoring, score_tokens and those of the prompt.
-std::vector<ParamSpec> ListScorerParams();
-
-// Which way of using the model the parameter `scoring` means.
-ModelUse ListScorerModelUse(const Params& params);
+// The step type of a list scorer: its inputs are the other variables and the list, its outputs
+// `scores` and `model_name`. The views in `texts` must last as long as the program.
+StepType MakeListScorerType(std::string_view name, std::string_view summary,
+                            const ListScorerTexts& texts);
 
 // The scale of listwise scores, both ends included.
 inline constexpr double kListwiseScoreMin = 1;

@@ -33,40 +33,12 @@ constexpr ListScorerTexts kTexts = {
     .other_variables = kOtherVariables,
 };
 
-class QualityScorer : public RowStep {
- public:
-  explicit QualityScorer(const Params& params) : scorer_(params, kTexts) {}
-
-  Row Process(const Row& inputs, RowContext& context) const override {
-    return {{"scores", scorer_.Scores(inputs, context)}, {"model_name", context.model_name()}};
-  }
-
- private:
-  ListScorer scorer_;
-};
-
 }  // namespace
 
 StepType QualityScorerType() {
-  return {
-      .name = "QualityScorer",
-      .summary = "Scores how good responses to an instruction are (DEITA, Liu et al. 2024).",
-      .kind = StepKind::kRow,
-      .params = ListScorerParams(),
-      .inputs =
-          [](const Params&) {
-            return std::vector<std::string>{"instruction", "responses"};
-          },
-      .outputs =
-          [](const Params&) {
-            return std::vector<std::string>{"scores", "model_name"};
-          },
-      .check = [](const Params& params) { ListScorer(params, kTexts); },
-      .model_use = ListScorerModelUse,
-      .create = [](const Params& params) -> std::unique_ptr<Step> {
-        return std::make_unique<QualityScorer>(params);
-      },
-  };
+  return MakeListScorerType(
+      "QualityScorer", "Scores how good responses to an instruction are (DEITA, Liu et al. 2024).",
+      kTexts);
 }
 
 }  // namespace retort
