@@ -15,6 +15,8 @@ std::span<const Command> CommandList() {
               AddStepsCommand},
       Command{"generate", "Continue a prompt", AddGenerateCommand},
       Command{"embed", "Embed texts", AddEmbedCommand},
+      Command{"grammar", "Check a JSON Schema, a grammar or a regular expression",
+              AddGrammarCommand},
       Command{"inspect", "Show what a checkpoint holds", AddInspectCommand},
       Command{"pull", "Fetch a model", AddPullCommand},
       Command{"devices", "List the devices of this machine", AddDevicesCommand},

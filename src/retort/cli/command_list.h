@@ -12,6 +12,7 @@ std::function<int()> AddCacheCommand(CLI::App& app);
 std::function<int()> AddDevicesCommand(CLI::App& app);
 std::function<int()> AddEmbedCommand(CLI::App& app);
 std::function<int()> AddGenerateCommand(CLI::App& app);
+std::function<int()> AddGrammarCommand(CLI::App& app);
 std::function<int()> AddGraphCommand(CLI::App& app);
 std::function<int()> AddInspectCommand(CLI::App& app);
 std::function<int()> AddPullCommand(CLI::App& app);

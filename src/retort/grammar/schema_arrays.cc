@@ -43,8 +43,8 @@ ArrayDnf ArrayDomain::And(std::vector<ArrayDnf> parts) {
         compiler_.Spend(4 + b.items.size(), *compiler_.resolver().root());
         if (Merge(&clause, b)) next.push_back(std::move(clause));
         if (next.size() > compiler_.options().limits.schema_disjuncts_max) {
-          Throw(ErrorCode::kExhausted, "schema: an array's alternatives multiply beyond {}",
-                compiler_.options().limits.schema_disjuncts_max);
+          compiler_.TooMuch(fmt::format("an array's alternatives multiply beyond {}",
+                                        compiler_.options().limits.schema_disjuncts_max));
         }
       }
     }
@@ -59,8 +59,8 @@ ArrayDnf ArrayDomain::Or(std::vector<ArrayDnf> parts) {
     for (ArrayClause& clause : part) result.push_back(std::move(clause));
   }
   if (result.size() > compiler_.options().limits.schema_disjuncts_max) {
-    Throw(ErrorCode::kExhausted, "schema: an array has more than {} alternatives",
-          compiler_.options().limits.schema_disjuncts_max);
+    compiler_.TooMuch(fmt::format("an array has more than {} alternatives",
+                                  compiler_.options().limits.schema_disjuncts_max));
   }
   const auto trivial = [](const ArrayClause& c) {
     return c.items.empty() && c.counters.empty() && c.min == 0 && c.max == kUnbounded && !c.unique;

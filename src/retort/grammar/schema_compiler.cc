@@ -8,6 +8,7 @@
 #include "retort/grammar/regex_syntax.h"
 #include "retort/grammar/schema_containers.h"
 #include "retort/grammar/schema_formula.h"
+#include "retort/grammar/schema_keywords.h"
 #include "retort/grammar/schema_scalars.h"
 
 namespace retort::grammar {
@@ -45,27 +46,39 @@ SchemaCompiler::SchemaCompiler(std::string_view schema, const JsonSchemaOptions&
 void SchemaCompiler::Spend(size_t steps, const SchemaValue& at) {
   steps_ += steps;
   if (steps_ > options_.limits.schema_steps_max) {
-    Throw(ErrorCode::kExhausted, "schema: {}: takes more than {} steps to bring to normal form",
-          PointerTo(at), options_.limits.schema_steps_max);
+    Throw(ErrorCode::kExhausted, "{}: takes more than {} steps to bring to normal form",
+          resolver_.Where(at), options_.limits.schema_steps_max);
   }
   if (pool().num_nodes() > options_.limits.schema_regex_nodes_max) {
-    Throw(ErrorCode::kExhausted, "schema: {}: its patterns need more than {} states to compare",
-          PointerTo(at), options_.limits.schema_regex_nodes_max);
+    Throw(ErrorCode::kExhausted, "{}: its patterns need more than {} states to compare",
+          resolver_.Where(at), options_.limits.schema_regex_nodes_max);
   }
+}
+
+void SchemaCompiler::TooMuch(const std::string& why) const {
+  const SchemaValue* at = resolver_.root();
+  if (!active_.empty()) {
+    at = literals_[active_.back().first >> 1].value;
+  } else if (expanding_ != kNoNode && !node_literals_[expanding_].empty()) {
+    at = literals_[node_literals_[expanding_].front() >> 1].value;
+  }
+  Throw(ErrorCode::kExhausted, "{}: {}", resolver_.Where(*at), why);
 }
 
 void SchemaCompiler::Refuse(const SchemaValue& schema, std::string_view keyword,
                             const std::string& why) {
   const std::string text = PointerTo(schema) + ": '" + std::string(keyword) + "': " + why;
   if (!options_.lenient) {
-    Throw(ErrorCode::kUnsupported, "schema: {} (cannot be enforced exactly; leave it out)", text);
+    Throw(ErrorCode::kUnsupported,
+          "{}: '{}': {} (cannot be enforced exactly: leave it out, or compile leniently)",
+          resolver_.Where(schema, keyword), keyword, why);
   }
   if (noted_.insert(text).second) report_.ignored.push_back(text);
 }
 
 void SchemaCompiler::Invalid(const SchemaValue& schema, std::string_view keyword,
                              const std::string& why) {
-  Throw(ErrorCode::kInvalid, "schema: {}: '{}': {}", PointerTo(schema), keyword, why);
+  Throw(ErrorCode::kInvalid, "{}: '{}': {}", resolver_.Where(schema, keyword), keyword, why);
 }
 
 void SchemaCompiler::Note(const SchemaValue& schema, const std::string& text) {
@@ -133,7 +146,7 @@ uint32_t SchemaCompiler::CountOf(const SchemaValue& schema, std::string_view key
   }
   if (count < kUnbounded) return static_cast<uint32_t>(count);
   if (keyword.starts_with("min")) {
-    Throw(ErrorCode::kExhausted, "schema: {}: '{}': no text is that long", PointerTo(schema),
+    Throw(ErrorCode::kExhausted, "{}: '{}': no text is that long", resolver_.Where(schema, keyword),
           keyword);
   }
   return kUnbounded;
@@ -147,11 +160,11 @@ Regex SchemaCompiler::PatternOf(const SchemaValue& schema, std::string_view keyw
     const Regex r = ParseRegex(pattern, RegexDialect::kEcma, true, options_.limits, &pool());
     return patterns_[pattern] = r;
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::kUnsupported && options_.lenient) {
+    if (error.code() == ErrorCode::kUnsupported) {
       Refuse(schema, keyword, "'" + pattern + "' " + error.message());
       return patterns_[pattern] = kEverything;
     }
-    Throw(error.code(), "schema: {}: '{}': '{}' {}", PointerTo(schema), keyword, pattern,
+    Throw(error.code(), "{}: '{}': '{}' {}", resolver_.Where(schema, keyword), keyword, pattern,
           error.message());
   }
 }
@@ -316,16 +329,42 @@ Regex SchemaCompiler::OthersIn(const KeySet& set) {
   return set.complement ? pool().Not(all) : all;
 }
 
+// What looks like a keyword of a schema that was used, and is none.
+void SchemaCompiler::NoteUnknownKeywords() {
+  for (const LiteralInfo& info : literals_) {
+    if (info.kind != LiteralInfo::Kind::kSchema || !info.value->is_object()) continue;
+    const Draft draft = resolver_.DraftOf(*info.value);
+    const bool only_ref = draft <= Draft::k7 && info.value->Find("$ref") != nullptr;
+    for (const auto& [name, value] : info.value->members) {
+      std::string note = UnknownKeyword(name, draft);
+      if (note.empty() && only_ref && IsAssertion(name)) {
+        note = "'" + name + "' has no meaning beside '$ref' before draft 2019-09: an annotation";
+      }
+      if (note.empty() && name == "required" && !value->is_array()) {
+        note = "'required' is a list since draft 4: an annotation";
+      }
+      if (!note.empty()) Note(*info.value, note);
+    }
+  }
+  const SchemaValue* root = resolver_.root();
+  const SchemaValue* named = root->is_object() ? root->Find("$schema") : nullptr;
+  if (named != nullptr && (!named->is_string() || !SchemaResolver::KnowsDraft(named->text))) {
+    Note(*root, "'$schema' names no draft that is known: read as " +
+                    std::string(DraftName(resolver_.DraftOf(*root))));
+  }
+}
+
 std::shared_ptr<const Grammar> SchemaCompiler::Compile(const std::string& digest) {
   const NodeId root = NodeFor({LiteralOf(*resolver_.root(), 0, true)});
-  for (NodeId node = 0; node < node_literals_.size(); ++node) Expand(node);
+  for (expanding_ = 0; expanding_ < node_literals_.size(); ++expanding_) Expand(expanding_);
+  expanding_ = kNoNode;
   FindProductive();
+  NoteUnknownKeywords();
   const ValueNode& value = ir_->values[root];
   if (value.scalars == kNothing && value.strings == kNothing && value.objects.empty() &&
       value.arrays.empty()) {
-    Throw(ErrorCode::kInvalid,
-          "schema: no value satisfies it: its conditions at {} contradict each other",
-          PointerTo(*resolver_.root()));
+    Throw(ErrorCode::kInvalid, "{}: no value satisfies it: its conditions contradict each other",
+          resolver_.Where(*resolver_.root()));
   }
   ir_->root = root;
   return std::make_shared<const Grammar>(ir_, std::move(report_), digest);

@@ -79,6 +79,8 @@ class SchemaCompiler {
   const JsonSchemaOptions& options() const { return options_; }
   SchemaResolver& resolver() { return resolver_; }
   void Spend(size_t steps, const SchemaValue& at);
+  // Throws Error{kExhausted} that names the subschema at work.
+  [[noreturn]] void TooMuch(const std::string& why) const;
   Literal LiteralOf(const SchemaValue& schema, uint32_t scope, bool positive);
   Literal ConstLiteral(const SchemaValue& value, bool positive);
   Literal EitherLiteral(Literal a, Literal b, const SchemaValue& at);  // a or b, positive literals
@@ -128,6 +130,7 @@ class SchemaCompiler {
   void MakeUnique(uint32_t array);
   NodeId UniqueItemNode(NodeId item, uint64_t* num_values);
   void FindProductive();
+  void NoteUnknownKeywords();
   bool Conjoin(Literals* literals, const Literals& more);
   std::vector<ValueOption> OptionsOf(const Literals& base,
                                      const std::vector<std::pair<Literals, Literals>>& bits);
@@ -147,6 +150,7 @@ class SchemaCompiler {
   std::unordered_map<std::string, Regex> patterns_;
   std::unordered_map<std::string, Regex> formats_;
   std::vector<std::pair<Literal, int>> active_;
+  NodeId expanding_ = kNoNode;
   std::unordered_map<Literal, Regex> string_memo_;
   std::unordered_map<Literal, Regex> number_memo_;
   std::unordered_map<uint32_t, const SchemaValue*> unique_at_;  // by array shape

@@ -11,10 +11,42 @@ namespace {
 
 using nlohmann::json;
 
+// What the parser reads through, so that it is known how far it is.
+class CountingIterator {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  CountingIterator(const char* at, const char** reached) : at_(at), reached_(reached) {}
+  const char& operator*() const { return *at_; }
+  CountingIterator& operator++() {
+    *reached_ = ++at_;
+    return *this;
+  }
+  CountingIterator operator++(int) {
+    CountingIterator before = *this;
+    ++*this;
+    return before;
+  }
+  bool operator==(const CountingIterator& other) const { return at_ == other.at_; }
+  bool operator!=(const CountingIterator& other) const { return at_ != other.at_; }
+
+ private:
+  const char* at_;
+  const char** reached_;
+};
+
 class Reader : public nlohmann::json_sax<json> {
  public:
-  Reader(SchemaDocument* document, std::string_view origin, const Limits& limits)
-      : document_(document), origin_(origin), limits_(limits) {}
+  Reader(SchemaDocument* document, const Limits& limits)
+      : document_(document),
+        origin_(document->origin),
+        limits_(limits),
+        reached_(document->text.data()) {}
+  const char** reached() { return &reached_; }
 
   bool null() override {
     Add(SchemaValue::Type::kNull);
@@ -50,17 +82,20 @@ class Reader : public nlohmann::json_sax<json> {
       repeated = !known.insert(name).second;
     }
     if (repeated) {
-      Throw(ErrorCode::kInvalid, "{}: key '{}' is repeated in {}", origin_, name,
-            PointerTo(*object));
+      Throw(ErrorCode::kInvalid, "{}:{}: key '{}' is repeated in {}", origin_,
+            LineAndColumn(document_->text, OpeningQuote()), name, PointerTo(*object));
     }
     key_ = std::move(name);
+    key_offset_ = OpeningQuote();
     return true;
   }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
     std::string why = error.what();
-    if (const size_t at = why.find("] "); at != std::string::npos) why.erase(0, at + 2);
-    Throw(ErrorCode::kInvalid, "{}: not JSON at byte {}: {}", origin_, position, why);
+    // "[...] parse error at line 1, column 9: ": said here as everywhere else.
+    if (const size_t at = why.find(": "); at != std::string::npos) why.erase(0, at + 2);
+    Throw(ErrorCode::kInvalid, "{}:{}: not JSON: {}", origin_,
+          LineAndColumn(document_->text, position == 0 ? 0 : position - 1), why);
   }
 
  private:
@@ -77,7 +112,9 @@ class Reader : public nlohmann::json_sax<json> {
     }
     SchemaValue* parent = open_.back();
     value->parent = parent;
+    value->offset = Reached() == 0 ? 0 : Reached() - 1;
     if (parent->is_object()) {
+      value->offset = key_offset_;
       value->key = key_;
       parent->members.emplace_back(std::move(key_), value);
     } else {
@@ -95,6 +132,20 @@ class Reader : public nlohmann::json_sax<json> {
     known_.emplace_back();
     return true;
   }
+  uint32_t Reached() const { return static_cast<uint32_t>(reached_ - document_->text.data()); }
+  // Of the key that was just read.
+  uint32_t OpeningQuote() const {
+    const std::string_view text = document_->text;
+    uint32_t at = Reached() - 1;
+    while (at > 0) {
+      --at;
+      if (text[at] != '"') continue;
+      uint32_t backslashes = 0;
+      while (backslashes < at && text[at - 1 - backslashes] == '\\') ++backslashes;
+      if (backslashes % 2 == 0) break;
+    }
+    return at;
+  }
   bool Close() {
     open_.pop_back();
     known_.pop_back();
@@ -102,11 +153,13 @@ class Reader : public nlohmann::json_sax<json> {
   }
 
   SchemaDocument* document_;
-  std::string_view origin_;
+  const std::string& origin_;
   const Limits& limits_;
   std::vector<SchemaValue*> open_;
   std::vector<std::unordered_set<std::string>> known_;
   std::string key_;
+  uint32_t key_offset_ = 0;
+  const char* reached_;
 };
 
 }  // namespace
@@ -123,6 +176,16 @@ std::string PointerTo(const SchemaValue& value) {
   return pointer.empty() ? "(root)" : pointer;
 }
 
+std::string LineAndColumn(std::string_view text, size_t offset) {
+  size_t line = 1;
+  size_t column = 1;
+  for (size_t i = 0; i < std::min(offset, text.size()); ++i) {
+    column = text[i] == '\n' ? 1 : column + 1;
+    line += text[i] == '\n' ? 1 : 0;
+  }
+  return std::to_string(line) + ":" + std::to_string(column);
+}
+
 std::unique_ptr<SchemaDocument> ReadSchemaDocument(std::string_view text, std::string_view origin,
                                                    const Limits& limits) {
   if (text.size() > limits.text_bytes_max) {
@@ -130,8 +193,11 @@ std::unique_ptr<SchemaDocument> ReadSchemaDocument(std::string_view text, std::s
           limits.text_bytes_max);
   }
   auto document = std::make_unique<SchemaDocument>();
-  Reader reader(document.get(), origin, limits);
-  json::sax_parse(text, &reader);
+  document->text = text;
+  document->origin = origin;
+  Reader reader(document.get(), limits);
+  json::sax_parse(CountingIterator(text.data(), reader.reached()),
+                  CountingIterator(text.data() + text.size(), reader.reached()), &reader);
   return document;
 }
 

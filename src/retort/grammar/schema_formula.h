@@ -190,7 +190,9 @@ class KeywordWalk {
       static const std::set<std::string> known = {"null",   "boolean", "integer", "number",
                                                   "string", "array",   "object"};
       if (!name.is_string() || !known.contains(name.text)) {
-        compiler_.Invalid(schema_, "type", "no such type");
+        compiler_.Invalid(schema_, "type",
+                          "null, boolean, integer, number, string, array or object is expected" +
+                              (name.is_string() ? ", not '" + name.text + "'" : ""));
       }
       values.push_back(domain_.Type(name.text, positive_));
     };
@@ -226,20 +228,19 @@ typename D::Value Formula(SchemaCompiler& compiler, D& domain, Literal literal) 
     return info.value->boolean == positive ? domain.True() : domain.False();
   }
   if (!info.value->is_object()) {
-    Throw(ErrorCode::kInvalid, "schema: {}: a schema is an object or a boolean",
-          PointerTo(*info.value));
+    Throw(ErrorCode::kInvalid, "{}: a schema is an object or a boolean",
+          compiler.resolver().Where(*info.value));
   }
   auto& active = compiler.active();
   for (const auto& [other, id] : active) {
     if (other == literal && id == domain.kId()) {
-      Throw(ErrorCode::kInvalid,
-            "schema: {}: '$ref': refers to itself without an object or array between",
-            PointerTo(*info.value));
+      Throw(ErrorCode::kInvalid, "{}: '$ref': refers to itself without an object or array between",
+            compiler.resolver().Where(*info.value));
     }
   }
   if (active.size() > static_cast<size_t>(compiler.options().limits.depth_max)) {
-    Throw(ErrorCode::kExhausted, "schema: {}: references and applicators nest deeper than {}",
-          PointerTo(*info.value), compiler.options().limits.depth_max);
+    Throw(ErrorCode::kExhausted, "{}: references and applicators nest deeper than {}",
+          compiler.resolver().Where(*info.value), compiler.options().limits.depth_max);
   }
   active.emplace_back(literal, domain.kId());
   struct Leave {

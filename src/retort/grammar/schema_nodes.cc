@@ -48,8 +48,8 @@ NodeId SchemaCompiler::NodeFor(Literals literals) {
       node_index_.try_emplace(literals, static_cast<NodeId>(node_literals_.size()));
   if (is_new) {
     if (node_literals_.size() >= options_.limits.schema_nodes_max) {
-      Throw(ErrorCode::kExhausted, "schema: more than {} conjunctions of subschemas",
-            options_.limits.schema_nodes_max);
+      TooMuch(
+          fmt::format("more than {} conjunctions of subschemas", options_.limits.schema_nodes_max));
     }
     node_literals_.push_back(std::move(literals));
     ir_->values.emplace_back();
@@ -105,8 +105,7 @@ void SchemaCompiler::AddObject(ValueNode* node, const ObjectClause& clause) {
   shape.min_properties = clause.min;
   shape.max_properties = clause.max;
   if (clause.owed.size() > kObligationsMax) {
-    Throw(ErrorCode::kExhausted, "schema: an object owes more than {} unnamed properties",
-          kObligationsMax);
+    TooMuch(fmt::format("an object owes more than {} unnamed properties", kObligationsMax));
   }
   shape.obligations = (1u << clause.owed.size()) - 1;
   const auto options_of = [&](const Literals& own, const auto& contains) {
@@ -167,8 +166,7 @@ void SchemaCompiler::AddObject(ValueNode* node, const ObjectClause& clause) {
     }
     classes = std::move(next);
     if (classes.size() > kKeyClassesMax) {
-      Throw(ErrorCode::kExhausted, "schema: patterns of names overlap in more than {} ways",
-            kKeyClassesMax);
+      TooMuch(fmt::format("patterns of names overlap in more than {} ways", kKeyClassesMax));
     }
   }
   for (const Regex part : classes) {
@@ -206,8 +204,7 @@ void SchemaCompiler::AddArray(ValueNode* node, const ArrayClause& clause) {
   shape.min_items = clause.min;
   shape.max_items = clause.max;
   if (clause.counters.size() > kObligationsMax) {
-    Throw(ErrorCode::kExhausted, "schema: more than {} conditions that count an array's items",
-          kObligationsMax);
+    TooMuch(fmt::format("more than {} conditions that count an array's items", kObligationsMax));
   }
   uint32_t prefix = 0;
   const auto reach = [&](uint32_t first, uint32_t last) {
@@ -220,8 +217,7 @@ void SchemaCompiler::AddArray(ValueNode* node, const ArrayClause& clause) {
   }
   if (clause.max < prefix) prefix = clause.max;
   if (prefix > kPrefixMax) {
-    Throw(ErrorCode::kExhausted, "schema: more than {} items with schemas of their own",
-          kPrefixMax);
+    TooMuch(fmt::format("more than {} items with schemas of their own", kPrefixMax));
   }
   const auto options_at = [&](uint32_t index) {
     Literals base;

@@ -112,8 +112,8 @@ ObjectDnf ObjectDomain::And(std::vector<ObjectDnf> parts) {
         compiler_.Spend(4 + b.named.size() + b.sets.size(), *compiler_.resolver().root());
         if (Merge(&clause, b, choice || parts.size() == 2)) next.push_back(std::move(clause));
         if (next.size() > compiler_.options().limits.schema_disjuncts_max) {
-          Throw(ErrorCode::kExhausted, "schema: an object's alternatives multiply beyond {}",
-                compiler_.options().limits.schema_disjuncts_max);
+          compiler_.TooMuch(fmt::format("an object's alternatives multiply beyond {}",
+                                        compiler_.options().limits.schema_disjuncts_max));
         }
       }
     }
@@ -128,8 +128,8 @@ ObjectDnf ObjectDomain::Or(std::vector<ObjectDnf> parts) {
     for (ObjectClause& clause : part) result.push_back(std::move(clause));
   }
   if (result.size() > compiler_.options().limits.schema_disjuncts_max) {
-    Throw(ErrorCode::kExhausted, "schema: an object has more than {} alternatives",
-          compiler_.options().limits.schema_disjuncts_max);
+    compiler_.TooMuch(fmt::format("an object has more than {} alternatives",
+                                  compiler_.options().limits.schema_disjuncts_max));
   }
   // Alternatives that say nothing are one.
   const auto trivial = [](const ObjectClause& c) {
@@ -259,10 +259,7 @@ void ObjectDomain::Keyword(const SchemaValue& schema, uint32_t scope, const std:
   } else if (name == "dependencies" || (draft >= Draft::k2019 && (name == "dependentRequired" ||
                                                                   name == "dependentSchemas"))) {
     object();
-    if (name == "dependencies" && draft >= Draft::k2019) {
-      compiler_.Note(schema, "'dependencies' is no keyword of this draft: an annotation");
-      return;
-    }
+    if (name == "dependencies" && draft >= Draft::k2019) return;
     Dependent(schema, scope, name, value, positive, parts);
   }
 }

@@ -189,8 +189,8 @@ void SchemaResolver::AddDocument(std::string_view text, const std::string& uri, 
                  (meta->second.find("vocab/validation\"") == std::string::npos ||
                   meta->second.find("vocab/format-assertion\"") != std::string::npos)) {
         Throw(ErrorCode::kUnsupported,
-              "schema: (root): '$schema': '{}' chooses vocabularies that are not the draft's own",
-              named->text);
+              "{}: '$schema': '{}' chooses vocabularies that are not the draft's own",
+              Where(*root, "$schema"), named->text);
       }
     }
   }
@@ -275,6 +275,21 @@ void SchemaResolver::Visit(SchemaValue* value, uint32_t resource, bool is_schema
   }
 }
 
+bool SchemaResolver::KnowsDraft(std::string_view uri) { return DraftNamed(uri).has_value(); }
+
+std::string SchemaResolver::Where(const SchemaValue& schema, std::string_view keyword) const {
+  const SchemaValue* top = &schema;
+  while (top->parent != nullptr) top = top->parent;
+  for (const auto& document : documents_) {
+    if (document->root != top) continue;
+    const SchemaValue* member = schema.Find(keyword);
+    const size_t offset = (member != nullptr ? member : &schema)->offset;
+    return document->origin + ":" + LineAndColumn(document->text, offset) + ": " +
+           PointerTo(schema);
+  }
+  return "schema: " + PointerTo(schema);
+}
+
 std::string SchemaResolver::AnchorOf(std::string_view reference) {
   const size_t hash = reference.find('#');
   if (hash == std::string_view::npos) return "";
@@ -291,9 +306,9 @@ const SchemaValue* SchemaResolver::Resolve(const SchemaValue& from, std::string_
     if (remote == remotes_.end()) remote = remotes_.find(base + "#");
     if (remote == remotes_.end()) {
       Throw(ErrorCode::kUnsupported,
-            "schema: {}: $ref '{}' names '{}', which is not in this document nor among the schemas "
-            "given with it (nothing is fetched)",
-            PointerTo(from), reference, base);
+            "{}: '$ref': '{}' names '{}', which is not in this document nor among the schemas "
+            "given with it (nothing is fetched: give it too)",
+            Where(from, "$ref"), reference, base);
     }
     AddDocument(remote->second, base, DraftOf(from));
     it = by_uri_.find(base);
@@ -303,7 +318,7 @@ const SchemaValue* SchemaResolver::Resolve(const SchemaValue& from, std::string_
   const std::string fragment = hash == std::string::npos ? "" : DecodePercent(uri.substr(hash + 1));
   const SchemaValue* at = resource.root;
   const auto fail = [&]() {
-    Throw(ErrorCode::kInvalid, "schema: {}: $ref '{}' names nothing", PointerTo(from), reference);
+    Throw(ErrorCode::kInvalid, "{}: '$ref': '{}' names nothing", Where(from, "$ref"), reference);
   };
   if (fragment.empty()) return at;
   if (!fragment.starts_with('/')) {

@@ -31,6 +31,9 @@ class SchemaResolver {
   const std::map<std::string, const SchemaValue*>& DynamicAnchors(const SchemaValue& schema) const {
     return resources_[schema.resource].dynamic_anchors;
   }
+  static bool KnowsDraft(std::string_view uri);
+  // "schema:3:14: /properties/x", of the keyword if the schema has it: how errors begin.
+  std::string Where(const SchemaValue& schema, std::string_view keyword = {}) const;
   bool has_dynamic_anchors() const { return has_dynamic_anchors_; }
   bool uses_keyword(std::string_view name) const { return used_.contains(std::string(name)); }
 

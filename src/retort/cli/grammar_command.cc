@@ -1,0 +1,311 @@
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+
+#include "retort/base/error.h"
+#include "retort/base/file.h"
+#include "retort/base/json.h"
+#include "retort/cli/command.h"
+#include "retort/cli/command_list.h"
+#include "retort/cli/table.h"
+#include "retort/grammar/grammar.h"
+#include "retort/grammar/text_check.h"
+
+namespace retort {
+namespace {
+
+constexpr uint64_t kInstanceBytesMax = 64u << 20;
+
+struct GrammarOptions {
+  std::string file;
+  std::string kind;
+  std::optional<std::string> regex;
+  std::vector<std::string> choices;
+  std::vector<std::string> instances;  // files, "-" is standard input
+  std::vector<std::string> texts;
+  std::vector<std::string> remotes;  // URI=FILE
+  std::string order = "declared";
+  std::string format = "assert";
+  int draft = 2020;
+  bool lenient = false;
+  bool json = false;
+};
+
+std::string KindOf(const GrammarOptions& options) {
+  if (options.regex) return "regex";
+  if (!options.choices.empty()) return "choice";
+  if (!options.kind.empty()) return options.kind;
+  const std::string ending = std::filesystem::path(options.file).extension();
+  if (ending == ".json") return "schema";
+  if (ending == ".gbnf" || ending == ".lark" || ending == ".regex") return ending.substr(1);
+  Throw(ErrorCode::kInvalid,
+        "{}: what it holds is told by its ending, .json, .gbnf, .lark or .regex, or by --kind",
+        options.file);
+}
+
+JsonSchemaOptions SchemaOptions(const GrammarOptions& options) {
+  JsonSchemaOptions schema;
+  schema.lenient = options.lenient;
+  schema.default_draft = options.draft;
+  schema.property_order = options.order == "any" ? JsonSchemaOptions::PropertyOrder::kAny
+                                                 : JsonSchemaOptions::PropertyOrder::kDeclared;
+  schema.format = options.format == "annotation" ? JsonSchemaOptions::Format::kAnnotation
+                                                 : JsonSchemaOptions::Format::kAssert;
+  for (const std::string& remote : options.remotes) {
+    const size_t equals = remote.rfind('=');
+    if (equals == std::string::npos) {
+      Throw(ErrorCode::kInvalid, "--remote '{}': URI=FILE is expected", remote);
+    }
+    schema.remotes[remote.substr(0, equals)] =
+        ReadFile(remote.substr(equals + 1), schema.limits.text_bytes_max);
+  }
+  return schema;
+}
+
+std::shared_ptr<const Grammar> Compile(const std::string& kind, const GrammarOptions& options,
+                                       const std::string& text) {
+  if (kind == "choice") return CompileChoice(options.choices);
+  if (kind == "regex") return CompileRegex(text);
+  if (kind == "gbnf") return CompileGbnf(text);
+  return CompileJsonSchema(text, SchemaOptions(options));
+}
+
+// The text without the line end that an editor puts last.
+std::string ReadText(const std::string& name, uint64_t bytes_max) {
+  std::string text;
+  if (name == "-") {
+    text.assign(std::istreambuf_iterator<char>(std::cin), {});
+  } else {
+    text = ReadFile(name, bytes_max);
+  }
+  if (text.ends_with('\n')) text.pop_back();
+  if (text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
+// JSON without the blanks between its tokens.
+std::string Compact(const std::string& text) {
+  std::string out;
+  bool inside = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (!inside && (c == ' ' || c == '\n' || c == '\r' || c == '\t')) continue;
+    out += c;
+    if (c == '"') inside = !inside;
+    if (inside && c == '\\' && i + 1 < text.size()) out += text[++i];
+  }
+  return out;
+}
+
+// The end of what was read, on one line.
+std::string Shown(std::string_view text, size_t num_read) {
+  constexpr size_t kShownMax = 32;
+  size_t begin = num_read > kShownMax ? num_read - kShownMax : 0;
+  while (begin < num_read && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) ++begin;
+  std::string shown = begin > 0 ? "…" : "";
+  for (const char c : text.substr(begin, num_read - begin)) {
+    shown += c == '\n' ? "\\n" : c == '\t' ? "\\t" : std::string(1, c);
+  }
+  return shown;
+}
+
+std::string Found(std::string_view text, size_t at) {
+  if (at == text.size()) return "the end";
+  if (text[at] == '\n') return "a line feed";
+  if (text[at] == '\t') return "a tab";
+  size_t end = at + 1;
+  while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) ++end;
+  return fmt::format("'{}'", text.substr(at, end - at));
+}
+
+struct Place {
+  size_t line = 1;
+  size_t column = 1;
+};
+
+Place PlaceOf(std::string_view text, size_t offset) {
+  Place place;
+  for (const char c : text.substr(0, offset)) {
+    place.column = c == '\n' ? 1 : place.column + ((static_cast<unsigned char>(c) & 0xC0) != 0x80);
+    place.line += c == '\n' ? 1 : 0;
+  }
+  return place;
+}
+
+// Why a schema may reject what a validator accepts: how it is written, not what it says.
+std::string Hint(const GrammarOptions& options, const std::string& schema, const Grammar& grammar,
+                 const std::string& text) {
+  const std::string compact = Compact(text);
+  if (CheckText(grammar, compact).accepted) {
+    return "its values are right: only its whitespace is not (at most a line feed and 32 spaces, "
+           "before a token)";
+  }
+  if (options.order == "any") return "";
+  JsonSchemaOptions any = SchemaOptions(options);
+  any.property_order = JsonSchemaOptions::PropertyOrder::kAny;
+  if (CheckText(*CompileJsonSchema(schema, any), compact).accepted) {
+    return "its values are right: its properties stand in another order than the schema's (see "
+           "--order)";
+  }
+  return "";
+}
+
+struct Report {
+  Json json;
+  bool print = true;
+  int num_rejected = 0;
+};
+
+void CheckInstance(const GrammarOptions& options, const std::string& kind,
+                   const std::string& source, const Grammar& grammar, const std::string& name,
+                   const std::string& text, Report* report) {
+  const TextVerdict verdict = CheckText(grammar, text);
+  Json entry = {{"instance", name}, {"accepted", verdict.accepted}};
+  if (verdict.accepted) {
+    if (report->print) fmt::print("{}: accepted\n", name);
+    report->json["instances"].push_back(std::move(entry));
+    return;
+  }
+  ++report->num_rejected;
+  const Place place = PlaceOf(text, verdict.num_read);
+  const std::string hint = kind == "schema" ? Hint(options, source, grammar, text) : "";
+  if (report->print) {
+    fmt::print(
+        "{}:{}:{}: rejected: {}{} found where {} is expected\n", name, place.line, place.column,
+        verdict.num_read == 0 ? "" : fmt::format("after `{}` ", Shown(text, verdict.num_read)),
+        Found(text, verdict.num_read), verdict.expected);
+    if (!hint.empty()) fmt::print("  {}\n", hint);
+  }
+  entry["line"] = place.line;
+  entry["column"] = place.column;
+  entry["found"] = Found(text, verdict.num_read);
+  entry["expected"] = verdict.expected;
+  if (!hint.empty()) entry["hint"] = hint;
+  report->json["instances"].push_back(std::move(entry));
+}
+
+void PrintList(const char* title, const std::vector<std::string>& lines) {
+  if (lines.empty()) return;
+  fmt::print("  {}:\n", title);
+  for (const std::string& line : lines) fmt::print("    {}\n", line);
+}
+
+// "schema:3:14: ..." → "FILE:3:14: ...".
+[[noreturn]] void Rethrow(const Error& error, const std::string& name) {
+  std::string message = error.message();
+  for (const std::string origin : {"schema:", "grammar:"}) {
+    if (message.starts_with(origin)) message = name + message.substr(origin.size() - 1);
+  }
+  if (!message.starts_with(name)) message = name + ": " + message;
+  throw Error(error.code(), message);
+}
+
+int CheckGrammar(const GrammarOptions& options) {
+  const int num_sources =
+      (options.file.empty() ? 0 : 1) + (options.regex ? 1 : 0) + (options.choices.empty() ? 0 : 1);
+  if (num_sources != 1) {
+    Throw(ErrorCode::kInvalid, "one of FILE, --regex and --choice is expected, {} are given",
+          num_sources);
+  }
+  const std::string kind = KindOf(options);
+  const std::string name = options.regex              ? "--regex"
+                           : !options.choices.empty() ? "--choice"
+                                                      : options.file;
+  std::string text = options.regex.value_or("");
+  if (!options.file.empty()) text = ReadFile(options.file, kInstanceBytesMax);
+  if (kind == "regex" && !options.file.empty() && text.ends_with('\n')) text.pop_back();
+
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  std::shared_ptr<const Grammar> grammar;
+  try {
+    grammar = Compile(kind, options, text);
+  } catch (const Error& error) {
+    Rethrow(error, name);
+  }
+  const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+  const GrammarSize size = SizeOf(*grammar);
+  Report report;
+  report.print = !options.json;
+  report.json = {{"kind", kind},
+                 {"compile_ms", ms},
+                 {"values", size.num_values},
+                 {"objects", size.num_objects},
+                 {"arrays", size.num_arrays},
+                 {"rules", size.num_rules},
+                 {"states", size.num_languages},
+                 {"bytes", size.bytes},
+                 {"digest", grammar->digest()},
+                 {"annotations", grammar->report().annotations},
+                 {"ignored", grammar->report().ignored},
+                 {"instances", Json::array()}};
+  if (report.print) {
+    fmt::print("{}: {} compiled in {:.2f} ms\n", name, kind, ms);
+    if (kind == "schema") {
+      fmt::print("  became: {} values, {} objects, {} arrays, {} states, {}\n", size.num_values,
+                 size.num_objects, size.num_arrays, size.num_languages, FormatBytes(size.bytes));
+    } else {
+      fmt::print("  became: {} rules, {} states, {}\n", size.num_rules, size.num_languages,
+                 FormatBytes(size.bytes));
+    }
+    PrintList("does not constrain", grammar->report().annotations);
+    PrintList("IGNORED, because lenient", grammar->report().ignored);
+  }
+  for (const std::string& instance : options.instances) {
+    CheckInstance(options, kind, text, *grammar, instance == "-" ? "standard input" : instance,
+                  ReadText(instance, kInstanceBytesMax), &report);
+  }
+  for (size_t i = 0; i < options.texts.size(); ++i) {
+    CheckInstance(options, kind, text, *grammar, fmt::format("--text {}", i + 1), options.texts[i],
+                  &report);
+  }
+  if (options.json) fmt::print("{}\n", DumpJson(report.json));
+  return report.num_rejected > 0 ? kExitFailedRows : kExitDone;
+}
+
+}  // namespace
+
+std::function<int()> AddGrammarCommand(CLI::App& app) {
+  auto options = std::make_shared<GrammarOptions>();
+  app.require_subcommand(1);
+  CLI::App* check = app.add_subcommand(
+      "check", "Compile a constraint and say what it became, or where and why it is refused");
+  check->add_option("file", options->file,
+                    "A JSON Schema (.json), a GBNF (.gbnf) or Lark (.lark) grammar, or a regular "
+                    "expression (.regex)");
+  check->add_option("--kind", options->kind, "What FILE holds, where its ending does not tell")
+      ->check(CLI::IsMember({"schema", "gbnf", "lark", "regex"}));
+  check->add_option("--regex", options->regex, "A regular expression, instead of a file");
+  check->add_option("--choice", options->choices, "Texts to choose from, instead of a file")
+      ->delimiter(',');
+  check
+      ->add_option("--instance", options->instances,
+                   "A file that the constraint should accept, '-' is standard input (a line end "
+                   "that closes it does not count); may be repeated. Rejected: exit status 1")
+      ->allow_extra_args(false);
+  check->add_option("--text", options->texts, "As --instance, with the text itself")
+      ->allow_extra_args(false);
+  check->add_flag("--lenient", options->lenient,
+                  "Schemas: leave out what cannot be enforced, and list it, instead of refusing");
+  check->add_option("--order", options->order, "Schemas: properties as declared, or in any order")
+      ->check(CLI::IsMember({"declared", "any"}))
+      ->capture_default_str();
+  check->add_option("--format", options->format, "Schemas: what the keyword 'format' is")
+      ->check(CLI::IsMember({"assert", "annotation"}))
+      ->capture_default_str();
+  check->add_option("--draft", options->draft, "Schemas: the draft of one without '$schema'")
+      ->check(CLI::IsMember({4, 6, 7, 2019, 2020}))
+      ->capture_default_str();
+  check
+      ->add_option("--remote", options->remotes,
+                   "Schemas: URI=FILE, a schema that '$ref' may name; nothing is ever fetched")
+      ->allow_extra_args(false);
+  check->add_flag("--json", options->json, "The report as one JSON object");
+  return [options] { return CheckGrammar(*options); };
+}
+
+}  // namespace retort

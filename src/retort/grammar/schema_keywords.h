@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "retort/grammar/schema_resolver.h"
+
+namespace retort::grammar {
+
+// "" if this draft gives the keyword a meaning (annotations have one); else what to tell the
+// author: that it constrains nothing, and what was perhaps meant.
+std::string UnknownKeyword(std::string_view name, Draft draft);
+
+// Whether it may constrain a value: no annotation, no place for other schemas, no name.
+bool IsAssertion(std::string_view name);
+
+// "draft 7", "draft 2020-12".
+std::string_view DraftName(Draft draft);
+
+}  // namespace retort::grammar
