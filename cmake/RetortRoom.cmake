@@ -30,6 +30,25 @@ function(retort_test_options target)
   target_compile_options(${target} PRIVATE -O1)
 endfunction()
 
+# What every test binary links: main(), and the headers all of them read, parsed once.
+if(RETORT_TESTS)
+  add_library(retort_test_main STATIC ${PROJECT_SOURCE_DIR}/tests/main.cc)
+  target_link_libraries(retort_test_main PUBLIC retort_base GTest::gmock)
+  retort_test_options(retort_test_main)
+  target_precompile_headers(retort_test_main PRIVATE
+    <fmt/format.h> <functional> <gmock/gmock.h> <gtest/gtest.h> <memory> <nlohmann/json.hpp>
+    <optional> <string> <vector>)
+endif()
+
+# retort_test_binary(TARGET SOURCES source... LIBS lib...)
+function(retort_test_binary target)
+  cmake_parse_arguments(BINARY "" "" "SOURCES;LIBS" ${ARGN})
+  add_executable(${target} ${BINARY_SOURCES})
+  target_link_libraries(${target} PRIVATE ${BINARY_LIBS} retort_test_main)
+  retort_test_options(${target})
+  target_precompile_headers(${target} REUSE_FROM retort_test_main)
+endfunction()
+
 function(retort_room name dir)
   cmake_parse_arguments(ROOM "" "" "MAY_INCLUDE;LIBS" ${ARGN})
   file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/*.cc)
@@ -59,9 +78,7 @@ function(retort_room name dir)
   endif()
 
   if(RETORT_TESTS AND tests)
-    add_executable(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE retort_${name} GTest::gmock GTest::gtest_main)
-    retort_test_options(${name}_test)
+    retort_test_binary(${name}_test SOURCES ${tests} LIBS retort_${name})
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
       PROPERTIES TIMEOUT 600)
   endif()
