@@ -71,6 +71,7 @@ std::shared_ptr<const Grammar> Compile(const std::string& kind, const GrammarOpt
   if (kind == "choice") return CompileChoice(options.choices);
   if (kind == "regex") return CompileRegex(text);
   if (kind == "gbnf") return CompileGbnf(text);
+  if (kind == "lark") return CompileLark(text, SchemaOptions(options));
   return CompileJsonSchema(text, SchemaOptions(options));
 }
 

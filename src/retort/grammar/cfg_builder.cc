@@ -32,9 +32,15 @@ void CfgBuilder::Add(const std::string& name, CfgExpr expr, size_t position) {
   if (Has(name)) Fail(ErrorCode::kInvalid, position, "rule '" + name + "' is defined twice");
   auto rule = std::make_unique<Named>();
   rule->name = name;
+  rule->position = position;
   rule->expr = std::move(expr);
   index_[name] = rule.get();
   rules_.push_back(std::move(rule));
+}
+
+void CfgBuilder::AddRegular(const std::string& name, CfgExpr expr, size_t position) {
+  Add(name, std::move(expr), position);
+  rules_.back()->must_be_regular = true;
 }
 
 CfgBuilder::Named* CfgBuilder::Find(const CfgExpr& expr) {
@@ -71,6 +77,8 @@ std::optional<Regex> CfgBuilder::Regular(const CfgExpr& expr) {
       if (!part) return {};
       return pool().Repeat(*part, expr.min, expr.max);
     }
+    case CfgExpr::Kind::kGrammar:
+      return {};
     default:
       break;
   }
@@ -81,11 +89,25 @@ std::optional<Regex> CfgBuilder::Regular(const CfgExpr& expr) {
     all = all && regex.has_value();
     if (regex) parts.push_back(*regex);
   }
-  if (!all) return {};
+  if (!all) {
+    if (expr.kind == CfgExpr::Kind::kAnd || expr.kind == CfgExpr::Kind::kNot) {
+      Fail(ErrorCode::kUnsupported, expr.position,
+           "'&' and '~' take regular languages only: no recursion, no %json");
+    }
+    return {};
+  }
+  if (expr.kind == CfgExpr::Kind::kAnd) return pool().And(std::move(parts));
+  if (expr.kind == CfgExpr::Kind::kNot) return pool().Not(parts[0]);
   if (expr.kind == CfgExpr::Kind::kChoice) return pool().Or(std::move(parts));
   Regex result = kEpsilon;
   for (size_t i = parts.size(); i-- > 0;) result = pool().Cat(parts[i], result);
   return result;
+}
+
+uint32_t CfgBuilder::Included(const CfgExpr& expr) {
+  const auto [it, is_new] = included_.try_emplace(expr.grammar.get(), 0);
+  if (is_new) it->second = CopyGrammar(*expr.grammar->ir(), ir_.get());
+  return it->second;
 }
 
 NodeId CfgBuilder::NewRule() {
@@ -124,6 +146,9 @@ void CfgBuilder::Append(const CfgExpr& expr, std::vector<Symbol>* out) {
   switch (expr.kind) {
     case CfgExpr::Kind::kRef:
       out->push_back({Symbol::Kind::kNode, NodeOf(Find(expr))});
+      return;
+    case CfgExpr::Kind::kGrammar:
+      out->push_back({Symbol::Kind::kNode, Included(expr)});
       return;
     case CfgExpr::Kind::kSequence:
       for (const CfgExpr& part : expr.parts) Append(part, out);
@@ -195,9 +220,10 @@ void CfgBuilder::DropUnproductive(const std::string& root) {
   const auto ends = [&](uint32_t at) {
     for (; ir_->symbols[at].kind != Symbol::Kind::kEnd; ++at) {
       const Symbol& symbol = ir_->symbols[at];
-      if (symbol.kind == Symbol::Kind::kNode ? !productive[symbol.value]
-                                             : pool().IsEmpty(symbol.value)) {
-        return false;
+      if (symbol.kind != Symbol::Kind::kNode) {
+        if (pool().IsEmpty(symbol.value)) return false;
+      } else if ((symbol.value & kValueBit) == 0 && !productive[symbol.value]) {
+        return false;  // a JSON value always has an instance: its compiler saw to it
       }
     }
     return true;
@@ -231,6 +257,12 @@ std::shared_ptr<const Grammar> CfgBuilder::Build(const std::string& root,
     if (expr->kind == CfgExpr::Kind::kRef) Find(*expr);
     for (const CfgExpr& part : expr->parts) stack.push_back(&part);
   }
+  for (const auto& rule : rules_) {
+    if (rule->must_be_regular && !RegularRule(rule.get())) {
+      Fail(ErrorCode::kInvalid, rule->position,
+           "terminal '" + rule->name + "' is no regular language: it recurses or holds a %json");
+    }
+  }
   // A rule is regular only if nothing it reaches leads back to it; a rule met inside a cycle may be
   // judged recursive on the way, which costs a stack frame and nothing else.
   const NodeId node = NodeOf(it->second);
@@ -247,7 +279,8 @@ std::shared_ptr<const Grammar> CfgBuilder::Build(const std::string& root,
   ir_->root_is_rule = true;
   ir_->root = node;
   DropUnproductive(root);
-  return std::make_shared<const Grammar>(ir_, Grammar::Report{}, digest);
+  NumberNodes(ir_.get());
+  return std::make_shared<const Grammar>(ir_, std::move(report_), digest);
 }
 
 }  // namespace retort::grammar

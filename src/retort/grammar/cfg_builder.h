@@ -14,7 +14,16 @@ namespace retort::grammar {
 
 // Right-hand side of a rule of a context-free grammar, as a front end reads it.
 struct CfgExpr {
-  enum class Kind { kRegex, kRef, kSequence, kChoice, kRepeat };
+  enum class Kind {
+    kRegex,
+    kRef,
+    kSequence,
+    kChoice,
+    kRepeat,
+    kAnd,     // of regular parts
+    kNot,     // of a regular part
+    kGrammar  // another grammar as a whole
+  };
   Kind kind = Kind::kSequence;
   Regex regex = kNothing;  // over code points
   std::string name;        // of a rule
@@ -22,6 +31,7 @@ struct CfgExpr {
   std::vector<CfgExpr> parts;
   uint32_t min = 0;
   uint32_t max = kUnbounded;
+  std::shared_ptr<const Grammar> grammar;
 };
 
 // Turns rules into the machine's form: what is regular becomes one token, so that the stack is only
@@ -32,6 +42,10 @@ class CfgBuilder {
 
   RegexPool& pool() { return ir_->pool; }
   void Add(const std::string& name, CfgExpr expr, size_t position);
+  // As Add, of a rule that must be a regular language; Build refuses it otherwise.
+  void AddRegular(const std::string& name, CfgExpr expr, size_t position);
+  void Note(const std::string& annotation) { report_.annotations.push_back(annotation); }
+  void NoteIgnored(const std::string& ignored) { report_.ignored.push_back(ignored); }
   bool Has(const std::string& name) const { return index_.contains(name); }
   std::shared_ptr<const Grammar> Build(const std::string& root, const std::string& digest);
   // Throws with line and column.
@@ -41,6 +55,8 @@ class CfgBuilder {
   struct Named {
     std::string name;
     CfgExpr expr;
+    size_t position = 0;
+    bool must_be_regular = false;
     enum class State { kNew, kActive, kDone } state = State::kNew;
     std::optional<Regex> regex;
     NodeId node = kNoNode;
@@ -54,6 +70,7 @@ class CfgBuilder {
   void Append(const CfgExpr& expr, std::vector<Symbol>* out);
   void AddAlternative(NodeId node, std::vector<Symbol> symbols);
   void DropUnproductive(const std::string& root);
+  uint32_t Included(const CfgExpr& expr);
 
   std::string_view text_;
   std::string_view origin_;
@@ -61,6 +78,8 @@ class CfgBuilder {
   std::vector<std::unique_ptr<Named>> rules_;
   std::unordered_map<std::string, Named*> index_;
   std::vector<Named*> to_emit_;
+  std::unordered_map<const Grammar*, uint32_t> included_;
+  Grammar::Report report_;
   int depth_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -84,5 +85,36 @@ std::shared_ptr<const Grammar> CompileChoice(const std::vector<std::string>& cho
 // llama.cpp's GBNF; the rule "root" is the whole text. Left recursion and ambiguity are fine.
 std::shared_ptr<const Grammar> CompileGbnf(std::string_view text,
                                            const grammar::Limits& limits = {});
+
+// Lark's grammars, in the dialect that structured output uses: the rule "start" is the whole text;
+// terminals are upper case; "%json {schema}" is a JSON value, compiled with `json`;
+// "%regex {"substring_words": "..."}" (or _chars, or a list of _chunks) is any run of these parts;
+// '&' and '~' in terminals are intersection and complement. Left recursion and ambiguity are fine:
+// a text is allowed if the grammar derives it in any way, whatever a lexer would prefer.
+// Priorities, aliases and inlining marks change nothing about that and are reported as annotations.
+// %import knows lark's "common". Templates, look-around, special tokens are refused.
+std::shared_ptr<const Grammar> CompileLark(std::string_view text,
+                                           const JsonSchemaOptions& json = {});
+
+// A part of a text with a grammar of its own, such as a call of a tool.
+struct Tag {
+  std::string trigger;  // not empty; in free text, its first letters on are free, all of it is not
+  std::string begin;    // begins with the trigger
+  std::shared_ptr<const Grammar> body;
+  std::string end;
+};
+struct TagOptions {
+  // How many parts: tool_choice "auto" is 0 to any number, "required" at least one.
+  uint32_t least = 0;
+  uint32_t most = UINT32_MAX;
+  // Whether free text may follow the last part.
+  bool text_after = true;
+  grammar::Limits limits;
+};
+// Free text; where a trigger is completed, one of the tags with that trigger goes on: what is left
+// of `begin`, its body, its end; then free text again. Throws Error{kInvalid} also for a trigger
+// that can never be completed because another comes first in it.
+std::shared_ptr<const Grammar> CompileTags(const std::vector<Tag>& tags,
+                                           const TagOptions& options = {});
 
 }  // namespace retort

@@ -33,6 +33,7 @@ struct ObjectShape {
   };
   std::vector<Property> properties;  // in the declared order
   std::vector<KeyClass> classes;     // at most kKeyClassesMax
+  bool any_order = false;            // properties may come in any order
   uint32_t obligations = 0;          // bits that must be met in the end
   uint32_t min_properties = 0;
   uint32_t max_properties = kUnbounded;
@@ -76,7 +77,6 @@ struct GrammarIr {
 
   Limits limits;
   RegexPool pool;
-  bool any_order = false;  // of properties
   // Nodes [0, values.size()) are JSON values; then come the rules.
   std::vector<ValueNode> values;
   std::vector<ObjectShape> objects;
@@ -86,5 +86,14 @@ struct GrammarIr {
   bool root_is_rule = false;
   uint32_t root = 0;  // index into values or rules
 };
+
+// While rules are still added, Symbol::value of a kNode is the rule's index, or a JSON value's with
+// this bit; NumberNodes makes NodeIds of them once all are there.
+inline constexpr uint32_t kValueBit = 1u << 31;
+void NumberNodes(GrammarIr* ir);
+
+// Copies `from`, which is complete, into `to`, which is not yet numbered. Returns what a kNode
+// symbol of `to` holds to mean the whole of `from`. Throws Error{kExhausted} at `to`'s limits.
+uint32_t CopyGrammar(const GrammarIr& from, GrammarIr* to);
 
 }  // namespace retort::grammar

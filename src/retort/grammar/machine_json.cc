@@ -169,7 +169,7 @@ uint32_t Machine::StateOf(const ObjectState& state) {
 }
 
 bool Machine::IsPast(const ObjectState& state, uint32_t property) const {
-  if (!ir_->any_order) return property < state.cursor;
+  if (!ir_->objects[state.shape].any_order) return property < state.cursor;
   const std::vector<bool>& names = name_sets_[state.cursor];
   return property < names.size() && names[property];
 }
@@ -177,7 +177,7 @@ bool Machine::IsPast(const ObjectState& state, uint32_t property) const {
 bool Machine::MayClose(const ObjectState& state) const {
   const ObjectShape& shape = ir_->objects[state.shape];
   if (state.count < shape.min_properties || state.met != shape.obligations) return false;
-  for (uint32_t p = ir_->any_order ? 0 : state.cursor; p < shape.properties.size(); ++p) {
+  for (uint32_t p = shape.any_order ? 0 : state.cursor; p < shape.properties.size(); ++p) {
     if (shape.properties[p].required && !IsPast(state, p)) return false;
   }
   return true;
@@ -208,7 +208,7 @@ bool Machine::CanFinish(const ObjectState& state) {
     }
     fewest = std::move(next);
   };
-  for (uint32_t p = ir_->any_order ? 0 : state.cursor; p < shape.properties.size(); ++p) {
+  for (uint32_t p = shape.any_order ? 0 : state.cursor; p < shape.properties.size(); ++p) {
     const auto& property = shape.properties[p];
     if (IsPast(state, p) || (property.options.empty() && !property.required)) continue;
     ++available;
@@ -234,7 +234,7 @@ std::optional<Machine::ObjectState> Machine::Take(const ObjectState& state, uint
   next.met |= meets;
   next.count = state.count + 1;
   if (shape.max_properties == kUnbounded) next.count = std::min(next.count, shape.min_properties);
-  if (!ir_->any_order) {
+  if (!shape.any_order) {
     next.cursor = label >= kLabelNames ? label - kLabelNames + 1
                                        : static_cast<uint32_t>(shape.properties.size());
   } else if (label >= kLabelNames) {
@@ -266,13 +266,13 @@ Regex Machine::KeysOf(const ObjectState& state, const Seen* seen) {
   };
   std::vector<NamedString> names;
   bool classes = true;
-  for (uint32_t p = ir_->any_order ? 0 : state.cursor; p < shape.properties.size(); ++p) {
+  for (uint32_t p = shape.any_order ? 0 : state.cursor; p < shape.properties.size(); ++p) {
     if (IsPast(state, p)) continue;
     const auto& property = shape.properties[p];
     if (allowed(property.options, kLabelNames + p)) {
       names.push_back({property.name, kLabelNames + p});
     }
-    if (property.required && !ir_->any_order) {
+    if (property.required && !shape.any_order) {
       classes = false;  // in the declared order nothing passes a required property
       break;
     }

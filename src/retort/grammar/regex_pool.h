@@ -70,6 +70,8 @@ class RegexPool {
   // The empty string, with a label: only at the end of a concatenation, outside And and Not.
   Regex Tag(uint32_t label);
   Regex Names(std::vector<NamedString> names);  // distinct texts
+  // The same languages, of another pool: one for each of `roots`.
+  std::vector<Regex> Copy(const RegexPool& from, std::span<const Regex> roots);
   // Digits with an optional point and fraction, whose value is a multiple of
   // divisor / 10^scale. divisor in [1, 2^60), scale <= 4096. Leading zeros are allowed.
   Regex Multiples(uint64_t divisor, uint32_t scale);

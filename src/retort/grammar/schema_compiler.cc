@@ -37,7 +37,6 @@ SchemaCompiler::SchemaCompiler(std::string_view schema, const JsonSchemaOptions&
     : options_(options),
       ir_(std::make_shared<GrammarIr>(options.limits)),
       resolver_(schema, options_.remotes, options_.limits, DraftNumbered(options.default_draft)) {
-  ir_->any_order = options.property_order == JsonSchemaOptions::PropertyOrder::kAny;
   scopes_.emplace_back();
   tracks_properties_ = resolver_.uses_keyword("unevaluatedProperties");
   tracks_items_ = resolver_.uses_keyword("unevaluatedItems");
@@ -370,6 +369,14 @@ std::shared_ptr<const Grammar> SchemaCompiler::Compile(const std::string& digest
   return std::make_shared<const Grammar>(ir_, std::move(report_), digest);
 }
 
+void AddToDigest(const JsonSchemaOptions& options, Sha256* digest) {
+  digest->Field(static_cast<uint64_t>(options.property_order))
+      .Field(static_cast<uint64_t>(options.format))
+      .Field(static_cast<uint64_t>(options.lenient))
+      .Field(static_cast<uint64_t>(options.default_draft));
+  for (const auto& [uri, text] : options.remotes) digest->Field(uri).Field(text);
+}
+
 }  // namespace retort::grammar
 
 namespace retort {
@@ -378,11 +385,7 @@ std::shared_ptr<const Grammar> CompileJsonSchema(std::string_view schema,
                                                  const JsonSchemaOptions& options) {
   Sha256 digest;
   digest.Field("json_schema").Field(schema);
-  digest.Field(static_cast<uint64_t>(options.property_order))
-      .Field(static_cast<uint64_t>(options.format))
-      .Field(static_cast<uint64_t>(options.lenient))
-      .Field(static_cast<uint64_t>(options.default_draft));
-  for (const auto& [uri, text] : options.remotes) digest.Field(uri).Field(text);
+  grammar::AddToDigest(options, &digest);
   return grammar::SchemaCompiler(schema, options).Compile(digest.Hex());
 }
 

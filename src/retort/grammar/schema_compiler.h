@@ -14,6 +14,10 @@
 #include "retort/grammar/grammar_ir.h"
 #include "retort/grammar/schema_resolver.h"
 
+namespace retort {
+class Sha256;
+}
+
 namespace retort::grammar {
 
 // A subschema (or a constant) that must hold, or, with the lowest bit set, must not.
@@ -158,6 +162,9 @@ class SchemaCompiler {
   bool tracks_properties_ = false;
   bool tracks_items_ = false;
 };
+
+// Names what the options make of a schema.
+void AddToDigest(const JsonSchemaOptions& options, Sha256* digest);
 
 // The language of a "format" over code points, as the drafts define it; nullopt: no draft does.
 // kNothing: defined, but not regular.

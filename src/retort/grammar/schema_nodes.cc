@@ -104,6 +104,7 @@ void SchemaCompiler::AddObject(ValueNode* node, const ObjectClause& clause) {
   ObjectShape shape;
   shape.min_properties = clause.min;
   shape.max_properties = clause.max;
+  shape.any_order = options_.property_order == JsonSchemaOptions::PropertyOrder::kAny;
   if (clause.owed.size() > kObligationsMax) {
     TooMuch(fmt::format("an object owes more than {} unnamed properties", kObligationsMax));
   }
