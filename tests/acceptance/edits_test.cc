@@ -89,6 +89,8 @@ struct Edit {
   std::function<void(Version&, const fs::path& folder)> apply;
   // Rows that ask the model again: evolve_instructions, score_complexity, evolve_responses,
   // score_quality, embed. A seed row becomes 3 instructions, and each of them 2 conversations.
+  // Behind the first step that the edit concerns, a trained model may give some rows the answer
+  // they had: those are not asked about further, so there the number is the most there can be.
   std::vector<size_t> num_rows;
 };
 
@@ -173,10 +175,14 @@ TEST(Edits, RunAgainExactlyWhatTheyConcern) {
     EXPECT_TRUE(again.output == fresh.output) << "a stale row";
     EXPECT_EQ(again.rows, NewRows(fresh, before));
     std::cout << edit.what << ":";
+    bool answers_may_agree = false;
     for (size_t i = 0; i < std::size(kSteps); ++i) {
       const auto found = again.rows.find(kSteps[i]);
       const size_t num_rows = found == again.rows.end() ? 0 : found->second.size();
-      EXPECT_EQ(num_rows, edit.num_rows.at(i)) << kSteps[i];
+      const size_t expected = edit.num_rows.at(i);
+      EXPECT_LE(num_rows, expected) << kSteps[i];
+      if (!answers_may_agree) EXPECT_EQ(num_rows, expected) << kSteps[i];
+      answers_may_agree = answers_may_agree || (!subject->tiny && expected > 0);
       std::cout << " " << num_rows;
     }
     std::cout << "\n";
