@@ -230,6 +230,20 @@ TEST(Tidy, EveryListLineHasItsFileAndItsTest) {
   }
 }
 
+TEST(Tidy, EveryFuzzerHasACorpus) {
+  int num_fuzzers = 0;
+  for (const fs::path& file : CodeFiles({"src"})) {
+    const std::string name = file.stem().string();
+    if (!name.ends_with("_fuzz")) continue;
+    ++num_fuzzers;
+    const fs::path corpus =
+        kRoot / "tests/fuzz/corpus" / name.substr(0, name.size() - std::string("_fuzz").size());
+    EXPECT_TRUE(fs::is_directory(corpus) && !fs::is_empty(corpus))
+        << file << " starts from nothing: put inputs into " << corpus;
+  }
+  EXPECT_GT(num_fuzzers, 0);
+}
+
 TEST(Tidy, LibraryRoomsNeitherExitNorPrint) {
   const std::regex banned(
       R"((^|[^\w.:>])(std::)?(abort|exit|_exit|quick_exit)\s*\(|std::c(out|err)\b|\bassert\s*\()");
