@@ -257,6 +257,7 @@ bool ConstraintState::Allows(int32_t token) const {
   return copy.Commit(token);
 }
 
+size_t ConstraintState::num_mask_words() const { return runtime_->vocabulary->num_mask_words(); }
 bool ConstraintState::IsComplete() const { return point_->configurations.complete; }
 bool ConstraintState::MustEnd() const { return point_->configurations.list.empty(); }
 bool ConstraintState::IsFinished() const { return point_->finished; }
@@ -302,9 +303,20 @@ std::vector<int32_t> ConstraintState::ForcedTokens() const {
   const std::string forced = ForcedBytes();
   std::vector<int32_t> tokens;
   if (forced.empty() || vocabulary.tokenizer() == nullptr) return tokens;
-  const auto ids = vocabulary.tokenizer()->Encode(forced, false);
-  // Only what spells exactly the forced bytes (a tokenizer may put a space first).
+  // Behind a line feed, with which next to no vocabulary merges other text: some tokenizers put a
+  // space at the front, which is not there in the middle of a text.
+  auto ids = vocabulary.tokenizer()->Encode("\n" + forced, false);
+  size_t before = 0;
+  for (const int32_t id : ids) before += vocabulary.Text(id).size();
+  before -= std::min(before, forced.size());
   size_t at = 0;
+  while (!ids.empty() && at < before) {
+    at += vocabulary.Text(ids.front()).size();
+    ids.erase(ids.begin());
+  }
+  if (at != before) ids = vocabulary.tokenizer()->Encode(forced, false);
+  // Only what spells exactly the forced bytes.
+  at = 0;
   for (const int32_t id : ids) {
     const std::string_view text = vocabulary.Text(id);
     if (text.empty() || forced.compare(at, text.size(), text) != 0) break;
@@ -411,8 +423,8 @@ std::shared_ptr<const Constraint> ConstraintCache::Get(
 }
 
 std::shared_ptr<const grammar::Vocabulary> MakeVocabulary(
-    std::shared_ptr<const Tokenizer> tokenizer) {
-  return std::make_shared<const grammar::Vocabulary>(std::move(tokenizer));
+    std::shared_ptr<const Tokenizer> tokenizer, std::span<const int32_t> end_ids) {
+  return std::make_shared<const grammar::Vocabulary>(std::move(tokenizer), end_ids);
 }
 
 }  // namespace retort

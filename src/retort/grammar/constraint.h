@@ -61,6 +61,7 @@ class ConstraintState {
   // bits[i / 32] >> (i % 32) & 1: token i is allowed. `bits` has num_mask_words() words, all
   // written; padding bits are 0.
   void Mask(std::span<uint32_t> bits) const;
+  size_t num_mask_words() const;
   // False, and nothing changes, if the token is not allowed.
   bool Commit(int32_t token);
   bool Allows(int32_t token) const;
@@ -112,8 +113,9 @@ class ConstraintCache {
   std::unique_ptr<State> state_;
 };
 
-// The vocabulary of a tokenizer: build it once and share it among all constraints.
+// The vocabulary of a tokenizer: build it once and share it among all constraints. The end tokens
+// are the tokenizer's and those of `end_ids`, which a model's own settings may name beside them.
 std::shared_ptr<const grammar::Vocabulary> MakeVocabulary(
-    std::shared_ptr<const Tokenizer> tokenizer);
+    std::shared_ptr<const Tokenizer> tokenizer, std::span<const int32_t> end_ids = {});
 
 }  // namespace retort

@@ -12,11 +12,16 @@ uint64_t MaskEntry::memory_bytes() const {
   return bytes;
 }
 
-Vocabulary::Vocabulary(std::shared_ptr<const Tokenizer> tokenizer)
+Vocabulary::Vocabulary(std::shared_ptr<const Tokenizer> tokenizer, std::span<const int32_t> end_ids)
     : tokenizer_(std::move(tokenizer)), size_(tokenizer_->vocab_size()) {
   texts_.resize(size_);
   const auto ends = tokenizer_->end_ids();
   end_ids_.assign(ends.begin(), ends.end());
+  for (const int32_t id : end_ids) {
+    if (id >= 0 && id < size_) end_ids_.push_back(id);
+  }
+  std::sort(end_ids_.begin(), end_ids_.end());
+  end_ids_.erase(std::unique(end_ids_.begin(), end_ids_.end()), end_ids_.end());
   for (int32_t id = 0; id < size_; ++id) {
     if (tokenizer_->IsSpecial(id) || tokenizer_->IsControl(id) || IsEnd(id)) continue;
     texts_[id] = tokenizer_->TokenBytes(id);

@@ -34,7 +34,9 @@ struct MaskEntry {
 // tokens once it is satisfied. Thread-safe. About 6 MB for 128,000 tokens.
 class Vocabulary {
  public:
-  explicit Vocabulary(std::shared_ptr<const Tokenizer> tokenizer);
+  // `end_ids`: more of them than the tokenizer knows; those outside it are left out.
+  explicit Vocabulary(std::shared_ptr<const Tokenizer> tokenizer,
+                      std::span<const int32_t> end_ids = {});
   // For tests: the bytes of each id (empty: no text), and the end ids.
   Vocabulary(std::vector<std::string> tokens, std::vector<int32_t> end_ids);
 
