@@ -13,11 +13,9 @@
 #include "retort/base/error.h"
 #include "retort/base/json.h"
 #include "retort/chat/span.h"
+#include "retort/llm/constraint_text.h"
 
 namespace retort {
-
-class Constraint;  // a compiled grammar (room grammar); the slot exists so that requests can carry
-                   // one
 
 // Messages rendered by the model's own chat template.
 struct ChatPrompt {
@@ -48,7 +46,9 @@ struct SamplingParams {
 // Continue the prompt.
 struct Generation {
   SamplingParams sampling;
-  std::shared_ptr<const Constraint> constraint;  // null: none
+  // Which texts the completion may be; null: any. With it, log-probabilities are of the
+  // distribution over the tokens that it allows, and `ignore_eos` ends nothing that it lets go on.
+  std::shared_ptr<const ConstraintText> constraint;
 };
 
 // Log-probability of each given continuation after the prompt: the sum over its tokens, and the
@@ -103,6 +103,9 @@ struct Completion {
   std::vector<int32_t> token_ids;
   FinishReason finish_reason = FinishReason::kStop;
   std::vector<TokenLogprobs> logprobs;  // one per token if asked
+  // The text is what the request's constraint asks for; true without one. False: it was cut, by
+  // max_new_tokens, the context or a stop string, and is the beginning of such a text.
+  bool constraint_met = true;
 };
 
 struct ContinuationScore {

@@ -7,7 +7,7 @@ namespace retort {
 
 // Adds everything of a request that can change its answer, except the prompt: the kind of work and
 // all its parameters, field by field. The prompt is added by the model, which knows what its
-// rendering depends on. A constraint must be added by the model too; its presence is recorded here.
+// rendering depends on.
 void AddWork(Sha256& digest, const Request& request);
 
 }  // namespace retort

@@ -11,6 +11,8 @@
 #include <unordered_map>
 
 #include "retort/base/random.h"
+#include "retort/grammar/constraint.h"
+#include "retort/grammar/vocabulary.h"
 #include "retort/llm/request_check.h"
 #include "retort/llm/request_key.h"
 #include "retort/llm/script_table.h"
@@ -88,6 +90,20 @@ Response MakeEmbedding(const Embedding& work, int dim, std::string_view prompt_t
   Response response{EmbeddingVector{std::move(values)}, {}};
   response.usage.prompt_tokens = PromptTokens(prompt_text);
   return response;
+}
+
+// Whether a constraint allows the whole of a text, byte by byte.
+bool Accepts(std::shared_ptr<const Grammar> grammar, std::string_view text) {
+  static const auto bytes = [] {
+    std::vector<std::string> tokens;
+    for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+    return std::make_shared<const grammar::Vocabulary>(std::move(tokens), std::vector<int32_t>());
+  }();
+  ConstraintState state = Constraint(std::move(grammar), bytes).Start();
+  for (const char c : text) {
+    if (!state.Commit(static_cast<uint8_t>(c))) return false;
+  }
+  return state.IsComplete();
 }
 
 }  // namespace
@@ -264,7 +280,12 @@ class ScriptedModel::Impl {
     const SamplingParams& sampling = std::get<Generation>(request.work).sampling;
     const uint64_t digest = HashText(text);
     const std::string reply = table_.Reply(match, request.tag, sampling.seed, digest);
-    return MakeCompletion(reply, sampling, text);
+    Response response = MakeCompletion(reply, sampling, text);
+    if (const auto& constraint = std::get<Generation>(request.work).constraint) {
+      auto& completion = std::get<Completion>(response.result);
+      completion.constraint_met = Accepts(CompileConstraint(*constraint), completion.text);
+    }
+    return response;
   }
 
   void CountedFailure(const ScriptRule& rule, const std::string& text) {

@@ -65,7 +65,9 @@ struct ScriptedOptions {
 // A model that says what its script says: for tests of everything above the engine.
 // Deterministic: an answer depends on the request alone (and, with num_failures, on how often its
 // prompt was asked). A "token" is a run of at most four bytes that does not cut a character.
-// Honours max_new_tokens, stop strings, log-probabilities asked for, deadline and stop token.
+// Honours max_new_tokens, stop strings, log-probabilities asked for, deadline and stop token. It
+// says what the script says whatever a constraint allows, but refuses one that does not compile and
+// tells whether the text is what it asks for.
 // Embeddings are sums of hash-derived word vectors: equal bags of words have equal vectors, texts
 // that share words are near. About 1 µs per request beside the pattern matching.
 class ScriptedModel : public LanguageModel {

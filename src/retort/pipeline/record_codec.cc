@@ -74,7 +74,9 @@ class Unpacker {
 
 std::string EncodeCompletion(const Completion& completion) {
   Packer packer;
-  packer.Number(static_cast<uint8_t>(completion.finish_reason));
+  // Two bits: records of before constraints have none but the first.
+  packer.Number(static_cast<uint8_t>((completion.finish_reason == FinishReason::kStop ? 0 : 1) |
+                                     (completion.constraint_met ? 0 : 2)));
   packer.Text(completion.text);
   packer.Numbers(completion.token_ids);
   packer.Number(static_cast<uint64_t>(completion.logprobs.size()));
@@ -92,8 +94,9 @@ std::string EncodeCompletion(const Completion& completion) {
 
 Completion DecodeCompletion(Unpacker& unpacker) {
   Completion completion;
-  completion.finish_reason =
-      unpacker.Number<uint8_t>() == 0 ? FinishReason::kStop : FinishReason::kLength;
+  const auto flags = unpacker.Number<uint8_t>();
+  completion.finish_reason = (flags & 1) == 0 ? FinishReason::kStop : FinishReason::kLength;
+  completion.constraint_met = (flags & 2) == 0;
   completion.text = unpacker.Text();
   completion.token_ids = unpacker.Numbers<int32_t>();
   completion.logprobs.resize(unpacker.Count(16));

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace retort {
+
+class Grammar;
+
+// What a completion must be, as its author wrote it. The model compiles it for its own tokenizer,
+// once for all requests that say the same; a server is sent it as it is. A value.
+struct ConstraintText {
+  enum class Kind {
+    kJsonSchema,  // `text` is a JSON Schema: CompileJsonSchema
+    kRegex,       // `text` is a regular expression: CompileRegex
+    kGbnf,        // `text` is a grammar in GBNF: CompileGbnf
+    kChoice,      // one of `choices`: CompileChoice
+  };
+  Kind kind = Kind::kJsonSchema;
+  std::string text;
+  std::vector<std::string> choices;
+  // Of a JSON Schema; see JsonSchemaOptions.
+  bool any_property_order = false;
+  bool formats_are_annotations = false;
+
+  bool operator==(const ConstraintText&) const = default;
+};
+
+std::shared_ptr<const ConstraintText> JsonSchemaConstraint(std::string schema);
+std::shared_ptr<const ConstraintText> RegexConstraint(std::string pattern);
+std::shared_ptr<const ConstraintText> GbnfConstraint(std::string grammar);
+std::shared_ptr<const ConstraintText> ChoiceConstraint(std::vector<std::string> choices);
+
+// SHA-256 of everything in it: equal keys, equal constraints. About 1 ns per byte.
+std::string ConstraintKey(const ConstraintText& constraint);
+
+// Throws what grammar.h says: the message names the place and what is wrong. At most
+// about 250 ms of processor time, after which a constraint is refused.
+std::shared_ptr<const Grammar> CompileConstraint(const ConstraintText& constraint);
+
+}  // namespace retort
