@@ -28,6 +28,9 @@ int CountPages(const EngineOptions& options, const Device& device, const Decoder
   return static_cast<int>(num_pages);
 }
 
+// Compiled constraints that are kept for requests to come.
+constexpr size_t kConstraintsMax = 256;
+
 std::string_view AsText(const std::vector<int32_t>& ids) {
   return {reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t)};
 }
@@ -75,8 +78,9 @@ Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device)
                                                    options.prefill_chunk_tokens},
                                   *pool_);
   runner_ = std::make_unique<ModelRunner>(
-      *decoder_, ModelRunnerOptions{options.max_num_seqs, options.max_batch_tokens,
-                                    context_tokens_max_, num_pages, kv_format_});
+      *decoder_,
+      ModelRunnerOptions{options.max_num_seqs, options.max_batch_tokens, context_tokens_max_,
+                         num_pages, encoder_.tokenizer()->vocab_size(), kv_format_});
   kv_bytes_ = runner_->kv_bytes();
 }
 
@@ -115,12 +119,20 @@ std::vector<StepPoint> Engine::Impl::step_points() const {
 
 PromptEncoder::Encoded Engine::Impl::Encode(const Request& request) const {
   CheckRequest(request);
-  if (const auto* generation = std::get_if<Generation>(&request.work)) {
-    if (generation->constraint != nullptr) {
-      Throw(ErrorCode::kUnsupported, "this build does not constrain completions by a grammar yet");
-    }
-  }
   return encoder_.Encode(request);
+}
+
+// Compiles on the calling thread, and only if no request brought the same constraint before: the
+// engine's own thread never waits for a compiler.
+std::optional<ConstraintState> Engine::Impl::StartConstraint(const Generation& generation) const {
+  if (generation.constraint == nullptr) return std::nullopt;
+  std::call_once(constraints_once_, [this] {
+    constraints_ = std::make_unique<ConstraintCache>(MakeVocabulary(encoder_.tokenizer(), end_ids_),
+                                                     kConstraintsMax);
+  });
+  const ConstraintText& text = *generation.constraint;
+  return constraints_->Get(ConstraintKey(text), [&text] { return CompileConstraint(text); })
+      ->Start();
 }
 
 std::string Engine::Impl::RequestKey(const Request& request) const {
@@ -160,7 +172,7 @@ Work Engine::Impl::MakeWork(const Request& request, const PromptEncoder::Encoded
         std::min<int64_t>(generation->sampling.max_new_tokens, context_tokens_max_ - num_tokens);
     sequence.tokens_max = num_tokens + max_new;
     return GenerationWork(generation->sampling, encoder_.tokenizer(), prompt.answer_is_a_text,
-                          end_ids_, static_cast<int>(max_new));
+                          end_ids_, static_cast<int>(max_new), StartConstraint(*generation));
   }
   if (const auto* scoring = std::get_if<Scoring>(&request.work)) {
     std::vector<std::vector<int32_t>> continuations;
@@ -193,6 +205,10 @@ std::unique_ptr<ActiveRequest> Engine::Impl::Prepare(Request request) const {
   active->prompt_tokens = static_cast<int64_t>(prompt.token_ids.size());
   active->usage.prompt_tokens = static_cast<int>(prompt.token_ids.size());
   sequence.tokens = std::move(prompt.token_ids);
+  if (auto* generation = std::get_if<GenerationWork>(&active->work)) {
+    active->finished = generation->AcceptForced(sequence.tokens);
+    sequence.first_output = sequence.num_tokens() - 1;
+  }
   active->waiting = std::move(sequence);
   return active;
 }

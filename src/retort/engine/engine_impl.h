@@ -16,6 +16,7 @@
 #include "retort/engine/prompt_encoder.h"
 #include "retort/engine/scheduler.h"
 #include "retort/engine/work.h"
+#include "retort/grammar/constraint.h"
 
 namespace retort {
 
@@ -33,7 +34,8 @@ struct ActiveRequest {
   Sequence* sequence = nullptr;  // the scheduler's
   int64_t prompt_tokens = 0;
   Usage usage;
-  bool started = false;  // its start is in the log
+  bool started = false;   // its start is in the log
+  bool finished = false;  // before anything was computed
 
   explicit ActiveRequest(Work w) : work(std::move(w)) {}
 };
@@ -65,6 +67,7 @@ class Engine::Impl {
   std::unique_ptr<ActiveRequest> Prepare(Request request) const;
   Work MakeWork(const Request& request, const PromptEncoder::Encoded& prompt,
                 Sequence& sequence) const;
+  std::optional<ConstraintState> StartConstraint(const Generation& generation) const;
   void Deliver(const ResponseHandler& handler, Response response);
 
   // engine_loop.cc: on the engine's thread.
@@ -74,6 +77,8 @@ class Engine::Impl {
   void BeginStep(const StepPlan& plan);
   void Apply(StepTask& task);
   void ApplyGeneration(ActiveRequest& request, GenerationWork& work, StepTask& task);
+  void FinishGeneration(ActiveRequest& request, GenerationWork& work);
+  void CountTokens(ActiveRequest& request, GenerationWork& work);
   void ApplyScoring(ActiveRequest& request, ScoringWork& work, const StepTask& task);
   void CountStep(const StepPlan& plan, uint64_t busy_ns);
   void Finish(uint64_t id, Response response);
@@ -93,6 +98,8 @@ class Engine::Impl {
   int64_t context_tokens_max_ = 0;
 
   // Shared between threads.
+  mutable std::once_flag constraints_once_;
+  mutable std::unique_ptr<ConstraintCache> constraints_;  // made for the first that comes
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<std::unique_ptr<ActiveRequest>> inbox_;

@@ -48,9 +48,13 @@ bool Engine::Impl::TakeInbox() {
   for (std::unique_ptr<ActiveRequest>& request : taken) {
     const uint64_t id = request->id;
     Sequence sequence = std::move(request->waiting);
-    active_.emplace(id, std::move(request));
+    ActiveRequest& active = *active_.emplace(id, std::move(request)).first->second;
     try {
-      active_.at(id)->sequence = scheduler_->Add(std::move(sequence));
+      if (active.finished) {
+        FinishGeneration(active, std::get<GenerationWork>(active.work));
+      } else {
+        active.sequence = scheduler_->Add(std::move(sequence));
+      }
     } catch (...) {
       Finish(id, Response{CurrentError(), {}});
     }
@@ -148,21 +152,34 @@ void Engine::Impl::Apply(StepTask& task) {
 }
 
 void Engine::Impl::ApplyGeneration(ActiveRequest& request, GenerationWork& work, StepTask& task) {
-  const int32_t token = task.sampled.token_id;
-  const bool finished = work.Accept(task.sampled);
-  ++request.usage.completion_tokens;
-  ++counters_.completion_tokens;
-  if (request.handler.on_text) {
-    const std::string delta = work.TakeDelta();
-    if (!delta.empty()) request.handler.on_text(delta);
-  }
-  if (finished) {
-    Finish(request.id, Response{work.TakeResult(), request.usage});
+  if (task.failure) {
+    Finish(request.id, Response{*task.failure, {}});
     return;
   }
   Sequence& sequence = *request.sequence;
-  sequence.first_output = sequence.num_tokens();
-  sequence.tokens.push_back(token);
+  sequence.tokens.push_back(task.sampled.token_id);
+  if (work.Accept(task.sampled) || work.AcceptForced(sequence.tokens)) {
+    FinishGeneration(request, work);
+    return;
+  }
+  // Forced tokens are computed together, like a prompt; the last one's state draws the next.
+  sequence.first_output = sequence.num_tokens() - 1;
+  CountTokens(request, work);
+}
+
+void Engine::Impl::FinishGeneration(ActiveRequest& request, GenerationWork& work) {
+  CountTokens(request, work);
+  Finish(request.id, Response{work.TakeResult(), request.usage});
+}
+
+// Hands on the text that is new, too.
+void Engine::Impl::CountTokens(ActiveRequest& request, GenerationWork& work) {
+  counters_.completion_tokens +=
+      static_cast<uint64_t>(work.num_tokens() - request.usage.completion_tokens);
+  request.usage.completion_tokens = work.num_tokens();
+  if (!request.handler.on_text) return;
+  const std::string delta = work.TakeDelta();
+  if (!delta.empty()) request.handler.on_text(delta);
 }
 
 void Engine::Impl::ApplyScoring(ActiveRequest& request, ScoringWork& work, const StepTask& task) {

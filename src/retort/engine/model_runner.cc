@@ -17,7 +17,9 @@ ModelRunner::ModelRunner(const Decoder& decoder, const ModelRunnerOptions& optio
     : decoder_(decoder),
       device_(decoder.device()),
       num_logits_rows_max_(std::min<int64_t>(kLogitsRowsMax, options.max_batch_tokens)),
-      page_stride_(KvPool::PagesFor(options.context_tokens_max)) {
+      page_stride_(KvPool::PagesFor(options.context_tokens_max)),
+      num_mask_words_(static_cast<size_t>(
+          (std::max<int64_t>(decoder.spec().vocab_size, options.tokenizer_vocab_size) + 31) / 32)) {
   cache_ = device_.CreateKvCache(decoder.MakeKvSpec(options.num_pages, options.kv_format));
   workspace_ = decoder.CreateWorkspace(options.max_batch_tokens, num_logits_rows_max_);
   batch_ = device_.CreateBatch(options.max_batch_tokens, options.max_num_seqs, page_stride_);
@@ -113,18 +115,41 @@ void ModelRunner::Sample(std::span<StepTask> tasks, const Matrix& hidden) {
     }
     if (task.num_outputs == 1) ready.push_back(&task);
   }
+  // Here, so that a device with a queue of its own computes the hidden states meanwhile.
+  Constrain(ready);
   std::vector<SamplingRow> rows;
   for (int64_t begin = 0; begin < hidden.rows; begin += num_logits_rows_max_) {
     const int64_t end = std::min(hidden.rows, begin + num_logits_rows_max_);
     rows.clear();
     for (int64_t i = begin; i < end; ++i) {
       const StepTask& task = *ready[static_cast<size_t>(i)];
-      rows.push_back(std::get<GenerationWork>(*task.work).Sampling(task.item.end));
+      const auto& work = std::get<GenerationWork>(*task.work);
+      rows.push_back(work.Sampling(task.item.end));
+      if (work.is_constrained() && !task.failure) {
+        rows.back().allowed = &masks_[static_cast<size_t>(i) * num_mask_words_];
+      }
     }
     const Matrix logits = decoder_.Logits(hidden.Rows(begin, end), *workspace_);
     std::vector<SampledToken> sampled = device_.Sample(logits, rows);
     for (int64_t i = begin; i < end; ++i) {
       ready[static_cast<size_t>(i)]->sampled = std::move(sampled[static_cast<size_t>(i - begin)]);
+    }
+  }
+}
+
+// The masks of constrained rows, one after the other. What fails concerns its own sequence alone.
+void ModelRunner::Constrain(std::span<StepTask* const> tasks) {
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    const auto& work = std::get<GenerationWork>(*tasks[i]->work);
+    if (!work.is_constrained()) continue;
+    if (masks_.size() < tasks.size() * num_mask_words_) {
+      masks_.resize(tasks.size() * num_mask_words_);
+    }
+    try {
+      work.FillMask(decoder_.spec().vocab_size,
+                    std::span(masks_).subspan(i * num_mask_words_, num_mask_words_));
+    } catch (...) {
+      tasks[i]->failure = CurrentError();
     }
   }
 }

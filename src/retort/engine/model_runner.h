@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "retort/backend/device.h"
+#include "retort/base/error.h"
 #include "retort/engine/scheduler.h"
 #include "retort/engine/work.h"
 #include "retort/models/decoder.h"
@@ -17,6 +19,7 @@ struct ModelRunnerOptions {
   int max_batch_tokens = 0;
   int64_t context_tokens_max = 0;
   int num_pages = 0;
+  int64_t tokenizer_vocab_size = 0;  // masks have at least as many bits
   Format kv_format = Format::kBF16;
 };
 
@@ -29,6 +32,7 @@ struct StepTask {
   // What the step made of it.
   int64_t num_outputs = 0;              // positions at the item's end that answered something
   SampledToken sampled;                 // GenerationWork, if num_outputs > 0
+  std::optional<Error> failure;         // GenerationWork: why this sequence alone has none
   std::vector<float> logprobs;          // ScoringWork: the answers of all positions, joined
   std::vector<int64_t> logprobs_begin;  // where each position's begin, and the end
   std::vector<float> hidden;            // EmbeddingWork: its state or sum, if it is complete
@@ -55,6 +59,7 @@ class ModelRunner {
  private:
   void PlanBatch(std::vector<StepTask>& tasks);
   void Sample(std::span<StepTask> tasks, const Matrix& hidden);
+  void Constrain(std::span<StepTask* const> tasks);
   void Score(std::span<StepTask> tasks, const Matrix& hidden);
   void Pool(std::span<StepTask> tasks, const Matrix& hidden);
 
@@ -62,6 +67,7 @@ class ModelRunner {
   Device& device_;
   int64_t num_logits_rows_max_;
   int32_t page_stride_;
+  size_t num_mask_words_;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Decoder::Workspace> workspace_;
   std::unique_ptr<DeviceBatch> batch_;
@@ -69,6 +75,7 @@ class ModelRunner {
   Matrix accumulators_;  // [max_num_seqs, E]
   std::vector<int> free_accumulators_;
   BatchPlan plan_;
+  std::vector<uint32_t> masks_;  // of the constrained rows
 };
 
 }  // namespace retort

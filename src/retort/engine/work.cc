@@ -8,11 +8,14 @@ namespace retort {
 
 GenerationWork::GenerationWork(const SamplingParams& sampling,
                                std::shared_ptr<const Tokenizer> tokenizer, bool at_start,
-                               std::span<const int32_t> end_ids, int num_tokens_max)
+                               std::span<const int32_t> end_ids, int num_tokens_max,
+                               std::optional<ConstraintState> constraint)
     : sampling_(sampling),
       end_ids_(end_ids),
       num_tokens_max_(num_tokens_max),
-      text_(std::move(tokenizer), at_start, sampling.stop) {}
+      // A constraint speaks of every byte, also of the space that some tokenizers put first.
+      text_(std::move(tokenizer), at_start && !constraint, sampling.stop),
+      constraint_(std::move(constraint)) {}
 
 SamplingRow GenerationWork::Sampling(int64_t position) const {
   SamplingRow row;
@@ -26,6 +29,59 @@ SamplingRow GenerationWork::Sampling(int64_t position) const {
   return row;
 }
 
+void GenerationWork::FillMask(int64_t vocab_size, std::span<uint32_t> words) const {
+  const size_t num_words = constraint_->num_mask_words();
+  if (words.size() < num_words || static_cast<int64_t>(words.size()) * 32 < vocab_size) {
+    Throw(ErrorCode::kInternal, "a mask of {} words was given for {} tokens", words.size(),
+          std::max(static_cast<int64_t>(num_words) * 32, vocab_size));
+  }
+  constraint_->Mask(words.first(num_words));
+  // Models may have more logits than the tokenizer has tokens, and fewer.
+  const size_t num_whole = static_cast<size_t>(vocab_size / 32);
+  std::fill(words.begin() + static_cast<std::ptrdiff_t>(num_words), words.end(), 0u);
+  if (num_whole < words.size()) {
+    words[num_whole] &= (1u << (vocab_size % 32)) - 1;
+    std::fill(words.begin() + static_cast<std::ptrdiff_t>(num_whole) + 1, words.end(), 0u);
+  }
+  const auto any = [&] {
+    return std::any_of(words.begin(), words.end(), [](uint32_t word) { return word != 0; });
+  };
+  if (sampling_.ignore_eos && constraint_->IsComplete()) {
+    std::vector<uint32_t> all(words.begin(), words.end());
+    for (const int32_t id : end_ids_) {
+      if (id < vocab_size) words[static_cast<size_t>(id / 32)] &= ~(1u << (id % 32));
+    }
+    if (!any()) std::copy(all.begin(), all.end(), words.begin());
+  }
+  if (!any()) {
+    Throw(ErrorCode::kUnsupported,
+          "no token of the model's vocabulary spells what the constraint asks for after '{}'",
+          text_.text());
+  }
+}
+
+bool GenerationWork::Finish(FinishReason reason, bool constraint_met) {
+  completion_.finish_reason = reason;
+  completion_.constraint_met = constraint_met;
+  return true;
+}
+
+bool GenerationWork::AcceptForced(std::vector<int32_t>& tokens) {
+  if (!constraint_) return false;
+  if (constraint_->MustEnd()) {  // the empty text
+    text_.Finish();
+    return Finish(FinishReason::kStop, true);
+  }
+  for (const int32_t id : constraint_->ForcedTokens()) {
+    SampledToken token;
+    token.token_id = id;
+    if (sampling_.num_top_logprobs > 0) token.top_logprobs.push_back({id, 0.0f});
+    tokens.push_back(id);
+    if (Accept(token)) return true;
+  }
+  return false;
+}
+
 bool GenerationWork::Accept(const SampledToken& token) {
   completion_.token_ids.push_back(token.token_id);
   if (sampling_.num_top_logprobs >= 0) {
@@ -35,16 +91,25 @@ bool GenerationWork::Accept(const SampledToken& token) {
     }
     completion_.logprobs.push_back(std::move(logprobs));
   }
-  completion_.finish_reason = FinishReason::kStop;
-  if (!sampling_.ignore_eos &&
-      std::binary_search(end_ids_.begin(), end_ids_.end(), token.token_id)) {
-    text_.Finish();
-    return true;
+  if (constraint_ && !constraint_->Commit(token.token_id)) {
+    Throw(ErrorCode::kInternal, "token {} was drawn, which the constraint does not allow",
+          token.token_id);
   }
-  if (text_.Push(token.token_id)) return true;
-  if (num_tokens() < num_tokens_max_) return false;
-  if (!text_.Finish()) completion_.finish_reason = FinishReason::kLength;
-  return true;
+  const bool is_end =
+      constraint_ ? constraint_->IsFinished()
+                  : !sampling_.ignore_eos &&
+                        std::binary_search(end_ids_.begin(), end_ids_.end(), token.token_id);
+  if (is_end) {
+    text_.Finish();
+    return Finish(FinishReason::kStop, true);
+  }
+  // A stop string takes away text that the constraint counts on.
+  if (text_.Push(token.token_id)) return Finish(FinishReason::kStop, !constraint_);
+  const bool must_end = constraint_ && constraint_->MustEnd();
+  if (!must_end && num_tokens() < num_tokens_max_) return false;
+  if (text_.Finish()) return Finish(FinishReason::kStop, !constraint_);
+  return Finish(must_end ? FinishReason::kStop : FinishReason::kLength,
+                !constraint_ || constraint_->IsComplete());
 }
 
 Completion GenerationWork::TakeResult() {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -9,6 +10,7 @@
 
 #include "retort/backend/device.h"
 #include "retort/engine/text_assembler.h"
+#include "retort/grammar/constraint.h"
 #include "retort/llm/request.h"
 
 // How far each kind of work has come: what is asked of the model next, and what its answers mean.
@@ -19,24 +21,37 @@ namespace retort {
 class GenerationWork {
  public:
   // `end_ids`, ascending, end the turn; they must outlive the work. `num_tokens_max` is what the
-  // context leaves of max_new_tokens, at least 1.
+  // context leaves of max_new_tokens, at least 1. `constraint`: before its first token, if any.
   GenerationWork(const SamplingParams& sampling, std::shared_ptr<const Tokenizer> tokenizer,
-                 bool at_start, std::span<const int32_t> end_ids, int num_tokens_max);
+                 bool at_start, std::span<const int32_t> end_ids, int num_tokens_max,
+                 std::optional<ConstraintState> constraint = std::nullopt);
 
   // How to draw the token at `position` of the sequence.
   SamplingRow Sampling(int64_t position) const;
+  bool is_constrained() const { return constraint_.has_value(); }
+  // Which tokens may be drawn next: one bit each of `vocab_size`, in at least as many words as that
+  // takes. Requires is_constrained(). Throws Error{kExhausted} if the constraint turns out to need
+  // more than its limits, {kUnsupported} if no token of the model spells what it asks for.
+  void FillMask(int64_t vocab_size, std::span<uint32_t> words) const;
   // Takes the token that was drawn. True: the completion is finished.
   bool Accept(const SampledToken& token);
+  // Takes the tokens that the constraint leaves no choice about, and adds them to `tokens`; their
+  // log-probability is 0. Call before the first token and after each that did not finish the
+  // completion. True: it is finished now.
+  bool AcceptForced(std::vector<int32_t>& tokens);
 
   int num_tokens() const { return static_cast<int>(completion_.token_ids.size()); }
   std::string TakeDelta() { return text_.TakeDelta(); }
   Completion TakeResult();
 
  private:
+  bool Finish(FinishReason reason, bool constraint_met);
+
   SamplingParams sampling_;
   std::span<const int32_t> end_ids_;
   int num_tokens_max_;
   TextAssembler text_;
+  std::optional<ConstraintState> constraint_;
   Completion completion_;
 };
 
