@@ -235,8 +235,8 @@ TEST(EngineConstraint, RefusalsReachTheirRequestAlone) {
     return error == nullptr ? "" : error->message();
   };
   EXPECT_THAT(refusal(JsonSchemaConstraint(R"({"properties": {"a": {"type": "strng"}}})")),
-              HasSubstr("/properties/a: 'type'"));
-  EXPECT_THAT(refusal(JsonSchemaConstraint("{\"type\": ")), HasSubstr("schema: not JSON"));
+              HasSubstr("schema:1:24: /properties/a: 'type'"));
+  EXPECT_THAT(refusal(JsonSchemaConstraint("{\"type\": ")), HasSubstr("schema:1:10: not JSON"));
   EXPECT_THAT(refusal(RegexConstraint("a(?=b)")), HasSubstr("regular expression: at character"));
   EXPECT_THAT(refusal(ChoiceConstraint({})), HasSubstr("choices"));
   EXPECT_EQ(CompletionOf(fine.get()).text, "yes");

@@ -7,31 +7,13 @@
 namespace retort {
 namespace {
 
-// What the message of a refusal begins with, where it does not say so itself.
-const char* SubjectOf(ConstraintText::Kind kind) {
-  if (kind == ConstraintText::Kind::kRegex) return "regular expression: ";
-  if (kind == ConstraintText::Kind::kGbnf) return "grammar: ";
-  return "";
-}
-
-std::shared_ptr<const Grammar> Compile(const ConstraintText& constraint) {
-  switch (constraint.kind) {
-    case ConstraintText::Kind::kJsonSchema: {
-      JsonSchemaOptions options;
-      using Order = JsonSchemaOptions::PropertyOrder;
-      using Format = JsonSchemaOptions::Format;
-      options.property_order = constraint.any_property_order ? Order::kAny : Order::kDeclared;
-      options.format = constraint.formats_are_annotations ? Format::kAnnotation : Format::kAssert;
-      return CompileJsonSchema(constraint.text, options);
-    }
-    case ConstraintText::Kind::kRegex:
-      return CompileRegex(constraint.text);
-    case ConstraintText::Kind::kGbnf:
-      return CompileGbnf(constraint.text);
-    case ConstraintText::Kind::kChoice:
-      return CompileChoice(constraint.choices);
-  }
-  Throw(ErrorCode::kInternal, "a constraint of no kind");
+JsonSchemaOptions OptionsOf(const ConstraintText& constraint) {
+  using Order = JsonSchemaOptions::PropertyOrder;
+  using Format = JsonSchemaOptions::Format;
+  JsonSchemaOptions options;
+  options.property_order = constraint.any_property_order ? Order::kAny : Order::kDeclared;
+  options.format = constraint.formats_are_annotations ? Format::kAnnotation : Format::kAssert;
+  return options;
 }
 
 std::shared_ptr<const ConstraintText> OfText(ConstraintText::Kind kind, std::string text) {
@@ -55,6 +37,10 @@ std::shared_ptr<const ConstraintText> GbnfConstraint(std::string grammar) {
   return OfText(ConstraintText::Kind::kGbnf, std::move(grammar));
 }
 
+std::shared_ptr<const ConstraintText> LarkConstraint(std::string grammar) {
+  return OfText(ConstraintText::Kind::kLark, std::move(grammar));
+}
+
 std::shared_ptr<const ConstraintText> ChoiceConstraint(std::vector<std::string> choices) {
   ConstraintText constraint;
   constraint.kind = ConstraintText::Kind::kChoice;
@@ -75,11 +61,19 @@ std::string ConstraintKey(const ConstraintText& constraint) {
 }
 
 std::shared_ptr<const Grammar> CompileConstraint(const ConstraintText& constraint) {
-  try {
-    return Compile(constraint);
-  } catch (const Error& error) {
-    throw Error(error.code(), SubjectOf(constraint.kind) + error.message());
+  switch (constraint.kind) {
+    case ConstraintText::Kind::kJsonSchema:
+      return CompileJsonSchema(constraint.text, OptionsOf(constraint));
+    case ConstraintText::Kind::kRegex:
+      return CompileRegex(constraint.text);
+    case ConstraintText::Kind::kGbnf:
+      return CompileGbnf(constraint.text);
+    case ConstraintText::Kind::kLark:
+      return CompileLark(constraint.text, OptionsOf(constraint));
+    case ConstraintText::Kind::kChoice:
+      return CompileChoice(constraint.choices);
   }
+  Throw(ErrorCode::kInternal, "a constraint of no kind");
 }
 
 }  // namespace retort

@@ -15,12 +15,13 @@ struct ConstraintText {
     kJsonSchema,  // `text` is a JSON Schema: CompileJsonSchema
     kRegex,       // `text` is a regular expression: CompileRegex
     kGbnf,        // `text` is a grammar in GBNF: CompileGbnf
+    kLark,        // `text` is one of Lark's: CompileLark
     kChoice,      // one of `choices`: CompileChoice
   };
   Kind kind = Kind::kJsonSchema;
   std::string text;
   std::vector<std::string> choices;
-  // Of a JSON Schema; see JsonSchemaOptions.
+  // Of JSON Schemas; see JsonSchemaOptions.
   bool any_property_order = false;
   bool formats_are_annotations = false;
 
@@ -30,6 +31,7 @@ struct ConstraintText {
 std::shared_ptr<const ConstraintText> JsonSchemaConstraint(std::string schema);
 std::shared_ptr<const ConstraintText> RegexConstraint(std::string pattern);
 std::shared_ptr<const ConstraintText> GbnfConstraint(std::string grammar);
+std::shared_ptr<const ConstraintText> LarkConstraint(std::string grammar);
 std::shared_ptr<const ConstraintText> ChoiceConstraint(std::vector<std::string> choices);
 
 // SHA-256 of everything in it: equal keys, equal constraints. About 1 ns per byte.

@@ -23,9 +23,9 @@ std::string RefusalOf(const ConstraintText& constraint) {
 
 TEST(ConstraintText, RefusalsNameThePlace) {
   EXPECT_THAT(RefusalOf(*JsonSchemaConstraint("{\"type\": 3}")), HasSubstr("'type'"));
-  EXPECT_THAT(RefusalOf(*JsonSchemaConstraint("[")), HasSubstr("not JSON at byte"));
+  EXPECT_THAT(RefusalOf(*JsonSchemaConstraint("[")), HasSubstr("schema:1:2: not JSON"));
   EXPECT_THAT(RefusalOf(*RegexConstraint("a)")), HasSubstr("regular expression: at character"));
-  EXPECT_THAT(RefusalOf(*GbnfConstraint("root ::= \"a\n")), HasSubstr("grammar: "));
+  EXPECT_THAT(RefusalOf(*GbnfConstraint("root ::= \"a\n")), HasSubstr("grammar:2:1: "));
   EXPECT_THAT(RefusalOf(*ChoiceConstraint({"a", ""})), HasSubstr("choices[1] is empty"));
   EXPECT_EQ(RefusalOf(*GbnfConstraint("root ::= \"a\"")), "compiled");
 }
