@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <future>
 #include <iostream>
 #include <iterator>
 
 #include "retort/base/error.h"
+#include "retort/base/file.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/model_opening.h"
 #include "retort/cli/signal_stop.h"
@@ -17,6 +19,14 @@
 namespace retort {
 namespace {
 
+// At most one of them is given.
+struct ConstraintOptions {
+  std::string schema_file;
+  std::optional<std::string> regex;
+  std::string grammar_file;
+  std::vector<std::string> choices;
+};
+
 struct GenerateOptions {
   LocalModelOptions model;
   std::optional<std::string> prompt;  // unset: standard input
@@ -24,6 +34,7 @@ struct GenerateOptions {
   bool raw = false;
   int num_answers = 1;
   SamplingParams sampling;
+  ConstraintOptions constraint;
   bool json = false;
   bool quiet = false;
 };
@@ -37,6 +48,39 @@ std::string ReadPrompt(const std::optional<std::string>& given) {
   return std::string(std::istreambuf_iterator<char>(std::cin), {});
 }
 
+constexpr uint64_t kConstraintBytesMax = 4u << 20;
+
+// Names the file in front of what is wrong with its text.
+void CheckConstraint(const ConstraintText& constraint, const std::string& file) {
+  try {
+    CompileConstraint(constraint);
+  } catch (const Error& error) {
+    if (file.empty()) throw;
+    throw Error(error.code(), file + ": " + error.message());
+  }
+}
+
+// Compiled here once, so that a mistake is told before the model is loaded.
+std::shared_ptr<const ConstraintText> ReadConstraint(const ConstraintOptions& options) {
+  std::shared_ptr<const ConstraintText> constraint;
+  std::string file;
+  if (!options.schema_file.empty()) {
+    file = options.schema_file;
+    constraint = JsonSchemaConstraint(ReadFile(file, kConstraintBytesMax));
+  } else if (options.regex) {
+    constraint = RegexConstraint(*options.regex);
+  } else if (!options.grammar_file.empty()) {
+    file = options.grammar_file;
+    const bool lark = std::filesystem::path(file).extension() == ".lark";
+    const std::string text = ReadFile(file, kConstraintBytesMax);
+    constraint = lark ? LarkConstraint(text) : GbnfConstraint(text);
+  } else if (!options.choices.empty()) {
+    constraint = ChoiceConstraint(options.choices);
+  }
+  if (constraint != nullptr) CheckConstraint(*constraint, file);
+  return constraint;
+}
+
 Prompt MakePrompt(const GenerateOptions& options, const std::string& text) {
   if (options.raw) return std::vector<Span>{{text, true}};  // the user's own: control tokens count
   ChatPrompt chat;
@@ -47,13 +91,14 @@ Prompt MakePrompt(const GenerateOptions& options, const std::string& text) {
   return chat;
 }
 
-Json ToJson(const Completion& completion, const Usage& usage) {
+Json ToJson(const Completion& completion, const Usage& usage, bool constrained) {
   Json json = {
       {"text", completion.text},
       {"finish_reason", completion.finish_reason == FinishReason::kStop ? "stop" : "length"},
       {"prompt_tokens", usage.prompt_tokens},
       {"cached_tokens", usage.cached_tokens},
       {"completion_tokens", usage.completion_tokens}};
+  if (constrained) json["constraint_met"] = completion.constraint_met;
   if (!completion.logprobs.empty()) {
     json["logprobs"] = Json::array();
     for (const TokenLogprobs& token : completion.logprobs) {
@@ -68,6 +113,7 @@ Json ToJson(const Completion& completion, const Usage& usage) {
 }
 
 int Generate(const GenerateOptions& options) {
+  const auto constraint = ReadConstraint(options.constraint);
   const std::string text = ReadPrompt(options.prompt);
   SignalStop signals;
   // Before the model, whose thread may still be in a handler when the last answer is read.
@@ -78,7 +124,7 @@ int Generate(const GenerateOptions& options) {
   for (size_t i = 0; i < answers.size(); ++i) {
     Request request;
     request.prompt = MakePrompt(options, text);
-    Generation generation{.sampling = options.sampling, .constraint = nullptr};
+    Generation generation{.sampling = options.sampling, .constraint = constraint};
     generation.sampling.seed += i;
     request.work = generation;
     request.stop = signals.token();
@@ -96,6 +142,7 @@ int Generate(const GenerateOptions& options) {
   }
   std::optional<Error> failure;
   int num_tokens = 0;
+  int num_cut = 0;
   for (auto& answer : answers) {
     const Response response = answer.get_future().get();
     if (const Error* error = std::get_if<Error>(&response.result)) {
@@ -104,8 +151,9 @@ int Generate(const GenerateOptions& options) {
     }
     const auto& completion = std::get<Completion>(response.result);
     num_tokens += response.usage.completion_tokens;
+    num_cut += completion.constraint_met ? 0 : 1;
     if (options.json) {
-      fmt::print("{}\n", DumpJson(ToJson(completion, response.usage)));
+      fmt::print("{}\n", DumpJson(ToJson(completion, response.usage, constraint != nullptr)));
     } else {
       fmt::print("{}\n", stream ? "" : completion.text);
     }
@@ -115,8 +163,29 @@ int Generate(const GenerateOptions& options) {
     fmt::print(stderr, "{} tokens in {}, {:.1f} tokens/s\n", num_tokens,
                FormatSeconds(elapsed.count()), num_tokens / elapsed.count());
   }
+  if (num_cut > 0) {
+    fmt::print(stderr,
+               "{} of {} answers were cut before they met the constraint: raise --max-new-tokens\n",
+               num_cut, answers.size());
+  }
   if (failure) throw *failure;
   return 0;
+}
+
+void AddConstraintOptions(CLI::App& app, ConstraintOptions& options) {
+  CLI::Option* schema = app.add_option("--schema", options.schema_file,
+                                       "The answer is JSON that this JSON Schema (a file) accepts");
+  CLI::Option* regex = app.add_option("--regex", options.regex,
+                                      "The answer matches this regular expression as a whole");
+  CLI::Option* grammar = app.add_option("--grammar", options.grammar_file,
+                                        "The answer is a text of this grammar: a file in GBNF, or "
+                                        "in Lark's syntax if it ends in .lark");
+  CLI::Option* choice =
+      app.add_option("--choice", options.choices, "The answer is this text; repeat it for others");
+  choice->allow_extra_args(false);
+  schema->excludes(regex)->excludes(grammar)->excludes(choice);
+  regex->excludes(grammar)->excludes(choice);
+  grammar->excludes(choice);
 }
 
 }  // namespace
@@ -143,6 +212,7 @@ std::function<int()> AddGenerateCommand(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--stop", sampling.stop, "Text that ends the answer; may be repeated")
       ->allow_extra_args(false);
+  AddConstraintOptions(app, options->constraint);
   CLI::Option* logprobs =
       app.add_option("--logprobs", sampling.num_top_logprobs,
                      "With --json: log-probability of each token and of the n likeliest");
