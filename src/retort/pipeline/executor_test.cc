@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <thread>
 
 #include "retort/pipeline/ledger.h"
@@ -358,16 +359,27 @@ TEST_F(ExecutorTest, AnEmptyInputProducesNothing) {
   EXPECT_EQ(ExitStatus(report.outcome), 3);
 }
 
-TEST_F(ExecutorTest, TheModelIsKeptBusyByMoreRowsThanItTakes) {
+TEST_F(ExecutorTest, EveryWorkerMayWaitForTheModelAtOnce) {
+  // Nobody is answered before 16 have asked: with fewer in flight the run would never end.
+  std::barrier all_have_asked(16);
   ScriptedOptions options;
-  options.num_threads = 1;
-  options.delay_us = 300;
-  const auto model = std::make_shared<ScriptedModel>(ParseScript(kEcho, "s"), options);
+  options.num_threads = 16;
+  const auto model = std::make_shared<ScriptedModel>(
+      "busy",
+      [&](const Request&, const std::string&) {
+        all_have_asked.arrive_and_wait();
+        Completion completion;
+        completion.text = "yes";
+        return Response{completion, {}};
+      },
+      options);
   RunOptions run;
   run.num_workers = 16;
-  RunGraph(MakeGraph("models: {m: t}\nsteps:\n  - {name: r, type: Rows, count: 100}\n"
-                     "  - {name: a, type: Ask, llm: m, input_mappings: {text: id}}\n"),
-           model, dir_.path(), run);
+  const RunReport report =
+      RunGraph(MakeGraph("models: {m: t}\nsteps:\n  - {name: r, type: Rows, count: 96}\n"
+                         "  - {name: a, type: Ask, llm: m, input_mappings: {text: id}}\n"),
+               model, dir_.path(), run);
+  EXPECT_EQ(report.rows_written, 96u);
   EXPECT_EQ(model->num_in_flight_max(), 16u);
 }
 
