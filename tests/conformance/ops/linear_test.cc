@@ -103,8 +103,10 @@ class LinearCase : public OpCase {
   // apart) |w_k| + 4·max|w| of the group: its codes span most of their range, so that |d·q| + |m|
   // is no more. Bias and residual add |b| + |y| to what is rounded. What kNative gives up comes on
   // top: half a quantisation step of 8 bits, max|x|/254 per group of 32 (and the rounding of
-  // x/step, a few units of 127), for integer weights; half a unit in the last place of bf16,
-  // 2^-8·|x|, for bf16 weights; nothing for f32, f16.
+  // x/step, a few units of 127) for integer weights, or, where they are multiplied in bf16, the
+  // rounding of both to it (a weight may be off by two thirds of a unit in the last place, and,
+  // where its scale and offset are far apart, by 2^-10 of its group's largest); half a unit in the
+  // last place of bf16, 2^-8·|x|, for bf16 weights; nothing for f32, f16.
   std::vector<double> Bounds() const override {
     std::vector<double> bounds;
     for (int64_t row = 0; row < rows_; ++row) {
@@ -142,7 +144,12 @@ class LinearCase : public OpCase {
         magnitude += value * (IsDense(format) ? w : w + 4 * weight_max);
         if (compute_ == Compute::kExact) continue;
         if (format == Format::kBF16) given_up += 0x1p-8 * value * w;
-        if (!IsDense(format)) given_up += w * x_max / 127 * (0.5 + 127 * Gamma(4));
+        if (!IsDense(format)) {
+          const double as_codes = x_max / 127 * (0.5 + 127 * Gamma(4));
+          const double weight_error = (1 + 0x1p-8) * 2 / 3 * 0x1p-7 * w + 0x1p-10 * weight_max;
+          const double as_bf16 = value * (0x1p-8 * (w + weight_error) + weight_error);
+          given_up += std::max(w * as_codes, as_bf16);
+        }
       }
     }
     return magnitude * Gamma(static_cast<double>(inputs_) + 8) + given_up +

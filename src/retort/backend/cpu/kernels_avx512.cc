@@ -10,155 +10,21 @@
 
 #include <cstring>
 
-#include "retort/tensor/float_bits.h"
-
 #define RETORT_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
 
-// AVX-512 F, BW, DQ, VL: unpacking, decoding, f32 products, preparing rows. Integer products of
-// this level are those of AVX2 (a 512-bit VPMADDUBSW gains nothing where VNNI lacks).
+// AVX-512 F, BW, DQ, VL: decoding, f32 products, preparing rows (unpacking: unpack_avx512.cc).
+// Integer products of this level are those of AVX2 (a 512-bit VPMADDUBSW gains nothing where VNNI
+// lacks).
 namespace retort::cpu {
 namespace {
 
-// Bits 2 · quad and 2 · quad + 1 of each byte, moved to bits 4 and 5.
-RETORT_AVX512 inline __m512i TopBits(__m512i v, int quad) {
-  const __m512i mask = _mm512_set1_epi8(0x30);
-  switch (quad) {
-    case 0:
-      return _mm512_and_si512(_mm512_slli_epi16(v, 4), mask);
-    case 1:
-      return _mm512_and_si512(_mm512_slli_epi16(v, 2), mask);
-    case 2:
-      return _mm512_and_si512(v, mask);
-    default:
-      return _mm512_and_si512(_mm512_srli_epi16(v, 2), mask);
-  }
-}
-
-template <int kBits>
-RETORT_AVX512 inline void UnpackPlanes(const std::byte* planes, __m512i zero, uint8_t* codes) {
-  const __m512i low_nibble = _mm512_set1_epi8(15);
-  for (int half = 0; half < 2; ++half) {
-    uint8_t* to = codes + half * 512;
-    if constexpr (kBits == 8) {
-#pragma GCC unroll 8
-      for (int quad = 0; quad < 8; ++quad) {
-        const __m512i v = _mm512_loadu_si512(planes + half * 512 + quad * 64);
-        _mm512_store_si512(to + quad * 64, _mm512_sub_epi8(v, zero));
-      }
-      continue;
-    }
-#pragma GCC unroll 4
-    for (int quad = 0; quad < 4; ++quad) {
-      const __m512i v = _mm512_loadu_si512(planes + half * 256 + quad * 64);
-      __m512i low = _mm512_and_si512(v, low_nibble);
-      __m512i high = _mm512_and_si512(_mm512_srli_epi16(v, 4), low_nibble);
-      if constexpr (kBits == 5) {
-        const __m512i fifth = _mm512_set1_epi8(16);
-        const std::byte* masks = planes + 512 + half * 64 + quad * 8;
-        low = _mm512_mask_add_epi8(low, LoadAs<uint64_t>(masks), low, fifth);
-        high = _mm512_mask_add_epi8(high, LoadAs<uint64_t>(masks + 32), high, fifth);
-      }
-      if constexpr (kBits == 6) {
-        const std::byte* top = planes + 512 + half * 128;
-        low = _mm512_or_si512(low, TopBits(_mm512_loadu_si512(top), quad));
-        high = _mm512_or_si512(high, TopBits(_mm512_loadu_si512(top + 64), quad));
-      }
-      _mm512_store_si512(to + quad * 64, _mm512_sub_epi8(low, zero));
-      _mm512_store_si512(to + 256 + quad * 64, _mm512_sub_epi8(high, zero));
-    }
-  }
-}
-
-RETORT_AVX512 inline __m512 LoadHalves(const std::byte* halves) {
+RETORT_AVX512 inline __m512 LoadHalves(const uint16_t* halves) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
-}
-
-RETORT_AVX512 inline void UnpackScales(ScaleKind kind, const std::byte* record,
-                                       const std::byte* header, float* scales, float* mins) {
-  for (int half = 0; half < 2; ++half) {
-    const int n = half * 16;
-    const auto* bytes = reinterpret_cast<const __m128i*>(header + n);
-    switch (kind) {
-      case ScaleKind::kHalfMin:
-        _mm512_store_ps(mins + n, LoadHalves(header + 64 + 2 * n));
-        [[fallthrough]];
-      case ScaleKind::kHalf:
-        _mm512_store_ps(scales + n, LoadHalves(header + 2 * n));
-        break;
-      case ScaleKind::kSuperMin: {
-        const __m512i scale = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes));
-        const __m512i min = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes + 2));
-        const __m512 dmin = _mm512_sub_ps(_mm512_set1_ps(-0.0f), LoadHalves(record + 64 + 2 * n));
-        _mm512_store_ps(scales + n,
-                        _mm512_mul_ps(LoadHalves(record + 2 * n), _mm512_cvtepi32_ps(scale)));
-        _mm512_store_ps(mins + n, _mm512_mul_ps(dmin, _mm512_cvtepi32_ps(min)));
-        break;
-      }
-      case ScaleKind::kSuper16: {
-        const __m512 d = LoadHalves(record + 2 * n);
-        const __m512i first = _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes));
-        const __m512i second = _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes + 2));
-        _mm512_store_ps(scales + n, _mm512_mul_ps(d, _mm512_cvtepi32_ps(first)));
-        _mm512_store_ps(scales + 32 + n, _mm512_mul_ps(d, _mm512_cvtepi32_ps(second)));
-        break;
-      }
-    }
-  }
-}
-
-template <int kBits>
-RETORT_AVX512 void UnpackBits(const GroupLayout& layout, const std::byte* panel,
-                              int64_t group_begin, int num_groups, bool is_signed,
-                              UnpackScratch* scratch, GroupTile* tile) {
-  const size_t group_bytes = layout.group_bytes();
-  const size_t group_header = layout.group_header_bytes();
-  const size_t record_header = layout.record_header_bytes();
-  const size_t record_bytes = layout.record_bytes();
-  const int scales_per_group = layout.scale_values() == 16 ? 64 : 32;
-  const __m512i zero = _mm512_set1_epi8(static_cast<char>(is_signed ? layout.zero : 0));
-  // 8-bit codes need no unpacking.
-  const bool in_place = kBits == 8 && !is_signed;
-  const std::byte* first_codes = nullptr;
-  for (int g = 0; g < num_groups; ++g) {
-    const int64_t group = group_begin + g;
-    const std::byte* record =
-        panel + static_cast<size_t>(group / layout.groups_per_record) * record_bytes;
-    const std::byte* header = record + record_header +
-                              static_cast<size_t>(group % layout.groups_per_record) * group_bytes;
-    if (g == 0) first_codes = header + group_header;
-    UnpackScales(layout.scales, record, header, scratch->scales + g * scales_per_group,
-                 scratch->mins + g * scales_per_group);
-    if (!in_place) {
-      UnpackPlanes<kBits>(header + group_header, zero, scratch->codes + g * kGroupCodes);
-    }
-  }
-  tile->codes = in_place ? reinterpret_cast<const uint8_t*>(first_codes) : scratch->codes;
-  tile->group_stride = in_place ? record_bytes : kGroupCodes;
-  tile->scales = scratch->scales;
-  tile->mins = layout.has_min() ? scratch->mins : nullptr;
-  tile->num_groups = num_groups;
-  tile->scale_values = layout.scale_values();
-  tile->bits = layout.bits;
-  tile->is_signed = is_signed;
-}
-
-RETORT_AVX512 void Unpack(const GroupLayout& layout, const std::byte* panel, int64_t group_begin,
-                          int num_groups, bool is_signed, UnpackScratch* scratch, GroupTile* tile) {
-  switch (layout.bits) {
-    case 4:
-      return UnpackBits<4>(layout, panel, group_begin, num_groups, is_signed, scratch, tile);
-    case 5:
-      return UnpackBits<5>(layout, panel, group_begin, num_groups, is_signed, scratch, tile);
-    case 6:
-      return UnpackBits<6>(layout, panel, group_begin, num_groups, is_signed, scratch, tile);
-    default:
-      return UnpackBits<8>(layout, panel, group_begin, num_groups, is_signed, scratch, tile);
-  }
 }
 
 RETORT_AVX512 void DecodeF16(const uint16_t* values, int num_inputs, float* out) {
   for (int i = 0; i < num_inputs * kPanelOutputs; i += 16) {
-    _mm512_storeu_ps(out + i, LoadHalves(reinterpret_cast<const std::byte*>(values + i)));
+    _mm512_storeu_ps(out + i, LoadHalves(values + i));
   }
 }
 
@@ -306,7 +172,7 @@ RETORT_AVX512 void RoundRow(const float* x, int64_t num_inputs, size_t stride, u
 
 LinearKernels Avx512Kernels(const LinearKernels& lower) {
   LinearKernels kernels = lower;
-  kernels.unpack = Unpack;
+  AddAvx512Unpacking(&kernels);
   kernels.multiply_f32 = MultiplyF32;
   kernels.decode_f16 = DecodeF16;
   kernels.decode_bf16 = DecodeBf16;

@@ -21,17 +21,21 @@ constexpr int64_t kTasksPerThread = 4;
 // bf16 units taken at a time: with many rows a panel's part that stays in the L1 cache, with few
 // rows a stretch of one stream.
 constexpr int64_t kUnitsPerChunk = 8;
+// Groups decoded to bf16 at a time: 32 KiB, which stay in the L1 cache while the rows pass by.
+constexpr int64_t kDecodedUnitsPerChunk = 16;
 
 // Bytes per activation of the widest preparation: f32.
 constexpr size_t kBytesPerInput = 4;
 
 enum class Preparation { kNone, kGroups, kBf16, kRoundedF32 };
 
-Preparation PreparationOf(const PackedPart& part, Compute compute, bool multiplies_bf16) {
+Preparation PreparationOf(const PackedPart& part, Compute compute, const LinearKernels& kernels) {
   if (compute == Compute::kExact) return Preparation::kNone;
-  if (part.encoding == Encoding::kGroups) return Preparation::kGroups;
+  if (part.encoding == Encoding::kGroups) {
+    return kernels.groups_as_bf16 ? Preparation::kBf16 : Preparation::kGroups;
+  }
   if (part.encoding != Encoding::kBf16) return Preparation::kNone;
-  return multiplies_bf16 ? Preparation::kBf16 : Preparation::kRoundedF32;
+  return kernels.multiply_bf16 != nullptr ? Preparation::kBf16 : Preparation::kRoundedF32;
 }
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -52,6 +56,7 @@ int64_t SumsStride(int64_t num_rows) {
 struct LinearRunner::ThreadScratch {
   UnpackScratch unpack;
   alignas(64) float decoded[kF32ChunkValues * kPanelOutputs];
+  alignas(64) uint16_t units[kDecodedUnitsPerChunk * kBf16UnitValues * kPanelOutputs];
   alignas(64) float sums[kRowsPerPass * kPanelOutputs];
 };
 
@@ -105,8 +110,7 @@ void LinearRunner::Run(const Rows& x, const CpuLinearWeight& weight, bool accumu
               .accumulate = accumulate};
     const PackedPart* previous = nullptr;
     for (const PackedPart& part : weight.parts()) {
-      const Preparation wanted =
-          PreparationOf(part, weight.compute(), kernels_.multiply_bf16 != nullptr);
+      const Preparation wanted = PreparationOf(part, weight.compute(), kernels_);
       // Rows prepared for one grouped layout do not serve another: corrections differ.
       const bool again = previous == nullptr || wanted != pass.preparation ||
                          (wanted == Preparation::kGroups && part.layout != previous->layout);
@@ -208,11 +212,8 @@ void LinearRunner::RunTask(const Pass& pass, const PackedPart& part, int64_t pan
   const int64_t sums_stride = SumsStride(row_end - row_begin);
   std::memset(scratch.sums, 0,
               static_cast<size_t>((panel_end - panel_begin) * sums_stride) * sizeof(float));
-  const bool is_native =
-      pass.preparation == Preparation::kGroups || pass.preparation == Preparation::kBf16;
-  if (is_native && kernels_.begin != nullptr) {
-    kernels_.begin(pass.preparation == Preparation::kBf16);
-  }
+  const bool has_tiles = pass.preparation == Preparation::kBf16 && kernels_.begin != nullptr;
+  if (has_tiles) kernels_.begin(row_end - row_begin);
   if (pass.preparation == Preparation::kGroups) {
     MultiplyGroups(pass, part, panel_begin, panel_end, row_begin, row_end, scratch);
   } else if (pass.preparation == Preparation::kBf16) {
@@ -220,7 +221,7 @@ void LinearRunner::RunTask(const Pass& pass, const PackedPart& part, int64_t pan
   } else {
     MultiplyF32(pass, part, panel_begin, panel_end, row_begin, row_end, scratch);
   }
-  if (is_native && kernels_.end != nullptr) kernels_.end();
+  if (has_tiles) kernels_.end();
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
     WriteOut(pass, part, panel, row_begin, row_end,
              scratch.sums + (panel - panel_begin) * sums_stride);
@@ -266,15 +267,31 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
 void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
                                 int64_t panel_end, int64_t row_begin, int64_t row_end,
                                 ThreadScratch& scratch) {
+  static_assert(kFusedUnits <= kDecodedUnitsPerChunk);
   const int64_t num_rows = row_end - row_begin;
   const size_t block_stride = static_cast<size_t>(pass.num_units()) * kBlockRows * kBf16UnitValues;
   const uint16_t* rows =
       rows_.As<uint16_t>() + static_cast<size_t>(row_begin / kBlockRows) * block_stride;
-  for (int64_t unit = 0; unit < pass.num_units(); unit += kUnitsPerChunk) {
-    const int64_t num_units = std::min(kUnitsPerChunk, pass.num_units() - unit);
+  const bool is_decoded = part.encoding == Encoding::kGroups;
+  if (is_decoded && num_rows <= kFusedRowsMax && kernels_.multiply_decoded != nullptr) {
+    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+      kernels_.multiply_decoded(*part.layout, part.Panel(panel), pass.num_units(), rows,
+                                block_stride, num_rows, &scratch.unpack, scratch.units,
+                                scratch.sums + (panel - panel_begin) * SumsStride(num_rows));
+    }
+    return;
+  }
+  const int64_t units_per_chunk = is_decoded ? kDecodedUnitsPerChunk : kUnitsPerChunk;
+  for (int64_t unit = 0; unit < pass.num_units(); unit += units_per_chunk) {
+    const int64_t num_units = std::min(units_per_chunk, pass.num_units() - unit);
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
       const auto* units = reinterpret_cast<const uint16_t*>(part.Panel(panel)) +
                           unit * kBf16UnitValues * kPanelOutputs;
+      if (is_decoded) {
+        kernels_.decode_groups_bf16(*part.layout, part.Panel(panel), unit,
+                                    static_cast<int>(num_units), &scratch.unpack, scratch.units);
+        units = scratch.units;
+      }
       kernels_.multiply_bf16(units, num_units, rows + unit * kBlockRows * kBf16UnitValues,
                              block_stride, num_rows,
                              scratch.sums + (panel - panel_begin) * SumsStride(num_rows));

@@ -20,6 +20,9 @@ namespace retort::cpu {
 inline constexpr int kBlockRows = 16;
 // Inputs of one bf16 unit: a tile's row of 32 values.
 inline constexpr int kBf16UnitValues = 32;
+// Rows that a panel is multiplied with while it is decoded, and units decoded at a time, twice.
+inline constexpr int64_t kFusedRowsMax = 2 * kBlockRows;
+inline constexpr int kFusedUnits = 4;
 // Inputs after which an f32 sum is put aside and a new one begun, so that rounding grows with K /
 // 128 instead of K.
 inline constexpr int kF32ChunkValues = 128;
@@ -62,8 +65,9 @@ struct UnpackScratch {
 };
 
 struct LinearKernels {
-  // Around a thread's work on one part, if not null: the matrix unit's set-up.
-  void (*begin)(bool is_bf16) = nullptr;
+  // Around a thread's work on one part, if not null: the matrix unit's set-up for blocks of at most
+  // `num_rows` rows.
+  void (*begin)(int64_t num_rows) = nullptr;
   void (*end)() = nullptr;
 
   // Groups [group_begin, group_begin + num_groups) of a panel: num_groups <= kGroupsPerChunk.
@@ -84,6 +88,18 @@ struct LinearKernels {
   void (*decode_f16)(const uint16_t* values, int num_inputs, float* out);
   void (*decode_bf16)(const uint16_t* units, int num_units, float* out);
   void (*decode_groups)(const GroupTile& tile, int zero, float* out);
+
+  // Groups as bf16 units [2][16 pairs][16][2], nearest. With `groups_as_bf16` kNative multiplies
+  // grouped integers so, by multiply_bf16; without, as 8-bit groups.
+  void (*decode_groups_bf16)(const GroupLayout& layout, const std::byte* panel, int64_t group_begin,
+                             int num_groups, UnpackScratch* scratch, uint16_t* units);
+  bool groups_as_bf16 = false;
+  // decode_groups_bf16 and multiply_bf16 of a whole panel in one, for at most kFusedRowsMax rows:
+  // products of one group are under way while the next is decoded. `units`: room for
+  // kFusedUnits. Null where there is none.
+  void (*multiply_decoded)(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
+                           const uint16_t* rows, size_t block_stride, int64_t num_rows,
+                           UnpackScratch* scratch, uint16_t* units, float* sums) = nullptr;
 
   // Rows of bf16, [unit][16][32] in blocks block_stride values apart; the panel's units
   // [2][16 pairs][16][2]. Null where bf16 products are made in f32.
@@ -110,6 +126,7 @@ const LinearKernels& KernelsFor(DispatchLevel level);
 LinearKernels ScalarKernels();
 LinearKernels Avx2Kernels(const LinearKernels& lower);
 LinearKernels Avx512Kernels(const LinearKernels& lower);
+void AddAvx512Unpacking(LinearKernels* kernels);  // unpack_avx512.cc
 LinearKernels VnniKernels(const LinearKernels& lower, bool has_avx512_bf16);
 LinearKernels AmxKernels(const LinearKernels& lower);
 

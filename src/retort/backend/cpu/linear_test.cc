@@ -91,10 +91,26 @@ struct Judged {
   std::vector<double> bound;
 };
 
-Judged Judge(const Case& c, const StoredTensor& w, const std::vector<float>& x, int64_t num_rows) {
-  const bool is_grouped =
+// How far a grouped weight may be from its stored value once it is bf16: two thirds of a unit in
+// the last of 8 places, and what its offset loses beside 2^15 · scale in f32, scale / 512, where a
+// scale is at most 2/7 of the group's largest weight, whose codes span at least half of their
+// range.
+double DecodedWeightError(const std::vector<float>& weights, int64_t at) {
+  double largest = 0;
+  for (int64_t i = at / 32 * 32; i < at / 32 * 32 + 32; ++i) {
+    largest = std::max(largest, std::fabs(double{weights[i]}));
+  }
+  return (1 + 0x1p-8) * 2 / 3 * 0x1p-7 * std::fabs(double{weights[at]}) + 0x1p-10 * largest;
+}
+
+// `groups_as_bf16`: the level multiplies grouped integers in bf16, not as 8-bit groups.
+Judged Judge(const Case& c, const StoredTensor& w, const std::vector<float>& x, int64_t num_rows,
+             bool groups_as_bf16) {
+  const bool is_native_group =
       c.compute == Compute::kNative && cpu::FindGroupLayout(c.format) != nullptr;
-  const bool is_bf16 = c.compute == Compute::kNative && c.format == Format::kBF16;
+  const bool is_grouped = is_native_group && !groups_as_bf16;
+  const bool is_decoded = is_native_group && groups_as_bf16;
+  const bool is_bf16 = is_decoded || (c.compute == Compute::kNative && c.format == Format::kBF16);
   std::vector<float> decoded(static_cast<size_t>(c.outputs * c.inputs));
   DecodeRows(w.View(), 0, c.outputs, decoded.data());
   std::vector<float> seen = x;
@@ -126,15 +142,19 @@ Judged Judge(const Case& c, const StoredTensor& w, const std::vector<float>& x, 
     for (int64_t n = 0; n < c.outputs; ++n) {
       double sum = 0;
       double magnitude = 0;
+      double weight_error = 0;  // see DecodedWeightError
       for (int64_t k = 0; k < c.inputs; ++k) {
         const double value = double{seen[m * c.inputs + k]} * row_scale[m * c.inputs + k];
         sum += value * double{decoded[n * c.inputs + k]};
         // A code and a minimum may cancel in the decoded weight and not in the fold.
         magnitude += std::fabs(value) *
-                     (std::fabs(double{decoded[n * c.inputs + k]}) + (is_grouped ? 2.0 : 0.0));
+                     (std::fabs(double{decoded[n * c.inputs + k]}) + (is_native_group ? 2.0 : 0.0));
+        if (is_decoded) {
+          weight_error += std::fabs(value) * DecodedWeightError(decoded, n * c.inputs + k);
+        }
       }
       judged.y[m * c.outputs + n] = sum;
-      judged.bound[m * c.outputs + n] = roundings * kEpsilon * magnitude + 1e-30;
+      judged.bound[m * c.outputs + n] = roundings * kEpsilon * magnitude + weight_error + 1e-30;
     }
   }
   return judged;
@@ -212,7 +232,7 @@ TEST_P(LinearTest, AgreesWithDoubleLoops) {
     const TensorView parts[] = {w.View()};
     const auto weight = device_->PackLinear(parts, {}, c.compute);
     const std::vector<float> x = RandomRows(kRows * c.inputs, 5);
-    const Judged judged = Judge(c, w, x, kRows);
+    const Judged judged = Judge(c, w, x, kRows, GetParam() == "amx");
     const std::vector<float> y = Run(*weight, x, kRows);
     int num_wrong = 0;
     for (size_t i = 0; i < y.size() && num_wrong < 3; ++i) {
