@@ -63,8 +63,8 @@ struct Matrix {
 
 // How a linear treats its activations.
 enum class Compute {
-  kNative,  // as the stored weights allow at full speed: 8-bit groups of 32 for integer weights,
-            // bf16 for bf16
+  kNative,  // as the stored weights allow at full speed: 8-bit groups of 32 or bf16 for integer
+            // weights, whichever the device multiplies faster, bf16 for bf16
   kExact,   // activations stay f32, products and sums are at least f32: what goldens judge strictly
 };
 
@@ -254,8 +254,9 @@ class Device {
                               const DeviceBatch& batch, KvCache& cache, int layer) = 0;
 
   // Causal softmax attention of each row over its own sequence's cache, softmax in f32, keys in
-  // ascending blocks of kPageTokens. q [T, H·D] (the rotated part of qkv), out [T, H·D]. Online
-  // softmax: Milakov and Gimelshein 2018.
+  // ascending blocks of kPageTokens. Over a cache in bf16 queries and weights may be rounded to it.
+  // q [T, H·D] (the rotated part of qkv), out [T, H·D]. Online softmax: Milakov and Gimelshein
+  // 2018.
   virtual void Attend(const Matrix& q, const AttentionSpec& attention, const DeviceBatch& batch,
                       const KvCache& cache, int layer, const Matrix& out) = 0;
 

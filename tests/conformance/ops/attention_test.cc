@@ -98,7 +98,9 @@ class AttentionCase : public OpCase {
   // θ: the difference to the largest score rounds once (u·|s_j − m|), the exponential adds 2^-22,
   // and each rescaling at a new largest score, at most one a block, again u·|m − m'| + 2^-22 + u;
   // the |m − m'| add up to at most the range of the scores. Sums of n terms over b blocks:
-  // γ_{n+2b+2} each in numerator and denominator.
+  // γ_{n+2b+2} each in numerator and denominator. Over a cache of bf16 a device may multiply in
+  // bf16: then queries (in ScoreError) and weights round once more, and the exponential need not be
+  // better than 2^-18.
   std::vector<double> Bounds() const override {
     std::vector<double> bounds;
     for (size_t s = 0; s < lengths_.size(); ++s) {
@@ -150,7 +152,9 @@ class AttentionCase : public OpCase {
     const double range = largest - *std::min_element(scores.begin(), scores.end());
     const auto n = static_cast<double>(scores.size());
     const double blocks = std::floor(n / kPageTokens) + 2;
-    const double theta = 2 * kUnit * (range + delta) + (blocks + 1) * (0x1p-22 + kUnit);
+    const double exponential = IsBf16() ? 0x1p-18 : 0x1p-22;
+    const double theta = 2 * kUnit * (range + delta) + (blocks + 1) * (exponential + kUnit) +
+                         (IsBf16() ? Rounding() : 0);
     const double relative = std::expm1(2 * (delta + theta)) + 2 * Gamma(n + 2 * blocks + 2);
     double sum = 0;
     for (double& score : scores) sum += score = std::exp(score - largest);
@@ -163,6 +167,8 @@ class AttentionCase : public OpCase {
       bounds->push_back(weighted * relative + std::numeric_limits<float>::min());
     }
   }
+
+  bool IsBf16() const { return shapes_.format == Format::kBF16; }
 
   // The rounding of a stored value, relative: half a unit in the last place of the format.
   double Rounding() const {
@@ -187,9 +193,10 @@ class AttentionCase : public OpCase {
       const double is_rotated = key_error[d] > 0 ? 2 : 0;
       const double off = key_error[d] + is_rotated * Rounding() * std::fabs(key[d]);
       const double stored = std::fabs(key[d]) * (1 + Rounding()) + off;
+      const double query_off = query_error[d] + (IsBf16() ? Rounding() * std::fabs(query[d]) : 0);
       score += query[d] * key[d];
       magnitude += std::fabs(query[d]) * stored;
-      error += query_error[d] * stored + (std::fabs(query[d]) + query_error[d]) * off;
+      error += query_off * stored + (std::fabs(query[d]) + query_error[d]) * off;
     }
     return {score * scale_, scale_ * (magnitude * Gamma(shapes_.head_dim + 3) + error)};
   }

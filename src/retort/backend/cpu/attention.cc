@@ -30,9 +30,7 @@ void Attend(Context& context, const Rows& q, const AttentionSpec& attention, con
     tile_end[s] = num_tiles;
   }
 
-  context.pool.ParallelFor(num_tiles * spec.num_kv_heads, [&](int64_t chunk, int) {
-    const int64_t tile_index = chunk / spec.num_kv_heads;
-    const int kv_head = static_cast<int>(chunk % spec.num_kv_heads);
+  const auto attend = [&](int64_t tile_index, int kv_head) {
     const int64_t s =
         std::upper_bound(tile_end.begin(), tile_end.end(), tile_index) - tile_end.begin();
     const int64_t first = (tile_index - (s == 0 ? 0 : tile_end[s - 1])) * tile_rows;
@@ -57,6 +55,19 @@ void Attend(Context& context, const Rows& q, const AttentionSpec& attention, con
     tile.scale = attention.scale;
     tile.format = spec.format;
     kernels.attend(tile);
+  };
+
+  // All heads of a tile in a row, whose keys and values adjoin in every page, if there is enough to
+  // share out.
+  constexpr int64_t kTilesPerThread = 4;
+  const int64_t num_heads = spec.num_kv_heads;
+  const int64_t heads_per_chunk =
+      num_tiles >= kTilesPerThread * context.pool.num_threads() ? num_heads : 1;
+  context.pool.ParallelFor(num_tiles * num_heads / heads_per_chunk, [&](int64_t chunk, int) {
+    const int64_t begin = chunk * heads_per_chunk;
+    for (int64_t i = begin; i < begin + heads_per_chunk; ++i) {
+      attend(i / num_heads, static_cast<int>(i % num_heads));
+    }
   });
 }
 

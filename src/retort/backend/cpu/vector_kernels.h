@@ -81,6 +81,9 @@ extern const VectorKernels kKernels;
 namespace avx512 {
 extern const VectorKernels kKernels;
 }
+namespace amx {
+const VectorKernels& Kernels();  // attention_amx.cc; the rest is avx512's
+}
 #endif
 
 }  // namespace retort::cpu

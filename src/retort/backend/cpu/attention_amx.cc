@@ -1,0 +1,345 @@
+#include "retort/backend/cpu/vector_kernels.h"
+
+#if defined(__x86_64__)
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC's own header reads a deliberately undefined value (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#define RETORT_INLINE __attribute__((always_inline)) inline
+#define RETORT_AMX                                                                   \
+  __attribute__((                                                                    \
+      target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile," \
+             "amx-bf16")))
+
+// Attention of one tile of query rows over pages of bf16, by matrix tiles: queries and weights are
+// rounded to bf16, scores, their softmax and all sums are f32. For each row: keys in ascending
+// blocks of kPageTokens, segments of kSegmentTokens merged in ascending order. A tile's rows never
+// mix, so a row's bits do not depend on who is beside it.
+namespace retort::cpu::amx {
+namespace {
+
+constexpr int kBlockRows = 16;
+constexpr int kNumBlocks = kTileRowsMax / kBlockRows;
+constexpr int kDepth = 32;  // inputs of one product of tiles
+constexpr int kLanes = 16;
+// The largest head whose state stays small; others take the vector kernel.
+constexpr int kDimMax = 256;
+// Below any difference of scores that leaves a weight.
+constexpr float kLowest = -3.402823466e38f;
+
+struct TileConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// Sums 0 and 1 and left operand 4 of `num_rows` rows, right operands 6 and 7.
+RETORT_AMX void Configure(int num_rows) {
+  TileConfig config;
+  for (const int tile : {0, 1, 4, 6, 7}) {
+    config.rows[tile] = static_cast<uint8_t>(tile < 6 ? num_rows : 16);
+    config.row_bytes[tile] = 64;
+  }
+  asm volatile("" ::: "memory");
+  _tile_loadconfig(&config);
+}
+
+// What a row of queries has seen so far, relative to its largest score.
+struct State {
+  float largest[kTileRowsMax];
+  alignas(64) float sums[kTileRowsMax][kLanes];
+  alignas(64) float outs[kTileRowsMax * kDimMax];  // row stride head_dim
+
+  void Clear(int num_rows, int head_dim) {
+    std::fill_n(largest, kTileRowsMax, kLowest);
+    std::memset(sums, 0, static_cast<size_t>(num_rows) * sizeof sums[0]);
+    // Whole blocks: a tile reads them.
+    const int rounded = (num_rows + kBlockRows - 1) / kBlockRows * kBlockRows;
+    std::memset(outs, 0, static_cast<size_t>(rounded * head_dim) * sizeof(float));
+  }
+};
+
+// 2^x for x <= 0 (NaN for NaN): 2^n · (1 + f·q(f)), x = n + f, |f| <= 1/2, q the polynomial of the
+// least largest relative error, 2^-18.4: far below what rounding a weight to bf16 loses. 2^0 is 1.
+RETORT_AMX RETORT_INLINE __m512 Exp2(__m512 x) {
+  x = _mm512_max_ps(_mm512_set1_ps(-200.0f), x);  // -inf − -inf would be NaN
+  const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512 f = _mm512_sub_ps(x, n);
+  __m512 p = _mm512_set1_ps(0.00958285861f);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0559064363f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.240240986f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.693124192f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+  return _mm512_scalef_ps(p, n);
+}
+
+RETORT_AMX RETORT_INLINE float Exp2(float x) { return _mm512_cvtss_f32(Exp2(_mm512_set1_ps(x))); }
+
+// One tile's queries, the state of its rows, and memory for a block of keys.
+class Attention {
+ public:
+  RETORT_AMX explicit Attention(const AttendTile& tile) : tile_(tile), dim_(tile.head_dim) {
+    constexpr float kLog2E = 1.44269504f;
+    const __m512 scale = _mm512_set1_ps(tile.scale * kLog2E);
+    for (int row = 0; row < tile.num_rows; ++row) {
+      for (int d = 0; d < dim_; d += kDepth) {
+        const float* from = tile.queries[row] + d;
+        const __m512 low = _mm512_mul_ps(_mm512_loadu_ps(from), scale);
+        const __m512 high = _mm512_mul_ps(_mm512_loadu_ps(from + kLanes), scale);
+        _mm512_store_si512(Query(row / kBlockRows, d) + row % kBlockRows * kDepth,
+                           (__m512i)_mm512_cvtne2ps_pbh(high, low));
+      }
+    }
+  }
+
+  RETORT_AMX void Run() {
+    int32_t key_begin = tile_.key_begin[0];
+    int32_t key_end = tile_.key_end[0];
+    for (int row = 1; row < tile_.num_rows; ++row) {
+      key_begin = std::min(key_begin, tile_.key_begin[row]);
+      key_end = std::max(key_end, tile_.key_end[row]);
+    }
+    Configure(std::min(tile_.num_rows, kBlockRows));
+    state_.Clear(tile_.num_rows, dim_);
+    bool has_total = false;
+    const int32_t block_begin = key_begin / kPageTokens * kPageTokens;
+    for (int32_t base = block_begin; base < key_end; base += kPageTokens) {
+      if (base % kSegmentTokens == 0 && base > block_begin) {
+        if (!has_total) total_.Clear(tile_.num_rows, dim_);
+        has_total = true;
+        Merge();
+        state_.Clear(tile_.num_rows, dim_);
+      }
+      Prefetch(base + kPageTokens < key_end ? base + kPageTokens : -1, block_begin);
+      for (int block = 0; block * kBlockRows < tile_.num_rows; ++block) AttendPage(base, block);
+    }
+    _tile_release();
+    if (has_total) Merge();
+    WriteOut(has_total ? total_ : state_);
+  }
+
+ private:
+  // Asks for the page of keys and values after this one; after the last, for the next head's first.
+  RETORT_AMX void Prefetch(int32_t next_base, int32_t first_base) const {
+    const bool is_last = next_base < 0;
+    const int32_t page = tile_.pages[(is_last ? first_base : next_base) / kPageTokens];
+    const size_t at = static_cast<size_t>(page) * tile_.page_bytes;
+    const auto bytes = static_cast<size_t>(dim_) * kPageTokens * sizeof(uint16_t);
+    const std::byte* keys = tile_.keys + at + (is_last ? 2 * bytes : 0);
+    const std::byte* values = tile_.values + at + (is_last ? 2 * bytes : 0);
+    for (size_t i = 0; i < bytes; i += 64) _mm_prefetch(keys + i, _MM_HINT_T1);
+    for (size_t i = 0; i < bytes; i += 64) _mm_prefetch(values + i, _MM_HINT_T1);
+  }
+
+  uint16_t* Query(int block, int d) { return queries_ + (block * dim_ + d) * kBlockRows; }
+
+  RETORT_AMX void AttendPage(int32_t base, int block) {
+    const int row_begin = block * kBlockRows;
+    const int num_rows = std::min(kBlockRows, tile_.num_rows - row_begin);
+    bool sees_all = true;
+    int begin_min = kPageTokens;
+    int end_max = 0;
+    for (int r = 0; r < num_rows; ++r) {
+      const int begin = std::clamp<int>(tile_.key_begin[row_begin + r] - base, 0, kPageTokens);
+      const int end = std::clamp<int>(tile_.key_end[row_begin + r] - base, 0, kPageTokens);
+      sees_all = sees_all && begin == 0 && end == kPageTokens;
+      seen_[r] = begin >= end ? 0 : (~0u >> (kPageTokens - end)) & (~0u << begin);
+      if (seen_[r] == 0) continue;
+      begin_min = std::min(begin_min, begin);
+      end_max = std::max(end_max, end);
+    }
+    if (begin_min >= end_max) return;
+    const size_t page = static_cast<size_t>(tile_.pages[base / kPageTokens]) * tile_.page_bytes;
+    Score(block, reinterpret_cast<const uint16_t*>(tile_.keys + page));
+    for (int r = 0; r < num_rows; ++r) Weigh(row_begin + r, r);
+    const auto* values = reinterpret_cast<const uint16_t*>(tile_.values + page);
+    float* outs = state_.outs + row_begin * dim_;
+    if (sees_all) return AddValues(values, weights_[0], outs);
+    // A weight of 0 must not meet what is no number: values nobody has written yet, or those of a
+    // token that only some rows see.
+    if (CopySeen(values, ~0u >> (kPageTokens - end_max) & (~0u << begin_min))) {
+      return AddValues(seen_values_, weights_[0], outs);
+    }
+    for (int r = 0; r < num_rows; ++r) {
+      if (seen_[r] != 0) AddValuesOfRow(r, values, outs);
+    }
+  }
+
+  // scores_[r][key] = query · key.
+  RETORT_AMX void Score(int block, const uint16_t* keys) {
+    constexpr int kKeyBytes = kPageTokens * 4;  // of a pair of dimensions
+    _tile_zero(0);
+    _tile_zero(1);
+    asm volatile("" ::: "memory");  // tile loads read what was stored before
+    for (int d = 0; d < dim_; d += kDepth) {
+      const uint16_t* pairs = keys + d * kPageTokens;
+      _tile_loadd(4, Query(block, d), 64);
+      _tile_loadd(6, pairs, kKeyBytes);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_loadd(7, pairs + 32, kKeyBytes);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    _tile_stored(0, scores_[0], kPageTokens * 4);
+    _tile_stored(1, scores_[0] + kLanes, kPageTokens * 4);
+    asm volatile("" ::: "memory");
+  }
+
+  // Turns the scores of row r of the block into weights in bf16, and moves the row's state to its
+  // new largest score.
+  RETORT_AMX RETORT_INLINE void Weigh(int row, int r) {
+    const auto low_seen = static_cast<__mmask16>(seen_[r]);
+    const auto high_seen = static_cast<__mmask16>(seen_[r] >> kLanes);
+    const __m512 none = _mm512_set1_ps(-INFINITY);
+    const __m512 low = _mm512_mask_blend_ps(low_seen, none, _mm512_load_ps(scores_[r]));
+    const __m512 high = _mm512_mask_blend_ps(high_seen, none, _mm512_load_ps(scores_[r] + kLanes));
+    const float block_largest = ReduceMax(_mm512_max_ps(low, high));
+    float* largest = state_.largest + row;
+    __m512 sums = _mm512_load_ps(state_.sums[row]);
+    if (block_largest > *largest) {
+      const float factor = Exp2(*largest - block_largest);
+      *largest = block_largest;
+      sums = _mm512_mul_ps(sums, _mm512_set1_ps(factor));
+      Scale(factor, state_.outs + row * dim_);
+    }
+    const __m512 base = _mm512_set1_ps(*largest);
+    const __m512 low_weights = _mm512_maskz_mov_ps(low_seen, Exp2(_mm512_sub_ps(low, base)));
+    const __m512 high_weights = _mm512_maskz_mov_ps(high_seen, Exp2(_mm512_sub_ps(high, base)));
+    _mm512_store_si512(weights_[r], (__m512i)_mm512_cvtne2ps_pbh(high_weights, low_weights));
+    _mm512_store_ps(state_.sums[row],
+                    _mm512_add_ps(sums, _mm512_add_ps(low_weights, high_weights)));
+  }
+
+  RETORT_AMX static RETORT_INLINE float ReduceMax(__m512 x) {
+    const __m256 y = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    __m128 z = _mm_max_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    z = _mm_max_ps(z, _mm_movehl_ps(z, z));
+    return _mm_cvtss_f32(_mm_max_ss(z, _mm_movehdup_ps(z)));
+  }
+
+  RETORT_AMX RETORT_INLINE void Scale(float factor, float* outs) const {
+    const __m512 factors = _mm512_set1_ps(factor);
+    for (int d = 0; d < dim_; d += kLanes) {
+      _mm512_store_ps(outs + d, _mm512_mul_ps(_mm512_load_ps(outs + d), factors));
+    }
+  }
+
+  // outs += weights · values, 16 rows of weights.
+  RETORT_AMX void AddValues(const uint16_t* values, const uint16_t* weights, float* outs) const {
+    const int out_bytes = dim_ * 4;
+    const int value_bytes = dim_ * 4;  // of a pair of keys
+    asm volatile("" ::: "memory");
+    _tile_loadd(4, weights, 64);
+    for (int d = 0; d < dim_; d += kDepth) {
+      _tile_loadd(0, outs + d, out_bytes);
+      _tile_loadd(6, values + d * 2, value_bytes);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_loadd(1, outs + d + kLanes, out_bytes);
+      _tile_loadd(7, values + (d + kLanes) * 2, value_bytes);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_stored(0, outs + d, out_bytes);
+      _tile_stored(1, outs + d + kLanes, out_bytes);
+    }
+    asm volatile("" ::: "memory");
+  }
+
+  // The values of the keys in `seen` to seen_values_, 0 for the others. False if one is not finite.
+  RETORT_AMX bool CopySeen(const uint16_t* values, uint32_t seen) {
+    const __m512i exponent = _mm512_set1_epi16(0x7f80);
+    __mmask32 special = 0;
+    for (int pair = 0; pair < kPageTokens / 2; ++pair, seen >>= 2) {
+      // Values of the two keys alternate.
+      const auto lanes = static_cast<__mmask32>(((seen & 1) != 0 ? 0x55555555u : 0u) |
+                                                ((seen & 2) != 0 ? 0xaaaaaaaau : 0u));
+      for (int d = 0; d < dim_; d += kLanes) {
+        const int at = (pair * dim_ + d) * 2;
+        const __m512i v = _mm512_maskz_loadu_epi16(lanes, values + at);
+        special |= _mm512_cmpeq_epi16_mask(_mm512_and_si512(v, exponent), exponent);
+        _mm512_store_si512(seen_values_ + at, v);
+      }
+    }
+    return special == 0;
+  }
+
+  // The same for row r of the block alone.
+  RETORT_AMX void AddValuesOfRow(int r, const uint16_t* values, float* outs) {
+    CopySeen(values, seen_[r]);
+    alignas(64) float result[kBlockRows * kDimMax];
+    std::memcpy(result + r * dim_, outs + r * dim_, static_cast<size_t>(dim_) * sizeof(float));
+    AddValues(seen_values_, weights_[0], result);
+    std::memcpy(outs + r * dim_, result + r * dim_, static_cast<size_t>(dim_) * sizeof(float));
+  }
+
+  // Adds state_ to total_: two parts of a softmax, each relative to its own largest score. A row
+  // that has seen nothing in a part must not notice it.
+  RETORT_AMX void Merge() {
+    for (int row = 0; row < tile_.num_rows; ++row) {
+      if (state_.largest[row] == kLowest) continue;
+      float* outs = total_.outs + row * dim_;
+      const float* added = state_.outs + row * dim_;
+      const float largest = std::max(state_.largest[row], total_.largest[row]);
+      const __m512 added_factor = _mm512_set1_ps(Exp2(state_.largest[row] - largest));
+      const __m512 factor = _mm512_set1_ps(Exp2(total_.largest[row] - largest));
+      total_.largest[row] = largest;
+      _mm512_store_ps(total_.sums[row],
+                      _mm512_fmadd_ps(_mm512_load_ps(state_.sums[row]), added_factor,
+                                      _mm512_mul_ps(_mm512_load_ps(total_.sums[row]), factor)));
+      for (int d = 0; d < dim_; d += kLanes) {
+        _mm512_store_ps(outs + d, _mm512_fmadd_ps(_mm512_load_ps(added + d), added_factor,
+                                                  _mm512_mul_ps(_mm512_load_ps(outs + d), factor)));
+      }
+    }
+  }
+
+  RETORT_AMX void WriteOut(const State& result) const {
+    for (int row = 0; row < tile_.num_rows; ++row) {
+      const __m512 sum = _mm512_set1_ps(_mm512_reduce_add_ps(_mm512_load_ps(result.sums[row])));
+      for (int d = 0; d < dim_; d += kLanes) {
+        _mm512_storeu_ps(tile_.outs[row] + d,
+                         _mm512_div_ps(_mm512_load_ps(result.outs + row * dim_ + d), sum));
+      }
+    }
+  }
+
+  const AttendTile& tile_;
+  const int dim_;
+  State state_;
+  State total_;
+  alignas(64) uint16_t queries_[kNumBlocks * kBlockRows * kDimMax];  // [block][d / 32][16][32]
+  uint32_t seen_[kBlockRows];                                        // keys of the block at hand
+  alignas(64) float scores_[kBlockRows][kPageTokens];
+  alignas(64) uint16_t weights_[kBlockRows][kPageTokens];
+  alignas(64) uint16_t seen_values_[kPageTokens * kDimMax];
+};
+
+void Attend(const AttendTile& tile) {
+  if (tile.format != Format::kBF16 || tile.head_dim % kDepth != 0 || tile.head_dim > kDimMax) {
+    return avx512::kKernels.attend(tile);
+  }
+  Attention(tile).Run();
+}
+
+}  // namespace
+
+const VectorKernels& Kernels() {
+  static const VectorKernels kernels = [] {
+    VectorKernels added = avx512::kKernels;
+    added.attend = Attend;
+    return added;
+  }();
+  return kernels;
+}
+
+}  // namespace retort::cpu::amx
+
+#endif  // __x86_64__
