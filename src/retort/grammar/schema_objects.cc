@@ -42,6 +42,8 @@ ObjectClause ObjectDomain::Required(const std::vector<std::string>& names) {
 }
 
 bool ObjectDomain::Merge(ObjectClause* into, const ObjectClause& from, bool look_closely) {
+  // Before the index, whose views a growing vector would leave behind.
+  into->named.reserve(into->named.size() + from.named.size());
   std::unordered_map<std::string_view, size_t> index;
   if (into->named.size() > 8) {
     for (size_t i = 0; i < into->named.size(); ++i) index.emplace(into->named[i].first, i);
