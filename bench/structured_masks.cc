@@ -1,8 +1,9 @@
 // Time of structured output on MaskBench with the Llama-3 vocabulary, one thread:
 //   compile + first mask, and per token of the valid instances: mask + commit.
-// Usage: structured_masks [FILES] [declared|any] [cold|warm]
+// Usage: structured_masks [FILES] [declared|any] [cold|warm] [OUTPUT]
 // FILES: how many of the files with tests, those whose names have the smallest SHA-256 (0: all).
 // cold: masks of lexer states are forgotten before each file; warm (default): shared, as in use.
+// OUTPUT: one JSON line per file, as bench/peers/structured/peer.py writes them.
 // Needs ../shared/data (or RETORT_SHARED).
 #include <time.h>
 
@@ -16,6 +17,7 @@
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/json.h"
 #include "retort/grammar/constraint.h"
 #include "retort/grammar/vocabulary.h"
 #include "retort/tokenizer/load_tokenizer.h"
@@ -72,6 +74,7 @@ int main(int argc, char** argv) {
   const size_t num_files = argc > 1 ? static_cast<size_t>(std::atoll(argv[1])) : 400;
   const bool any = argc > 2 && std::string_view(argv[2]) == "any";
   const bool cold = argc > 3 && std::string_view(argv[3]) == "cold";
+  std::FILE* output = argc > 4 ? std::fopen(argv[4], "w") : nullptr;
   const auto files = MaskBenchFiles(std::filesystem::temp_directory_path() / "retort-maskbench");
   if (files.empty()) {
     std::fprintf(stderr, "../shared/data/maskbench is absent\n");
@@ -97,6 +100,10 @@ int main(int argc, char** argv) {
     ++num_taken;
     if (cold) vocabulary = MakeVocabulary(tokenizer);
     std::vector<uint32_t> bits(vocabulary->num_mask_words());
+    Json record = {{"file", file.filename().string()}, {"tests", test.tests.size()}};
+    const size_t first_token = token.size();
+    int valid_rejected = 0;
+    int invalid_accepted = 0;
     try {
       start = Clock::now();
       JsonSchemaOptions options;
@@ -106,9 +113,12 @@ int main(int argc, char** argv) {
       const Constraint constraint(grammar, vocabulary);
       constraint.Start().Mask(bits);
       first.push_back(Microseconds(start));
+      record["compile_us"] = compile.back();
+      record["first_us"] = first.back();
       for (const auto& instance : test.tests) {
         ConstraintState state = constraint.Start();
         std::string text;
+        bool accepted = true;
         for (const int32_t id : tokenizer->Encode(instance.text, false)) {
           start = Clock::now();
           state.Mask(bits);
@@ -122,14 +132,27 @@ int main(int argc, char** argv) {
           if (allowed != committed) {
             std::printf("MISMATCH %s token %d after %s\n", test.name.c_str(), id, text.c_str());
           }
+          accepted = committed;
           if (!committed) break;
           text += vocabulary->Text(id);
         }
+        accepted = accepted && state.IsComplete();
+        valid_rejected += instance.valid && !accepted ? 1 : 0;
+        invalid_accepted += !instance.valid && accepted ? 1 : 0;
       }
     } catch (const Error& error) {
       ++num_refused;
+      record["refused"] = error.message();
     }
+    if (output == nullptr) continue;
+    if (!record.contains("refused")) {
+      record["valid_rejected"] = valid_rejected;
+      record["invalid_accepted"] = invalid_accepted;
+      record["token_us"] = std::vector<double>(token.begin() + first_token, token.end());
+    }
+    std::fprintf(output, "%s\n", DumpJson(record).c_str());
   }
+  if (output != nullptr) std::fclose(output);
   std::printf("files %zu, refused %zu, order %s, %s\n", num_taken, num_refused,
               any ? "any" : "declared", cold ? "cold" : "warm");
   Print("compile", compile, 1000, "ms");

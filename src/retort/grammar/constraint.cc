@@ -76,8 +76,11 @@ void KeepWhole(MaskMemo* memo, uint64_t hash, const Configurations& from,
                std::span<const uint32_t> bits) {
   MaskMemo::Whole whole;
   whole.key = from.list;
+  // As many ids as words would take more room than the bits.
   size_t count = 0;
-  for (const uint32_t word : bits) count += static_cast<size_t>(std::popcount(word));
+  for (size_t i = 0; i < bits.size() && count <= kSparseMaskIdsMax; ++i) {
+    for (uint32_t word = bits[i]; word != 0; word &= word - 1) ++count;
+  }
   whole.is_sparse = count <= kSparseMaskIdsMax;
   if (!whole.is_sparse) {
     whole.bits.assign(bits.begin(), bits.end());

@@ -137,6 +137,33 @@ uint64_t Lexer::LoopGroups(LexState state) {
   return states_[state].loop_groups;
 }
 
+uint32_t Lexer::SafeLength(LexState state, uint32_t most) {
+  if (states_[state].safe_length == UINT32_MAX) {
+    uint32_t safe = 0;
+    const State& from = states_[state];
+    switch (from.mode) {
+      case Mode::kString:
+        safe = pool_->SafeLength(from.r, 255);
+        break;
+      case Mode::kStringTail:
+      case Mode::kStringPartial:
+      case Mode::kEscape:
+      case Mode::kHex:
+      case Mode::kHexTail:
+      case Mode::kLow:
+      case Mode::kLowTail:
+        // Where `r` is the language before the character, that is one of the safe ones.
+        safe = pool_->SafeLength(from.r, 255);
+        if (safe > 0 && safe < 255) --safe;
+        break;
+      default:
+        break;
+    }
+    states_[state].safe_length = safe;
+  }
+  return std::min(states_[state].safe_length, most);
+}
+
 void Lexer::CopyRow(Regex r) {
   const auto row = pool_->Row(r);
   row_.assign(row.begin(), row.end());

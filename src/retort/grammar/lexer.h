@@ -68,6 +68,9 @@ class Lexer {
     if (states_[state].mode != Mode::kString) return {};
     return states_[state].r;
   }
+  // If the state is inside a JSON string: a number of characters beyond the one it is in, if any,
+  // after which the string can still be completed, whichever they are.
+  uint32_t SafeLength(LexState state, uint32_t most);
   LexState StringBody(Regex rest) { return Body(Mode::kString, rest); }
   RegexPool& pool() { return *pool_; }
   // The same in every lexer for states that behave alike because they are written alike.
@@ -105,6 +108,7 @@ class Lexer {
     uint32_t labels_begin = 0;
     uint32_t num_labels = 0;
     uint64_t loop_groups = UINT64_MAX;  // not known yet
+    uint32_t safe_length = UINT32_MAX;  // not known yet
   };
   struct Key {
     Mode mode;

@@ -243,6 +243,7 @@ std::shared_ptr<const MaskEntry> MaskWalk::EntryFor(uint32_t node, LexState stat
   auto entry = vocabulary_.FindMask(key);
   if (entry == nullptr) {
     entry = node == TokenTrie::kRoot ? EntryByLength(state, exits) : nullptr;
+    if (entry == nullptr && node == TokenTrie::kRoot) entry = EntryBySafety(state, exits);
     if (entry == nullptr) entry = ComputeEntry(node, state, exits);
     vocabulary_.KeepMask(key, entry);
   }
@@ -292,34 +293,87 @@ std::shared_ptr<const MaskEntry> MaskWalk::EntryByLength(LexState state, bool wi
   return entry;
 }
 
-std::shared_ptr<const MaskEntry> MaskWalk::ComputeEntry(uint32_t node, LexState state,
-                                                        bool with_exits) {
+// The entry of a string that most characters leave alive, such as one that must not contain a word:
+// that of any string, but for what a walk finds that goes only where the string may die or end.
+std::shared_ptr<const MaskEntry> MaskWalk::EntryBySafety(LexState state, bool with_exits) {
+  constexpr uint32_t kSafeMin = 2;
+  constexpr uint64_t kQuoteGroup = uint64_t{1} << ByteGroup('"');
+  if (!lexer_.StringRest(state) || lexer_.SafeLength(state, kSafeMin) < kSafeMin) return nullptr;
   const TokenTrie& trie = vocabulary_.trie();
   auto entry = std::make_shared<MaskEntry>();
-  std::vector<std::pair<uint32_t, std::vector<std::pair<std::string_view, int32_t>>>> exits;
+  entry->bits = vocabulary_.string_profile().within.back();
+  auto& bits = entry->bits;
+  ExitLists exits;
   struct Work {
     uint32_t node;
     LexState state;
     uint32_t depth;
   };
-  // Depth of `node` itself, to cut the texts of tokens.
-  const TokenTrie::Node& top = trie.node(node);
-  std::vector<Work> stack{{node, state, 0}};
-  uint32_t base_depth = 0;
-  if (node != TokenTrie::kRoot) {
-    // Every token below begins with the same path; the node's depth is where its first child's
-    // byte stands in the shortest of them. Walk the path of any token to find it.
-    const int32_t any = trie.Below(top).front();
-    const std::string_view text = vocabulary_.Text(any);
-    uint32_t at = TokenTrie::kRoot;
-    while (at != node) {
-      const auto children = trie.Children(trie.node(at));
-      const auto* child = FindChild(children, static_cast<uint8_t>(text[base_depth]));
-      at = static_cast<uint32_t>(trie.node(at).first_child + (child - children.data()));
-      ++base_depth;
+  std::vector<Work> stack{{TokenTrie::kRoot, state, 0}};
+  while (!stack.empty()) {
+    const Work work = stack.back();
+    stack.pop_back();
+    const TokenTrie::Node& at = trie.node(work.node);
+    for (uint32_t i = 0; i < at.num_children; ++i) {
+      const uint32_t index = at.first_child + i;
+      const TokenTrie::Node& child = trie.node(index);
+      const LexState next = lexer_.Step(work.state, child.byte);
+      if (next == kDeadState) {
+        for (const int32_t id : trie.Subtree(child)) bits[id >> 5] &= ~(1u << (id & 31));
+        continue;
+      }
+      if (lexer_.Accepts(next)) {  // the closing quote: nothing of the string is left
+        for (const int32_t id : trie.Own(child)) bits[id >> 5] |= 1u << (id & 31);
+        if (with_exits && child.num_children > 0) AddExits(child, next, work.depth + 1, &exits);
+        continue;
+      }
+      if (child.num_children == 0) continue;
+      if ((child.groups_below & kQuoteGroup) == 0 &&
+          lexer_.SafeLength(next, child.height) >= child.height) {
+        continue;
+      }
+      stack.push_back({index, next, work.depth + 1});
     }
   }
-  std::vector<int32_t> ids;
+  for (auto& [label, rests] : exits) {
+    entry->exits.push_back({label, TokenTrie(std::move(rests))});
+  }
+  return entry;
+}
+
+// What is left, beyond the lexeme's end, of the tokens below `node`, `depth` bytes from the root.
+void MaskWalk::AddExits(const TokenTrie::Node& node, LexState state, uint32_t depth,
+                        ExitLists* exits) {
+  const auto below = vocabulary_.trie().Below(node);
+  const size_t num_labels = lexer_.Labels(state).size();
+  for (size_t i = 0; i < num_labels; ++i) {
+    const uint32_t label = lexer_.Labels(state)[i];
+    auto it = std::find_if(exits->begin(), exits->end(),
+                           [&](const auto& exit) { return exit.first == label; });
+    if (it == exits->end()) it = exits->insert(exits->end(), {label, {}});
+    for (const int32_t id : below) {
+      it->second.emplace_back(vocabulary_.Text(id).substr(depth), id);
+    }
+  }
+}
+
+std::shared_ptr<const MaskEntry> MaskWalk::ComputeEntry(uint32_t node, LexState state,
+                                                        bool with_exits) {
+  const TokenTrie& trie = vocabulary_.trie();
+  auto entry = std::make_shared<MaskEntry>();
+  std::vector<uint32_t> bits(vocabulary_.num_mask_words());
+  size_t num_ids = 0;
+  const auto allow = [&](std::span<const int32_t> ids) {
+    for (const int32_t id : ids) bits[id >> 5] |= 1u << (id & 31);
+    num_ids += ids.size();
+  };
+  ExitLists exits;
+  struct Work {
+    uint32_t node;
+    LexState state;
+    uint32_t depth;
+  };
+  std::vector<Work> stack{{node, state, DepthOf(node)}};
   while (!stack.empty()) {
     const Work work = stack.back();
     stack.pop_back();
@@ -329,38 +383,47 @@ std::shared_ptr<const MaskEntry> MaskWalk::ComputeEntry(uint32_t node, LexState 
       const TokenTrie::Node& child = trie.node(index);
       const LexState next = lexer_.Step(work.state, child.byte);
       if (next == kDeadState) continue;
-      const auto own = trie.Own(child);
-      ids.insert(ids.end(), own.begin(), own.end());
-      if (child.num_children == 0) continue;
-      const bool accepts = lexer_.Accepts(next);
-      if (!accepts && (child.groups_below & ~lexer_.LoopGroups(next)) == 0) {
-        // The whole subtree stays in this state.
-        const auto below = trie.Below(child);
-        ids.insert(ids.end(), below.begin(), below.end());
+      if (child.num_children == 0) {
+        allow(trie.Own(child));
         continue;
       }
-      if (with_exits && accepts)
-        for (const uint32_t label : lexer_.Labels(next)) {
-          auto it = std::find_if(exits.begin(), exits.end(),
-                                 [&](const auto& exit) { return exit.first == label; });
-          if (it == exits.end()) it = exits.insert(exits.end(), {label, {}});
-          for (const int32_t id : trie.Below(child)) {
-            it->second.emplace_back(vocabulary_.Text(id).substr(base_depth + work.depth + 1), id);
-          }
-        }
+      const bool accepts = lexer_.Accepts(next);
+      if (!accepts && (child.groups_below & ~lexer_.LoopGroups(next)) == 0) {
+        allow(trie.Subtree(child));  // all of it stays in this state
+        continue;
+      }
+      allow(trie.Own(child));
+      if (with_exits && accepts) AddExits(child, next, work.depth + 1, &exits);
       stack.push_back({index, next, work.depth + 1});
     }
   }
-  if (ids.size() > kSparseIdsMax) {
-    entry->bits.resize(vocabulary_.num_mask_words());
-    for (const int32_t id : ids) entry->bits[id >> 5] |= 1u << (id & 31);
+  if (num_ids > kSparseIdsMax) {
+    entry->bits = std::move(bits);
   } else {
-    entry->ids = std::move(ids);
+    for (size_t i = 0; i < bits.size(); ++i) {
+      for (uint32_t word = bits[i]; word != 0; word &= word - 1) {
+        entry->ids.push_back(static_cast<int32_t>(i * 32 + std::countr_zero(word)));
+      }
+    }
   }
   for (auto& [label, rests] : exits) {
     entry->exits.push_back({label, TokenTrie(std::move(rests))});
   }
   return entry;
+}
+
+// Bytes between the root and a node: every token below begins with the same path, so any will do.
+uint32_t MaskWalk::DepthOf(uint32_t node) const {
+  const TokenTrie& trie = vocabulary_.trie();
+  if (node == TokenTrie::kRoot) return 0;
+  const std::string_view text = vocabulary_.Text(trie.Below(trie.node(node)).front());
+  uint32_t depth = 0;
+  for (uint32_t at = TokenTrie::kRoot; at != node; ++depth) {
+    const auto children = trie.Children(trie.node(at));
+    const auto* child = FindChild(children, static_cast<uint8_t>(text[depth]));
+    at = static_cast<uint32_t>(trie.node(at).first_child + (child - children.data()));
+  }
+  return depth;
 }
 
 // For tokens of which some part depends on what was read in the same token.

@@ -51,6 +51,12 @@ class MaskWalk {
   void Advance(const Configuration& moved, Configurations* to);
   std::shared_ptr<const MaskEntry> EntryFor(uint32_t node, LexState state, bool exits);
   std::shared_ptr<const MaskEntry> ComputeEntry(uint32_t node, LexState state, bool exits);
+  std::shared_ptr<const MaskEntry> EntryBySafety(LexState state, bool with_exits);
+  // By label: rests of tokens in which the lexeme ends.
+  using ExitLists =
+      std::vector<std::pair<uint32_t, std::vector<std::pair<std::string_view, int32_t>>>>;
+  void AddExits(const TokenTrie::Node& node, LexState state, uint32_t depth, ExitLists* exits);
+  uint32_t DepthOf(uint32_t node) const;
   LexState WithoutDistantBounds(LexState state);
   std::shared_ptr<const MaskEntry> EntryByLength(LexState state, bool with_exits);
   // A state that nearly every byte leads to and keeps, or `state` itself.

@@ -234,6 +234,8 @@ bool RegexPool::Search(Regex start) {
       first = entry.last + 1;
       if (entry.target != kNothing && !only_surrogates) visit.next.push_back(entry.target);
     }
+    // Low symbols first: of numbers that is digits before exponents, which take longer to end.
+    std::reverse(visit.next.begin(), visit.next.end());
     path.push_back(std::move(visit));
   };
   enter(start);
@@ -325,6 +327,93 @@ RegexPool::Need RegexPool::NeedOf(Regex r) {
   }
   needs_[r] = need;
   return need;
+}
+
+// Seen at a glance; false if it is not.
+bool RegexPool::IsFinite(Regex r, int depth) const {
+  const Node& node = nodes_[r];
+  if (depth > 32) return false;
+  switch (node.kind) {
+    case Kind::kNothing:
+    case Kind::kEpsilon:
+    case Kind::kSet:
+    case Kind::kTag:
+    case Kind::kNames:
+      return true;
+    case Kind::kCat:
+      return IsFinite(node.a, depth + 1) && IsFinite(node.b, depth + 1);
+    case Kind::kOr: {
+      const auto children = Children(node);
+      return std::all_of(children.begin(), children.end(),
+                         [&](Regex child) { return IsFinite(child, depth + 1); });
+    }
+    case Kind::kRepeat:
+      return node.c != kUnbounded && IsFinite(node.a, depth + 1);
+    default:
+      return false;
+  }
+}
+
+// Whether some string follows every string, seen at a glance: all but finitely many do.
+bool RegexPool::NeverDies(Regex r, int depth) const {
+  const Node& node = nodes_[r];
+  if (depth > 8) return false;
+  if (node.kind == Kind::kEverything) return true;
+  if (node.kind == Kind::kNot) return IsFinite(node.a, 0);
+  if (node.kind == Kind::kCat) return nodes_[node.b].kind == Kind::kTag && NeverDies(node.a, depth);
+  const auto children = Children(node);
+  if (node.kind == Kind::kOr) {
+    return std::any_of(children.begin(), children.end(),
+                       [&](Regex child) { return NeverDies(child, depth + 1); });
+  }
+  return node.kind == Kind::kAnd && std::all_of(children.begin(), children.end(), [&](Regex child) {
+           return nodes_[child].kind == Kind::kNot && IsFinite(nodes_[child].a, 0);
+         });
+}
+
+uint32_t RegexPool::SafeLength(Regex r, uint32_t most) {
+  const auto it = safe_.find(r);
+  if (it != safe_.end()) return std::min(it->second, most);
+  uint32_t safe = kUnbounded;
+  if (!NeverDies(r, 0)) {
+    try {
+      safe = SafeSearch(r);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kExhausted) throw;
+      safe = 0;  // what is not found out is not claimed
+    }
+  }
+  safe_[r] = safe;
+  return std::min(safe, most);
+}
+
+// Breadth first, as far as a few states reach: complements die late, and return to where they
+// began.
+uint32_t RegexPool::SafeSearch(Regex r) {
+  constexpr size_t kStatesMax = 96;
+  constexpr uint32_t kSafeMax = 255;
+  if (IsEmpty(r)) return 0;
+  std::unordered_set<Regex> seen{r};
+  std::vector<Regex> level{r};
+  for (uint32_t safe = 0; safe < kSafeMax; ++safe) {
+    std::vector<Regex> next;
+    for (const Regex from : level) {
+      const auto span = Row(from);
+      const std::vector<RowEntry> row(span.begin(), span.end());
+      uint32_t first = 0;
+      for (const RowEntry& entry : row) {
+        const bool only_surrogates = first >= kSurrogateFirst && entry.last <= kSurrogateLast;
+        first = entry.last + 1;
+        if (only_surrogates) continue;
+        if (IsEmpty(entry.target)) return safe;
+        if (seen.insert(entry.target).second) next.push_back(entry.target);
+      }
+      if (seen.size() > kStatesMax) return safe;
+    }
+    if (next.empty()) return kUnbounded;  // it never dies
+    level = std::move(next);
+  }
+  return kSafeMax;
 }
 
 uint64_t RegexPool::Count(Regex r, uint64_t limit, std::vector<std::u32string>* strings) {

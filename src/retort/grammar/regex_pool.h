@@ -104,6 +104,9 @@ class RegexPool {
   // derived to, saturating at kUnbounded.
   uint32_t LongestNeed(Regex r);
 
+  // A number of symbols, at most `most`, after which `r` is still not empty, whichever they are.
+  uint32_t SafeLength(Regex r, uint32_t most);
+
   StructureHash HashOf(Regex r) const { return nodes_[r].hash; }
   size_t num_nodes() const { return nodes_.size(); }
   uint64_t memory_bytes() const;
@@ -167,6 +170,9 @@ class RegexPool {
     uint32_t longest = 0;  // of the shortest string of any derivative
   };
   Need NeedOf(Regex r);
+  bool IsFinite(Regex r, int depth) const;
+  bool NeverDies(Regex r, int depth) const;
+  uint32_t SafeSearch(Regex r);
   void Rehash(size_t size);
 
   Limits limits_;
@@ -178,6 +184,7 @@ class RegexPool {
   std::vector<Modulus> moduli_;
   std::vector<RowEntry> rows_;
   std::unordered_map<Regex, Need> needs_;
+  std::unordered_map<Regex, uint32_t> safe_;
 };
 
 }  // namespace retort::grammar

@@ -41,6 +41,8 @@ TokenTrie::TokenTrie(std::vector<std::pair<std::string_view, int32_t>> tokens) {
   for (size_t i = nodes_.size(); i-- > 0;) {
     for (const Node& child : Children(nodes_[i])) {
       nodes_[i].groups_below |= child.groups_below | uint64_t{1} << ByteGroup(child.byte);
+      const int height = std::min(child.height + 1, 255);
+      nodes_[i].height = static_cast<uint8_t>(std::max<int>(nodes_[i].height, height));
     }
   }
 }

@@ -34,6 +34,7 @@ class TokenTrie {
     uint16_t num_children = 0;
     uint32_t num_own = 0;  // ids that end here
     uint8_t byte = 0;
+    uint8_t height = 0;  // bytes of the longest token below, beyond this node; at most 255
   };
 
   TokenTrie() = default;
@@ -47,6 +48,9 @@ class TokenTrie {
   }
   std::span<const int32_t> Own(const Node& node) const {
     return std::span(tokens_).subspan(node.tokens_begin, node.num_own);
+  }
+  std::span<const int32_t> Subtree(const Node& node) const {
+    return std::span(tokens_).subspan(node.tokens_begin, node.tokens_end - node.tokens_begin);
   }
   std::span<const int32_t> Below(const Node& node) const {  // without those that end at it
     return std::span(tokens_).subspan(node.tokens_begin + node.num_own,

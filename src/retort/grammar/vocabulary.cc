@@ -46,14 +46,10 @@ void Vocabulary::Build() {
     if (!texts_[id].empty()) tokens.emplace_back(texts_[id], id);
   }
   trie_ = TokenTrie(std::move(tokens));
+  BuildProfile();
 }
 
-const Vocabulary::StringProfile& Vocabulary::string_profile() const {
-  std::call_once(profile_once_, [this] { BuildProfile(); });
-  return profile_;
-}
-
-void Vocabulary::BuildProfile() const {
+void Vocabulary::BuildProfile() {
   Limits limits;
   RegexPool pool(limits);
   Lexer lexer(&pool, limits);

@@ -49,7 +49,7 @@ class Vocabulary {
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  // null in tests
 
   // How many code points of a JSON string's body each token is, so that a bound on the length of a
-  // string costs a lookup. Computed when first asked for.
+  // string costs a lookup.
   struct StringProfile {
     // within[n]: tokens that stay in the body and begin at most n characters there.
     std::vector<std::vector<uint32_t>> within;
@@ -62,7 +62,7 @@ class Vocabulary {
     std::vector<End> ends;
     uint32_t count_max = 0;
   };
-  const StringProfile& string_profile() const;
+  const StringProfile& string_profile() const { return profile_; }
 
   struct MaskKey {
     StructureHash state;
@@ -75,7 +75,7 @@ class Vocabulary {
 
  private:
   void Build();
-  void BuildProfile() const;
+  void BuildProfile();
 
   struct KeyHash {
     size_t operator()(const MaskKey& key) const { return key.state.low ^ key.node * 0x9e3779b9u; }
@@ -94,8 +94,7 @@ class Vocabulary {
   std::vector<int32_t> end_ids_;
   int32_t size_ = 0;
   TokenTrie trie_;
-  mutable std::once_flag profile_once_;
-  mutable StringProfile profile_;
+  StringProfile profile_;
   mutable std::array<Shard, kNumShards> shards_;
 };
 
