@@ -25,6 +25,7 @@ struct ConstraintOptions {
   std::optional<std::string> regex;
   std::string grammar_file;
   std::vector<std::string> choices;
+  bool close = false;
 };
 
 struct GenerateOptions {
@@ -125,6 +126,7 @@ int Generate(const GenerateOptions& options) {
     Request request;
     request.prompt = MakePrompt(options, text);
     Generation generation{.sampling = options.sampling, .constraint = constraint};
+    generation.close = options.constraint.close;
     generation.sampling.seed += i;
     request.work = generation;
     request.stop = signals.token();
@@ -164,9 +166,11 @@ int Generate(const GenerateOptions& options) {
                FormatSeconds(elapsed.count()), num_tokens / elapsed.count());
   }
   if (num_cut > 0) {
-    fmt::print(stderr,
-               "{} of {} answers were cut before they met the constraint: raise --max-new-tokens\n",
-               num_cut, answers.size());
+    fmt::print(
+        stderr,
+        "{} of {} answers were cut before they met the constraint: raise --max-new-tokens, or "
+        "give --close\n",
+        num_cut, answers.size());
   }
   if (failure) throw *failure;
   return 0;
@@ -183,6 +187,8 @@ void AddConstraintOptions(CLI::App& app, ConstraintOptions& options) {
   CLI::Option* choice =
       app.add_option("--choice", options.choices, "The answer is this text; repeat it for others");
   choice->allow_extra_args(false);
+  app.add_flag("--close", options.close,
+               "With one of these: end the answer within --max-new-tokens, so that it is whole");
   schema->excludes(regex)->excludes(grammar)->excludes(choice);
   regex->excludes(grammar)->excludes(choice);
   grammar->excludes(choice);

@@ -199,6 +199,8 @@ std::unique_ptr<ActiveRequest> Engine::Impl::Prepare(Request request) const {
   sequence.domain = static_cast<uint64_t>(
       RopeDomain(decoder_->spec().rope, static_cast<int64_t>(prompt.token_ids.size())));
   auto active = std::make_unique<ActiveRequest>(MakeWork(request, prompt, sequence));
+  const auto* asked = std::get_if<Generation>(&request.work);
+  const bool close = asked != nullptr && asked->constraint != nullptr && asked->close;
   active->name = std::move(request.id);
   active->tag = std::move(request.tag);
   active->stop = std::move(request.stop);
@@ -206,7 +208,10 @@ std::unique_ptr<ActiveRequest> Engine::Impl::Prepare(Request request) const {
   active->usage.prompt_tokens = static_cast<int>(prompt.token_ids.size());
   sequence.tokens = std::move(prompt.token_ids);
   if (auto* generation = std::get_if<GenerationWork>(&active->work)) {
-    active->finished = generation->AcceptForced(sequence.tokens);
+    if (close) generation->CloseInTime();
+    active->finished = generation->AcceptForced();
+    const auto forced = generation->token_ids();
+    sequence.tokens.insert(sequence.tokens.end(), forced.begin(), forced.end());
     sequence.first_output = sequence.num_tokens() - 1;
   }
   active->waiting = std::move(sequence);

@@ -198,6 +198,50 @@ TEST(EngineConstraint, CutAnswersSaySo) {
   EXPECT_FALSE(CompletionOf(stop).constraint_met);
 }
 
+// Whatever the model says, the answer is ended in time, and valid.
+TEST(EngineConstraint, ClosesInTime) {
+  SKIP_WITHOUT(Stories());
+  const auto engine = Engine::Open(StoriesOptions());
+  const std::shared_ptr<const ConstraintText> constraints[] = {
+      JsonSchemaConstraint(kPerson),
+      JsonSchemaConstraint(
+          R"({"type": "array", "minItems": 2, "items": {"anyOf": [{"$ref": "#"}, {"const": 7}]}})"),
+      JsonSchemaConstraint(R"({"type": "string", "minLength": 20})"),
+      JsonSchemaConstraint(R"({"type": "array"})"),
+      JsonSchemaConstraint(R"({"anyOf": [{"type": "array", "minItems": 1, "items": {"$ref": "#"}},
+                               {"type": "object", "required": ["a"]}]})"),
+      RegexConstraint("([a-z]+ ){3,}end"),
+      GbnfConstraint("root ::= \"(\" root \")\" root | [a-c]{2}"),
+  };
+  for (const auto& constraint : constraints) {
+    std::vector<Request> requests;
+    for (uint64_t seed = 0; seed < 6; ++seed) {
+      for (const int max_new_tokens : {12, 40, 75, 110}) {
+        requests.push_back(AskFor(constraint, Hot(seed, max_new_tokens)));
+        std::get<Generation>(requests.back().work).close = true;
+      }
+    }
+    int num_closed = 0;
+    const std::vector<Response> answers = Answers(*engine, requests);
+    for (size_t i = 0; i < answers.size(); ++i) {
+      const int max_new_tokens = std::get<Generation>(requests[i].work).sampling.max_new_tokens;
+      if (const Error* error = std::get_if<Error>(&answers[i].result)) {
+        EXPECT_EQ(error->code(), ErrorCode::kExhausted) << error->message();
+        EXPECT_THAT(error->message(), HasSubstr("the shortest text found"));
+        EXPECT_LT(max_new_tokens, 100) << error->message();
+        continue;
+      }
+      const Completion& completion = CompletionOf(answers[i]);
+      ++num_closed;
+      EXPECT_TRUE(completion.constraint_met) << completion.text;
+      EXPECT_LE(answers[i].usage.completion_tokens, max_new_tokens);
+      if (constraint == constraints[0]) ExpectPerson(completion.text);
+    }
+    EXPECT_GE(num_closed, 6) << constraint->text;
+    EXPECT_EQ(BitsOf(Answers(*engine, requests)), BitsOf(answers));
+  }
+}
+
 TEST(EngineConstraint, EndsWhereTheLanguageEnds) {
   SKIP_WITHOUT(Stories());
   const auto engine = Engine::Open(StoriesOptions());
@@ -235,7 +279,7 @@ TEST(EngineConstraint, RefusalsReachTheirRequestAlone) {
     return error == nullptr ? "" : error->message();
   };
   EXPECT_THAT(refusal(JsonSchemaConstraint(R"({"properties": {"a": {"type": "strng"}}})")),
-              HasSubstr("schema:1:24: /properties/a: 'type'"));
+              HasSubstr("schema:1:23: /properties/a: 'type'"));
   EXPECT_THAT(refusal(JsonSchemaConstraint("{\"type\": ")), HasSubstr("schema:1:10: not JSON"));
   EXPECT_THAT(refusal(RegexConstraint("a(?=b)")), HasSubstr("regular expression: at character"));
   EXPECT_THAT(refusal(ChoiceConstraint({})), HasSubstr("choices"));

@@ -157,11 +157,13 @@ void Engine::Impl::ApplyGeneration(ActiveRequest& request, GenerationWork& work,
     return;
   }
   Sequence& sequence = *request.sequence;
-  sequence.tokens.push_back(task.sampled.token_id);
-  if (work.Accept(task.sampled) || work.AcceptForced(sequence.tokens)) {
+  const auto num_before = static_cast<size_t>(work.num_tokens());
+  if (work.Accept(task.sampled) || work.AcceptForced()) {
     FinishGeneration(request, work);
     return;
   }
+  const auto added = work.token_ids().subspan(num_before);
+  sequence.tokens.insert(sequence.tokens.end(), added.begin(), added.end());
   // Forced tokens are computed together, like a prompt; the last one's state draws the next.
   sequence.first_output = sequence.num_tokens() - 1;
   CountTokens(request, work);

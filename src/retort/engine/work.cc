@@ -66,7 +66,7 @@ bool GenerationWork::Finish(FinishReason reason, bool constraint_met) {
   return true;
 }
 
-bool GenerationWork::AcceptForced(std::vector<int32_t>& tokens) {
+bool GenerationWork::AcceptForced() {
   if (!constraint_) return false;
   if (constraint_->MustEnd()) {  // the empty text
     text_.Finish();
@@ -76,13 +76,66 @@ bool GenerationWork::AcceptForced(std::vector<int32_t>& tokens) {
     SampledToken token;
     token.token_id = id;
     if (sampling_.num_top_logprobs > 0) token.top_logprobs.push_back({id, 0.0f});
-    tokens.push_back(id);
     if (Accept(token)) return true;
+    if (completion_.token_ids.back() != id) break;  // closed instead
   }
   return false;
 }
 
+std::vector<int32_t> GenerationWork::ClosingTokens(const ConstraintState& state) const {
+  const auto text = state.ClosingText();
+  if (!text) {
+    Throw(ErrorCode::kUnsupported, "no short text was found that completes the constraint");
+  }
+  return state.TokensOf(*text);
+}
+
+void GenerationWork::CloseInTime() {
+  close_ = true;
+  closing_ = ClosingTokens(*constraint_);
+  if (static_cast<int>(closing_.size()) <= num_tokens_max_) return;
+  Throw(ErrorCode::kExhausted,
+        "the shortest text found that the constraint allows has {} tokens, more than the {} there "
+        "are",
+        closing_.size(), num_tokens_max_);
+}
+
+// Whether what follows `token` can be ended in the tokens that are left then.
+bool GenerationWork::FitsAfter(int32_t token) {
+  const auto num_left = static_cast<size_t>(num_tokens_max_ - num_tokens() - 1);
+  if (!closing_.empty() && token == closing_.front()) {
+    closing_.erase(closing_.begin());
+    if (closing_.size() <= num_left) return true;
+  }
+  ConstraintState next = *constraint_;
+  if (!next.Commit(token) || next.IsFinished()) return true;  // nothing to end, or Take's to tell
+  const auto text = next.ClosingText();
+  if (!text) return false;
+  // A token has at least one byte.
+  std::vector<int32_t> tokens;
+  if (text->size() > num_left) {
+    tokens = next.TokensOf(*text);
+    if (tokens.size() > num_left) return false;
+  }
+  closing_ = std::move(tokens);
+  return true;
+}
+
 bool GenerationWork::Accept(const SampledToken& token) {
+  if (!close_ || FitsAfter(token.token_id)) return Take(token);
+  if (constraint_->IsComplete()) {
+    if (text_.Finish()) return Finish(FinishReason::kStop, false);
+    return Finish(FinishReason::kLength, true);
+  }
+  if (closing_.empty()) closing_ = ClosingTokens(*constraint_);
+  SampledToken closing;
+  closing.token_id = closing_.front();
+  if (sampling_.num_top_logprobs > 0) closing.top_logprobs.push_back({closing.token_id, 0.0f});
+  closing_.erase(closing_.begin());
+  return Take(closing);
+}
+
+bool GenerationWork::Take(const SampledToken& token) {
   completion_.token_ids.push_back(token.token_id);
   if (sampling_.num_top_logprobs >= 0) {
     TokenLogprobs logprobs{token.token_id, token.logprob, {}};

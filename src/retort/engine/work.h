@@ -35,23 +35,32 @@ class GenerationWork {
   void FillMask(int64_t vocab_size, std::span<uint32_t> words) const;
   // Takes the token that was drawn. True: the completion is finished.
   bool Accept(const SampledToken& token);
-  // Takes the tokens that the constraint leaves no choice about, and adds them to `tokens`; their
-  // log-probability is 0. Call before the first token and after each that did not finish the
-  // completion. True: it is finished now.
-  bool AcceptForced(std::vector<int32_t>& tokens);
+  // Takes the tokens that the constraint leaves no choice about; their log-probability is 0. Call
+  // before the first token and after each that did not finish the completion. True: it is finished
+  // now.
+  bool AcceptForced();
+  // From now on the constraint is met within the tokens there are (Generation::close). Call before
+  // the first token. Throws Error{kExhausted} if they are too few.
+  void CloseInTime();
 
+  std::span<const int32_t> token_ids() const { return completion_.token_ids; }
   int num_tokens() const { return static_cast<int>(completion_.token_ids.size()); }
   std::string TakeDelta() { return text_.TakeDelta(); }
   Completion TakeResult();
 
  private:
   bool Finish(FinishReason reason, bool constraint_met);
+  bool Take(const SampledToken& token);
+  bool FitsAfter(int32_t token);
+  std::vector<int32_t> ClosingTokens(const ConstraintState& state) const;
 
   SamplingParams sampling_;
   std::span<const int32_t> end_ids_;
   int num_tokens_max_;
   TextAssembler text_;
   std::optional<ConstraintState> constraint_;
+  bool close_ = false;
+  std::vector<int32_t> closing_;  // tokens that complete what there is, if known
   Completion completion_;
 };
 

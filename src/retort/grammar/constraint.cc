@@ -9,6 +9,7 @@
 
 #include "retort/base/error.h"
 #include "retort/grammar/mask_walk.h"
+#include "retort/grammar/shortest_text.h"
 #include "retort/grammar/vocabulary.h"
 
 namespace retort {
@@ -26,6 +27,7 @@ struct ConstraintRuntime {
   std::shared_ptr<const Vocabulary> vocabulary;
   MaskMemo memo;
   MaskWalk walk;
+  ShortestText shortest{&machine};
   size_t bytes_max = 0;
 };
 
@@ -306,20 +308,9 @@ std::vector<int32_t> ConstraintState::ForcedTokens() const {
   const std::string forced = ForcedBytes();
   std::vector<int32_t> tokens;
   if (forced.empty() || vocabulary.tokenizer() == nullptr) return tokens;
-  // Behind a line feed, with which next to no vocabulary merges other text: some tokenizers put a
-  // space at the front, which is not there in the middle of a text.
-  auto ids = vocabulary.tokenizer()->Encode("\n" + forced, false);
-  size_t before = 0;
-  for (const int32_t id : ids) before += vocabulary.Text(id).size();
-  before -= std::min(before, forced.size());
-  size_t at = 0;
-  while (!ids.empty() && at < before) {
-    at += vocabulary.Text(ids.front()).size();
-    ids.erase(ids.begin());
-  }
-  if (at != before) ids = vocabulary.tokenizer()->Encode(forced, false);
+  const auto ids = TokensOf(forced);
   // Only what spells exactly the forced bytes.
-  at = 0;
+  size_t at = 0;
   for (const int32_t id : ids) {
     const std::string_view text = vocabulary.Text(id);
     if (text.empty() || forced.compare(at, text.size(), text) != 0) break;
@@ -352,6 +343,45 @@ std::vector<int32_t> ConstraintState::ForcedTokens() const {
     tokens.pop_back();
   }
   return tokens;
+}
+
+std::vector<int32_t> ConstraintState::TokensOf(std::string_view text) const {
+  const grammar::Vocabulary& vocabulary = *runtime_->vocabulary;
+  if (vocabulary.tokenizer() == nullptr) return vocabulary.LongestTokens(text);
+  // Behind a line feed, with which next to no vocabulary merges other text: some tokenizers put a
+  // space at the front, which is not there in the middle of a text.
+  auto ids = vocabulary.tokenizer()->Encode("\n" + std::string(text), false);
+  size_t num_bytes = 0;
+  for (const int32_t id : ids) num_bytes += vocabulary.Text(id).size();
+  size_t before = num_bytes - std::min(num_bytes, text.size());
+  auto first = ids.begin();
+  for (; before > 0 && first != ids.end(); ++first) {
+    const size_t size = vocabulary.Text(*first).size();
+    if (size > before) break;
+    before -= size;
+  }
+  ids.erase(ids.begin(), first);
+  std::string spelt;
+  for (const int32_t id : ids) spelt += vocabulary.Text(id);
+  return spelt == text ? ids : vocabulary.LongestTokens(text);
+}
+
+std::optional<std::string> ConstraintState::ClosingText() const {
+  if (point_->finished || point_->configurations.complete) return std::string();
+  const std::lock_guard lock(runtime_->machine.mutex());
+  const auto text = runtime_->shortest.After(point_->configurations);
+  if (!text) return std::nullopt;
+  const size_t mark = runtime_->machine.Mark();
+  ConstraintPoint to;
+  bool complete = false;
+  try {
+    complete = Advance(*text, &to) && to.configurations.complete;
+  } catch (...) {
+    runtime_->machine.Release(mark);
+    throw;
+  }
+  runtime_->machine.Release(mark);
+  return complete ? text : std::nullopt;
 }
 
 // --- ConstraintCache ---

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -81,6 +82,13 @@ class ConstraintState {
   // end that might merge with what follows are left out.
   std::vector<int32_t> ForcedTokens() const;
   static constexpr size_t kForcedBytesMax = 256;
+
+  // A short text that completes what was committed, where it matters to end soon: empty if it is
+  // complete as it is. Nothing if none is found. Depends on the grammar and what was committed
+  // alone. Throws Error{kExhausted} if the grammar is too complex for that.
+  std::optional<std::string> ClosingText() const;
+  // A text that follows what was committed, as the tokenizer would cut it. At most one per byte.
+  std::vector<int32_t> TokensOf(std::string_view text) const;
 
   ConstraintState Fork() const { return *this; }
 

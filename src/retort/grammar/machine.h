@@ -103,6 +103,8 @@ class Machine {
   void Release(size_t mark) { calls_.resize(mark); }
 
  private:
+  friend class ShortestText;
+
   enum class Kind : uint8_t {
     kAccept,
     kSymbol,

@@ -5,21 +5,11 @@
 #include "retort/base/error.h"
 #include "retort/grammar/json_number.h"
 #include "retort/grammar/machine.h"
+#include "retort/grammar/machine_labels.h"
 #include "retort/grammar/node_numbers.h"
 
 namespace retort::grammar {
 namespace {
-
-// Labels of tokens. Keys of class 0, strings and scalars have none, so that they share lexer states
-// with every other string.
-constexpr uint32_t kLabelPlain = 0;
-constexpr uint32_t kLabelClose = 1;
-constexpr uint32_t kLabelComma = 2;
-constexpr uint32_t kLabelObject = 3;
-constexpr uint32_t kLabelArray = 4;
-constexpr uint32_t kLabelClasses = 7;  // + c: keys of class c >= 1
-constexpr uint32_t kLabelNames = 32;   // + p: property p
-static_assert(kLabelClasses + kKeyClassesMax < kLabelNames);
 
 uint32_t ClassLabel(size_t key_class) {
   return key_class == 0 ? kLabelPlain : kLabelClasses + static_cast<uint32_t>(key_class);

@@ -91,6 +91,31 @@ bool Vocabulary::IsEnd(int32_t id) const {
   return std::binary_search(end_ids_.begin(), end_ids_.end(), id);
 }
 
+std::vector<int32_t> Vocabulary::LongestTokens(std::string_view text) const {
+  std::vector<int32_t> ids;
+  while (!text.empty()) {
+    uint32_t node = TokenTrie::kRoot;
+    size_t size = 0;
+    int32_t id = -1;
+    for (size_t i = 0; i < text.size(); ++i) {
+      const auto children = trie_.Children(trie_.node(node));
+      const auto it = std::find_if(children.begin(), children.end(), [&](const auto& child) {
+        return child.byte == static_cast<uint8_t>(text[i]);
+      });
+      if (it == children.end()) break;
+      node = trie_.node(node).first_child + static_cast<uint32_t>(it - children.begin());
+      const auto own = trie_.Own(trie_.node(node));
+      if (own.empty()) continue;
+      id = own.front();
+      size = i + 1;
+    }
+    if (id < 0) break;
+    ids.push_back(id);
+    text.remove_prefix(size);
+  }
+  return ids;
+}
+
 std::shared_ptr<const MaskEntry> Vocabulary::FindMask(const MaskKey& key) const {
   Shard& shard = shards_[key.state.high % kNumShards];
   const std::lock_guard lock(shard.mutex);

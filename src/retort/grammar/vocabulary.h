@@ -45,6 +45,8 @@ class Vocabulary {
   std::string_view Text(int32_t id) const { return texts_[id]; }  // empty: not text
   std::span<const int32_t> end_ids() const { return end_ids_; }
   bool IsEnd(int32_t id) const;
+  // A text cut into the longest tokens there are, from its beginning; up to where none fits.
+  std::vector<int32_t> LongestTokens(std::string_view text) const;
   const TokenTrie& trie() const { return trie_; }
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  // null in tests
 

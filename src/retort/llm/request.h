@@ -49,6 +49,10 @@ struct Generation {
   // Which texts the completion may be; null: any. With it, log-probabilities are of the
   // distribution over the tokens that it allows, and `ignore_eos` ends nothing that it lets go on.
   std::shared_ptr<const ConstraintText> constraint;
+  // With a constraint: it is met within max_new_tokens, come what may. A token after which the rest
+  // could not be ended in time gives way to a short text that ends it. Error{kExhausted} if even
+  // that takes more tokens.
+  bool close = false;
 };
 
 // Log-probability of each given continuation after the prompt: the sum over its tokens, and the

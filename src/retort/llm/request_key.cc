@@ -27,7 +27,10 @@ void Add(Sha256& digest, const Generation& work) {
   AddInt(digest, sampling.ignore_eos ? 1 : 0);
   AddInt(digest, sampling.num_top_logprobs);
   AddInt(digest, work.constraint ? 1 : 0);
-  if (work.constraint) digest.Field(ConstraintKey(*work.constraint));
+  if (work.constraint) {
+    digest.Field(ConstraintKey(*work.constraint));
+    AddInt(digest, work.close ? 1 : 0);
+  }
 }
 
 void Add(Sha256& digest, const Scoring& work) {
