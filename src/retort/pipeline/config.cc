@@ -241,6 +241,7 @@ StepConfig ReadStep(const YamlNode& node, size_t index, Problems& problems) {
     step.generation = ReadGeneration(*given, map.Label("generation"), problems);
     step.generation_mark = given->mark;
   }
+  if (const YamlNode* given = map.Take("structured_output")) step.structured_output = *given;
   step.after_mark = step.mark;
   if (const YamlNode* given = map.Take("after")) {
     step.after = ReadTexts(*given, map.Label("after"), problems);

@@ -77,6 +77,7 @@ struct StepConfig {
   Mark llm_mark;
   GenerationSettings generation;
   Mark generation_mark;  // line 0: none given
+  std::optional<YamlNode> structured_output;
   // Predecessors; unset: the step before.
   std::optional<std::vector<std::string>> after;
   Mark after_mark;

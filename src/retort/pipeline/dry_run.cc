@@ -34,7 +34,9 @@ class RecordingContext : public RowContext {
   RecordingContext(const GraphStep& step) : step_(step) {}
 
   uint64_t Random(uint64_t draw) const override { return RandomBits(0, draw); }
-  std::vector<Completion> Generate(std::vector<Prompt> prompts) override {
+  using RowContext::Generate;
+  std::vector<Completion> Generate(std::vector<Prompt> prompts,
+                                   std::shared_ptr<const ConstraintText>) override {
     std::vector<Completion> completions(prompts.size());
     for (size_t i = 0; i < prompts.size(); ++i) {
       Record(prompts[i]);

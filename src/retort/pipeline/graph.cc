@@ -89,6 +89,15 @@ void GraphBuilder::ResolveModel(size_t index) {
     problems_.Add(node.config.generation_mark, "step '{}' generates nothing: remove 'generation'",
                   node.name());
   }
+  if (const auto& given = node.config.structured_output) {
+    if (node.model_use != ModelUse::kGenerate) {
+      problems_.Add(given->mark, "step '{}' generates nothing: remove 'structured_output'",
+                    node.name());
+    } else {
+      node.structured_output = ReadStructuredOutput(*given, node.name() + ".structured_output",
+                                                    graph_.config.base_dir, problems_);
+    }
+  }
   node.generation = model == nullptr ? node.config.generation
                                      : Overlay(node.config.generation, model->generation);
 }

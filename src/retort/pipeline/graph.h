@@ -10,6 +10,7 @@
 
 #include "retort/pipeline/config.h"
 #include "retort/pipeline/step.h"
+#include "retort/pipeline/structured_output.h"
 
 namespace retort {
 
@@ -30,6 +31,7 @@ struct GraphStep {
   Params params{Json::object()};
   ModelUse model_use = ModelUse::kNone;
   GenerationSettings generation;  // the step's over its model's
+  StructuredOutput structured_output;
 
   std::vector<size_t> after;  // predecessors, in the order given
   std::vector<size_t> next;   // successors, in file order

@@ -45,6 +45,9 @@ void GraphBuilder::BindColumns(size_t index) {
     }
   };
   bind(node.type->inputs(node.params), node.config.input_mappings, true, node.inputs);
+  if (const std::string& column = node.structured_output.column; !column.empty()) {
+    node.inputs.push_back({std::string(kStructuredOutputInput), column, true});
+  }
   bind(node.type->optional_inputs(node.params), node.config.input_mappings, false, node.inputs);
   bind(node.type->outputs(node.params), node.config.output_mappings, true, node.outputs);
 }

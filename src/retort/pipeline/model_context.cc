@@ -53,7 +53,8 @@ ModelContext::ModelContext(StepRuntime& step, Ledger* ledger, const LineageKey& 
       ledger_(ledger),
       row_key_(row_key),
       stop_(std::move(stop)),
-      draw_seed_(DrawSeed(step, row_key)) {}
+      draw_seed_(DrawSeed(step, row_key)),
+      constraint_(step.graph->structured_output.constraint) {}
 
 uint64_t ModelContext::Random(uint64_t draw) const { return RandomBits(draw_seed_, draw); }
 
@@ -73,12 +74,16 @@ Request ModelContext::MakeRequest(Prompt prompt) const {
   return request;
 }
 
-std::vector<Completion> ModelContext::Generate(std::vector<Prompt> prompts) {
+std::vector<Completion> ModelContext::Generate(std::vector<Prompt> prompts,
+                                               std::shared_ptr<const ConstraintText> constraint) {
+  if (constraint_ != nullptr) constraint = constraint_;
   std::vector<Request> requests;
   for (Prompt& prompt : prompts) {
     Request request = MakeRequest(std::move(prompt));
     Generation generation;
     generation.sampling = step_.sampling;
+    generation.constraint = constraint;
+    generation.close = step_.graph->structured_output.close;
     const uint64_t number = num_generations_++;
     // A greedy answer depends on no seed: one name for all runs.
     generation.sampling.seed = generation.sampling.temperature == 0
@@ -90,6 +95,13 @@ std::vector<Completion> ModelContext::Generate(std::vector<Prompt> prompts) {
   std::vector<Completion> completions;
   for (Response& response : Ask(std::move(requests))) {
     completions.push_back(std::get<Completion>(std::move(response.result)));
+    const Completion& completion = completions.back();
+    if (constraint_ == nullptr || completion.constraint_met) continue;
+    KeepRaw(completion.text);
+    Throw(ErrorCode::kExhausted,
+          "the answer was cut after {} tokens, before it was what structured_output asks for: "
+          "raise max_new_tokens, or say 'close: true'",
+          completion.token_ids.size());
   }
   return completions;
 }

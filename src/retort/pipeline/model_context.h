@@ -26,12 +26,19 @@ class ModelContext : public RowContext {
   ModelContext(StepRuntime& step, Ledger* ledger, const LineageKey& row_key, std::stop_token stop);
 
   uint64_t Random(uint64_t draw) const override;
-  std::vector<Completion> Generate(std::vector<Prompt> prompts) override;
+  using RowContext::Generate;
+  std::vector<Completion> Generate(std::vector<Prompt> prompts,
+                                   std::shared_ptr<const ConstraintText> constraint) override;
   std::vector<Scores> Score(std::vector<Prompt> prompts,
                             std::vector<std::string> continuations) override;
   std::vector<float> Embed(Prompt prompt, PoolingKind pooling, bool normalize) override;
   std::string_view model_name() const override;
   void KeepRaw(std::string_view text) override { raw_ = text; }
+
+  // What the row itself asks its answers to be.
+  void SetConstraint(std::shared_ptr<const ConstraintText> constraint) {
+    constraint_ = std::move(constraint);
+  }
 
   const std::string& raw() const { return raw_; }
   // The error that must stop the whole run (the ledger's, a model that is gone), not this row
@@ -57,6 +64,7 @@ class ModelContext : public RowContext {
   uint64_t draw_seed_;
   uint64_t num_generations_ = 0;
   std::string raw_;
+  std::shared_ptr<const ConstraintText> constraint_;  // the step's or the row's; null: none
   std::optional<Error> fatal_;
 };
 

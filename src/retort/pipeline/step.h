@@ -66,7 +66,15 @@ class RowContext {
   // Continuations of each prompt, submitted together, with the step's `generation` settings and a
   // seed of its own for each. The n-th prompt of a row ever asked for has the same seed in every
   // run.
-  virtual std::vector<Completion> Generate(std::vector<Prompt> prompts) = 0;
+  //
+  // Each is a text that the step's (or the row's) `structured_output` asks for, else the row fails.
+  // Without one it is a text of `constraint`, if given, as far as the model honours it: check
+  // Completion::constraint_met, or what it says.
+  virtual std::vector<Completion> Generate(std::vector<Prompt> prompts,
+                                           std::shared_ptr<const ConstraintText> constraint) = 0;
+  std::vector<Completion> Generate(std::vector<Prompt> prompts) {
+    return Generate(std::move(prompts), nullptr);
+  }
   // Log-probabilities of the same continuations after each prompt, submitted together.
   virtual std::vector<Scores> Score(std::vector<Prompt> prompts,
                                     std::vector<std::string> continuations) = 0;

@@ -180,6 +180,10 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
   if (!outputs) {
     ModelContext context(step, ledger, item.key, stop_);
     try {
+      if (!graph.structured_output.column.empty()) {
+        context.SetConstraint(StructuredOutputOf(inputs.at(std::string(kStructuredOutputInput))));
+        inputs.erase(std::string(kStructuredOutputInput));
+      }
       outputs = dynamic_cast<const RowStep&>(*step.step).Process(inputs, context);
       CheckOutputs(graph, *outputs);
       if (step.model != nullptr) encoded = EncodeRow(*outputs);

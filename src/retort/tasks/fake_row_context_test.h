@@ -20,10 +20,14 @@ class FakeRowContext : public RowContext {
   std::vector<std::string> prompts;  // as text: chat messages as "role: content" lines
   std::string raw;
   std::vector<Prompt> asked;
+  std::vector<std::shared_ptr<const ConstraintText>> constraints;  // of each call of Generate
   PoolingKind pooling = PoolingKind::kMean;
 
   uint64_t Random(uint64_t draw) const override { return random + draw; }
-  std::vector<Completion> Generate(std::vector<Prompt> wanted) override {
+  using RowContext::Generate;
+  std::vector<Completion> Generate(std::vector<Prompt> wanted,
+                                   std::shared_ptr<const ConstraintText> constraint) override {
+    constraints.push_back(std::move(constraint));
     std::vector<Completion> completions;
     for (Prompt& prompt : wanted) {
       Keep(std::move(prompt));

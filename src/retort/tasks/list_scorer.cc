@@ -122,6 +122,15 @@ std::vector<double> ParseListwiseScores(std::string_view answer, size_t num_item
   return found;
 }
 
+std::shared_ptr<const ConstraintText> ListwiseConstraint(size_t num_items) {
+  std::string pattern;
+  for (size_t i = 1; i <= num_items; ++i) {
+    pattern += fmt::format("{}\\[{}\\] Score: [{}-{}]", i == 1 ? "" : "\\n", i, kListwiseScoreMin,
+                           kListwiseScoreMax);
+  }
+  return RegexConstraint(std::move(pattern));
+}
+
 ListScorer::ListScorer(const Params& params, const ListScorerTexts& texts)
     : list_variable_(texts.list_variable),
       item_variable_(texts.item_variable),
@@ -148,7 +157,9 @@ Json ListScorer::Scores(const Row& inputs, RowContext& context) const {
 
 Json ListScorer::ListwiseScores(const Row& inputs, size_t num_items, RowContext& context) const {
   std::vector<Prompt> prompts = {prompt_.Render(inputs)};
-  const Completion completion = context.Generate(std::move(prompts)).front();
+  // A model that honours it cannot answer wrongly; another's answer is read as it is.
+  const Completion completion =
+      context.Generate(std::move(prompts), ListwiseConstraint(num_items)).front();
   context.KeepRaw(completion.text);
   return ParseListwiseScores(completion.text, num_items);
 }
@@ -226,6 +237,7 @@ StepType MakeListScorerType(std::string_view name, std::string_view summary,
   return {
       .name = name,
       .summary = summary,
+      .version = 2,
       .kind = StepKind::kRow,
       .params = ListScorerParams(),
       .inputs =

@@ -52,6 +52,10 @@ StepType MakeListScorerType(std::string_view name, std::string_view summary,
 inline constexpr double kListwiseScoreMin = 1;
 inline constexpr double kListwiseScoreMax = 6;
 
+// What such an answer is asked to be: one line "[2] Score: 4" for each of the `num_items`, in
+// order, with whole numbers on the scale.
+std::shared_ptr<const ConstraintText> ListwiseConstraint(size_t num_items);
+
 // Reads an answer of lines such as "[2] Score: 4". Lines count by their number, not by their place:
 // words around them do no harm. Throws Error{kInvalid} if an item of the `num_items` has no score,
 // two different ones, or one off the scale.

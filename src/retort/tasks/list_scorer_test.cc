@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "retort/base/error.h"
+#include "retort/llm/scripted_model.h"
 #include "retort/tasks/fake_row_context_test.h"
 #include "retort/tasks/list_scorer.h"
 #include "retort/tasks/task_list.h"
@@ -60,6 +61,36 @@ TEST(ComplexityScorer, ListwiseAsksForOneLinePerInstruction) {
   EXPECT_NE(context.prompts[0].find("[1] easy"), std::string::npos);
   EXPECT_NE(context.prompts[0].find("[2] hard"), std::string::npos);
   EXPECT_NE(context.prompts[0].find("[2] Score:"), std::string::npos);
+}
+
+// What the constraint lets through is what the parser reads, and nothing else is asked.
+TEST(ListScorer, ListwiseAnswersAreConstrainedToOneScorePerItem) {
+  FakeRowContext context;
+  context.answers = {"[1] Score: 2\n[2] Score: 6"};
+  RunTask(ComplexityScorerType(), Json::object(), {{"instructions", {"easy", "hard"}}}, context);
+  ASSERT_EQ(context.constraints.size(), 1u);
+  ASSERT_NE(context.constraints[0], nullptr);
+  EXPECT_EQ(*context.constraints[0], *ListwiseConstraint(2));
+  for (const size_t num_items : {1u, 2u, 11u}) {
+    std::string answer;
+    for (size_t i = 1; i <= num_items; ++i) {
+      answer +=
+          (i == 1 ? "[" : "\n[") + std::to_string(i) + "] Score: " + std::to_string(1 + i % 6);
+    }
+    ScriptedModel model(answer);
+    Request request;
+    request.prompt = std::vector<Span>{{"x", false}};
+    const auto meets = [&](size_t wanted) {
+      Generation generation;
+      generation.sampling.max_new_tokens = 1000;
+      generation.constraint = ListwiseConstraint(wanted);
+      request.work = generation;
+      return std::get<Completion>(Await(model, request).result).constraint_met;
+    };
+    EXPECT_TRUE(meets(num_items)) << answer;
+    EXPECT_FALSE(meets(num_items + 1)) << answer;
+    EXPECT_EQ(ParseListwiseScores(answer, num_items).size(), num_items);
+  }
 }
 
 TEST(ComplexityScorer, ExpectationIsTheMeanUnderTheSoftmaxOfTheScoreTokens) {
