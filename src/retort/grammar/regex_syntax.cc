@@ -271,9 +271,14 @@ class Parser {
         while (!AtEnd() && Peek() != U'>') ++pos_;
         if (!Accept(U'>')) Fail(ErrorCode::kInvalid, "a group's name has no '>'");
       } else if (!Accept(U':')) {
+        const size_t before = pos_;
         ParseFlags();
-        if (Accept(U')')) return {};
-        if (!Accept(U':')) Fail(ErrorCode::kInvalid, "unknown kind of group");
+        if (pos_ > before && Accept(U')')) return {};
+        if (!Accept(U':')) {
+          const bool letter = (Peek() | 32) >= U'a' && (Peek() | 32) <= U'z';
+          Fail(letter ? ErrorCode::kUnsupported : ErrorCode::kInvalid,
+               letter ? "this flag of a group is not supported" : "unknown kind of group");
+        }
       }
     }
     Anchored result = ParseAlternatives(depth + 1);
