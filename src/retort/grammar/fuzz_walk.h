@@ -3,7 +3,6 @@
 // What every fuzzer of this room does: compile hostile text, then take masks and tokens. Nothing
 // but Error may come out, and what a mask allows must be what can be committed.
 
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
@@ -55,16 +54,16 @@ inline int FuzzWalk(std::string_view text,
       std::vector<int32_t> allowed;
       for (int32_t id = 0; id < vocabulary->size(); ++id) {
         const bool by_mask = bits[id >> 5] >> (id & 31) & 1;
-        if (by_mask != state.Allows(id)) std::abort();
+        if (by_mask != state.Allows(id)) __builtin_trap();
         if (by_mask) allowed.push_back(id);
       }
       if (state.IsFinished()) break;
-      if (allowed.empty()) std::abort();  // a dead end
+      if (allowed.empty()) __builtin_trap();  // a dead end
       choice = choice * 1664525u + 1013904223u;
-      if (!state.Commit(allowed[(choice >> 8) % allowed.size()])) std::abort();
+      if (!state.Commit(allowed[(choice >> 8) % allowed.size()])) __builtin_trap();
     }
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::kInternal) std::abort();
+    if (error.code() == ErrorCode::kInternal) __builtin_trap();
   }
   return 0;
 }
