@@ -181,7 +181,9 @@ TEST(Edits, RunAgainExactlyWhatTheyConcern) {
       const size_t num_rows = found == again.rows.end() ? 0 : found->second.size();
       const size_t expected = edit.num_rows.at(i);
       EXPECT_LE(num_rows, expected) << kSteps[i];
-      if (!answers_may_agree) EXPECT_EQ(num_rows, expected) << kSteps[i];
+      if (!answers_may_agree) {
+        EXPECT_EQ(num_rows, expected) << kSteps[i];
+      }
       answers_may_agree = answers_may_agree || (!subject->tiny && expected > 0);
       std::cout << " " << num_rows;
     }
