@@ -17,6 +17,7 @@ std::span<const Command> CommandList() {
       Command{"embed", "Embed texts", AddEmbedCommand},
       Command{"grammar", "Check a JSON Schema, a grammar or a regular expression",
               AddGrammarCommand},
+      Command{"bench", "Measure how fast a model runs here", AddBenchCommand},
       Command{"inspect", "Show what a checkpoint holds", AddInspectCommand},
       Command{"pull", "Fetch a model", AddPullCommand},
       Command{"devices", "List the devices of this machine", AddDevicesCommand},

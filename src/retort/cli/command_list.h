@@ -11,6 +11,7 @@ namespace retort {
 std::function<int()> AddCacheCommand(CLI::App& app);
 std::function<int()> AddDevicesCommand(CLI::App& app);
 std::function<int()> AddEmbedCommand(CLI::App& app);
+std::function<int()> AddBenchCommand(CLI::App& app);
 std::function<int()> AddGenerateCommand(CLI::App& app);
 std::function<int()> AddGrammarCommand(CLI::App& app);
 std::function<int()> AddGraphCommand(CLI::App& app);

@@ -21,6 +21,9 @@ struct LocalModelOptions {
   std::string kv_cache = "512MiB";
   int context = 0;
   bool exact = false;
+  // Not on the command line: what a command itself wants.
+  int max_num_seqs = 0;  // 0: the engine's default
+  bool prefix_cache = true;
 };
 
 // Adds `model` (positional), --device, --threads, --kv-cache, --context and --exact.
