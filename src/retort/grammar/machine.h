@@ -156,14 +156,15 @@ class Machine {
   std::optional<ObjectState> Take(const ObjectState& state, uint32_t label, uint32_t meets);
   bool IsPast(const ObjectState& state, uint32_t property) const;
   Regex KeysOf(const ObjectState& state, const Seen* seen);
-  void AfterKey(const ObjectState& state, uint32_t label, std::vector<Action>* steps);
+  // A copy of the state: the known ones move as new ones join them.
+  void AfterKey(ObjectState state, uint32_t label, std::vector<Action>* steps);
   // Arrays.
   uint32_t StateOf(const ArrayState& state);
   std::span<const ValueOption> OptionsAt(const ArrayState& state) const;
   std::optional<ArrayState> Take(const ArrayState& state, uint32_t meets) const;
   bool MayClose(const ArrayState& state) const;
   bool CanFinish(const ArrayState& state);
-  void PushItems(const ArrayState& state, Lexer::Before before, std::vector<Action>* steps);
+  void PushItems(ArrayState state, Lexer::Before before, std::vector<Action>* steps);
   Regex WithoutSeen(Regex r, const Seen* seen, bool strings);
 
   // What one token's end leads to, followed until every way expects a byte.

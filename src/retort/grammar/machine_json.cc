@@ -276,7 +276,7 @@ Regex Machine::KeysOf(const ObjectState& state, const Seen* seen) {
   return pool_.Or(std::move(parts));
 }
 
-void Machine::AfterKey(const ObjectState& state, uint32_t label, std::vector<Action>* actions) {
+void Machine::AfterKey(ObjectState state, uint32_t label, std::vector<Action>* actions) {
   const ObjectShape& shape = ir_->objects[state.shape];
   const bool named = label >= kLabelNames;
   const auto& options = named ? shape.properties[label - kLabelNames].options
@@ -381,8 +381,7 @@ bool Machine::CanFinish(const ArrayState& state) {
   return found;
 }
 
-void Machine::PushItems(const ArrayState& state, Lexer::Before before,
-                        std::vector<Action>* actions) {
+void Machine::PushItems(ArrayState state, Lexer::Before before, std::vector<Action>* actions) {
   const ArrayShape& shape = ir_->arrays[state.shape];
   for (const ValueOption& option : OptionsAt(state)) {
     const auto next = Take(state, option.meets);
