@@ -28,7 +28,10 @@ check_asan() {
   export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
   sanitized_tests asan
 }
-check_tsan() { sanitized_tests tsan; }
+check_tsan() {
+  export OMP_NUM_THREADS=1  # TSan sees no barrier of GCC's OpenMP, which FAISS uses
+  sanitized_tests tsan
+}
 
 check_fuzz() {
   scripts/build.sh fuzz
