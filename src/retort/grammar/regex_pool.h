@@ -54,6 +54,8 @@ class RegexPool {
  public:
   explicit RegexPool(const Limits& limits);
 
+  void LimitNodes(size_t nodes_max) { limits_.regex_nodes_max = nodes_max; }
+
   Regex Set(const CodePointSet& set);
   Regex Literal(std::u32string_view text);
   Regex Bytes(std::string_view bytes);  // each byte a symbol

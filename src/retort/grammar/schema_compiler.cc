@@ -355,10 +355,23 @@ void SchemaCompiler::NoteUnknownKeywords() {
 
 std::shared_ptr<const Grammar> SchemaCompiler::Compile(const std::string& digest) {
   const NodeId root = NodeFor({LiteralOf(*resolver_.root(), 0, true)});
-  for (expanding_ = 0; expanding_ < node_literals_.size(); ++expanding_) Expand(expanding_);
+  pool().LimitNodes(options_.limits.schema_regex_nodes_max);
+  for (expanding_ = 0; expanding_ < node_literals_.size(); ++expanding_) {
+    try {
+      Expand(expanding_);
+    } catch (const Error& error) {
+      // The pool does not know where in the schema its languages are from.
+      const std::string& why = error.message();
+      const bool placed =
+          why.find(": /") != std::string::npos || why.find(": (root)") != std::string::npos;
+      if (error.code() != ErrorCode::kExhausted || placed) throw;
+      TooMuch(why);
+    }
+  }
   expanding_ = kNoNode;
   FindProductive();
   NoteUnknownKeywords();
+  pool().LimitNodes(options_.limits.regex_nodes_max);
   const ValueNode& value = ir_->values[root];
   if (value.scalars == kNothing && value.strings == kNothing && value.objects.empty() &&
       value.arrays.empty()) {
