@@ -47,6 +47,7 @@ RETORT_AMX void MultiplyBf16(const uint16_t* units, int64_t num_units, const uin
                              size_t block_stride, int64_t num_rows, float* sums) {
   constexpr int kUnitBytes = kBf16UnitValues * 2;
   constexpr int kSumBytes = kPanelOutputs * 4;
+  constexpr int kAhead = 3 * kBlockRows * kBf16UnitValues;
   asm volatile("" ::: "memory");  // tile loads read what was stored before
   for (int64_t begin = 0; begin < num_rows; begin += 2 * kBlockRows) {
     const uint16_t* a0 = rows + static_cast<size_t>(begin / kBlockRows) * block_stride;
@@ -61,6 +62,12 @@ RETORT_AMX void MultiplyBf16(const uint16_t* units, int64_t num_units, const uin
       _tile_loadd(2, sums1, kSumBytes);
       _tile_loadd(3, sums1 + 16, kSumBytes);
       for (int64_t unit = 0; unit < num_units; ++unit) {
+        // Rows come from the L2 cache, a weight's part from L1.
+#pragma GCC unroll 16
+        for (int row = 0; row < kBlockRows; ++row) {
+          _mm_prefetch(a0 + kAhead + row * kBf16UnitValues, _MM_HINT_T0);
+          _mm_prefetch(a1 + kAhead + row * kBf16UnitValues, _MM_HINT_T0);
+        }
         _tile_loadd(6, w, 64);
         _tile_loadd(4, a0, kUnitBytes);
         _tile_dpbf16ps(0, 4, 6);

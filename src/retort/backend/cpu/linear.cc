@@ -352,7 +352,14 @@ void LinearRunner::WriteOut(const Pass& pass, const PackedPart& part, int64_t pa
   const int64_t count = std::min<int64_t>(kPanelOutputs, part.num_outputs - first);
   const float* bias = pass.weight.bias();
   if (bias != nullptr) bias += part.output_begin + first;
+  // Rows lie far apart, each a wait for memory that a store alone would begin too late.
+  constexpr int64_t kRowsAhead = 16;
   for (int64_t row = row_begin; row < row_end; ++row, sums += kPanelOutputs) {
+    if (row + kRowsAhead < row_end) {
+      const float* ahead = pass.out.Row(row + kRowsAhead) + part.output_begin + first;
+      __builtin_prefetch(ahead, 1);
+      __builtin_prefetch(ahead + count - 1, 1);
+    }
     kernels_.write_out(sums, bias, pass.accumulate, static_cast<int>(count),
                        pass.out.Row(row) + part.output_begin + first);
   }
