@@ -12,7 +12,8 @@ struct Limits {
   int depth_max = 200;                // nesting of the text, and of its syntax tree
   size_t regex_nodes_max = 1u << 19;  // derivatives and subexpressions, per pool
   size_t regex_row_entries_max = 4u << 20;
-  size_t emptiness_steps_max = 12'000;  // states visited to find out whether one language is empty
+  size_t emptiness_steps_max = 12'000;   // states visited to find out whether one language is empty
+  size_t regex_children_max = 2u << 20;  // of lists of alternatives and conditions, per pool
   size_t lexer_states_max = 1u << 18;
   size_t positions_max = 1u << 18;       // of the pushdown machine
   size_t configurations_max = 4096;      // alternatives alive at one byte

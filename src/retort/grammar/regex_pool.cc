@@ -157,6 +157,11 @@ Regex RegexPool::MakeList(Kind kind, std::vector<Regex> parts) {
     }
   }
   if (node.nullable) node.emptiness = Emptiness::kNonEmpty;
+  if (children_.size() + parts.size() > limits_.regex_children_max) {
+    Throw(ErrorCode::kExhausted,
+          "the regular expression has more than {} alternatives in all its states",
+          limits_.regex_children_max);
+  }
   node.a = static_cast<uint32_t>(children_.size());
   node.b = static_cast<uint32_t>(parts.size());
   const Regex result = Intern(node);
