@@ -82,7 +82,10 @@ TEST(CombineOutputs, UnionOfColumnsFirstBranchWins) {
 class NoContext : public RowContext {
  public:
   uint64_t Random(uint64_t) const override { return 0; }
-  std::vector<Completion> Generate(std::vector<Prompt>) override { return {}; }
+  std::vector<Completion> Generate(std::vector<Prompt>,
+                                   std::shared_ptr<const ConstraintText>) override {
+    return {};
+  }
   std::vector<Scores> Score(std::vector<Prompt>, std::vector<std::string>) override { return {}; }
   std::vector<float> Embed(Prompt, PoolingKind, bool) override { return {}; }
   std::string_view model_name() const override { return ""; }
