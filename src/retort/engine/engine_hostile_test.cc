@@ -1,0 +1,114 @@
+#include <gmock/gmock.h>
+
+#include <atomic>
+
+#include "retort/engine/engine_test_models.h"
+
+// Constraints that other engines hang on: here each is answered or refused, and whoever shares the
+// model with them gets the same answers in as many steps as without them.
+namespace retort {
+namespace {
+
+struct Hostile {
+  const char* name;
+  std::shared_ptr<const ConstraintText> constraint;
+};
+
+std::string NestedOneOf() {
+  std::string schema = R"({"type": "integer"})";
+  for (int i = 0; i < 60; ++i) {
+    schema = R"({"oneOf": [)" + schema + R"(, {"type": "object", "properties": {"x": {"const": )" +
+             std::to_string(i) + "}}}]}";
+  }
+  return schema;
+}
+
+std::string ManyProperties() {  // 300 kB
+  std::string schema = R"({"type": "object", "properties": {)";
+  for (int i = 0; i < 4500; ++i) {
+    schema += (i > 0 ? ", \"key_" : "\"key_") + std::to_string(i) +
+              R"(": {"type": "string", "pattern": "^[a-z]{3}[0-9]+$"})";
+  }
+  return schema + R"(}, "minProperties": 3})";
+}
+
+std::vector<Hostile> HostileConstraints() {
+  return {
+      {"long string", JsonSchemaConstraint(R"({"type": "string", "maxLength": 100000000})")},
+      {"deep oneOf", JsonSchemaConstraint(NestedOneOf())},
+      {"300 kB", JsonSchemaConstraint(ManyProperties())},
+      {"recursion",
+       JsonSchemaConstraint(R"({"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}, {"type": "array",
+           "items": {"$ref": "#/$defs/a"}}]}, "b": {"oneOf": [{"type": "object",
+           "additionalProperties": {"$ref": "#/$defs/a"}}, {"type": "null"}]}},
+           "$ref": "#/$defs/a"})")},
+      {"circle", JsonSchemaConstraint(R"({"$ref": "#"})")},
+      {"billions of items",
+       JsonSchemaConstraint(R"({"type": "array", "minItems": 4000000000, "items":
+           {"type": "array", "minItems": 4000000000}})")},
+      {"counts of counts", RegexConstraint("(((a{0,900}){0,900}){0,900}b){0,900}")},
+      {"distant ends", RegexConstraint("(a|b)*a(a|b){4000}")},
+  };
+}
+
+Request Neighbour(uint64_t seed) {
+  SamplingParams sampling;
+  sampling.seed = seed;
+  sampling.max_new_tokens = 400;
+  sampling.ignore_eos = true;
+  return Ask("Once upon a time", sampling);
+}
+
+TEST(EngineHostile, ConstraintsAreBoundedAndNeighboursDoNotNotice) {
+  SKIP_WITHOUT(Stories());
+  EngineOptions options = StoriesOptions();
+  options.device = "cpu";
+  options.max_num_seqs = 16;
+  std::vector<Request> neighbours;
+  for (uint64_t seed = 0; seed < 8; ++seed) neighbours.push_back(Neighbour(seed));
+  const auto quiet = Engine::Open(options);
+  const std::vector<Response> expected = Answers(*quiet, neighbours);
+  const uint64_t steps_alone = quiet->stats().num_steps;
+
+  std::atomic<uint64_t> steps_at_end = 0;  // when the last neighbour ended
+  const auto engine = Engine::Open(options);
+  std::vector<std::future<Response>> answers;
+  for (const Request& request : neighbours) {
+    auto promise = std::make_shared<std::promise<Response>>();
+    answers.push_back(promise->get_future());
+    ResponseHandler handler;
+    handler.on_done = [&, promise](Response response) {
+      steps_at_end = engine->stats().num_steps;
+      promise->set_value(std::move(response));
+    };
+    engine->Submit(request, std::move(handler));
+  }
+  const std::vector<Hostile> all = HostileConstraints();
+  std::vector<std::future<Response>> hostile;
+  for (const Hostile& one : all) {
+    SamplingParams sampling;
+    sampling.max_new_tokens = 40;
+    Request request = Ask("Once", sampling);
+    std::get<Generation>(request.work).constraint = one.constraint;
+    hostile.push_back(SubmitTo(*engine, std::move(request)));  // compiles before it returns
+  }
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(Bits(answers[i].get()), Bits(expected[i])) << "neighbour " << i;
+  }
+  // One token each in every step, hostile company or not; the prompts' steps are few.
+  EXPECT_LE(steps_at_end, steps_alone + 2 * hostile.size() + neighbours.size());
+  for (size_t i = 0; i < hostile.size(); ++i) {
+    const Response response = hostile[i].get();
+    if (const Error* error = std::get_if<Error>(&response.result)) {
+      EXPECT_THAT(error->code(), testing::AnyOf(ErrorCode::kExhausted, ErrorCode::kInvalid,
+                                                ErrorCode::kUnsupported))
+          << all[i].name << ": " << error->message();
+      EXPECT_GT(error->message().size(), 20u) << all[i].name;
+    } else {
+      EXPECT_LE(CompletionOf(response).token_ids.size(), 40u) << all[i].name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace retort
