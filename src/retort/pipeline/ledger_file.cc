@@ -126,7 +126,7 @@ struct LedgerWriter::State {
         touch(database, "UPDATE records SET used = ? WHERE id = ?") {
     database.Execute("PRAGMA synchronous = NORMAL");
     database.Execute("PRAGMA cache_size = -32768");
-    database.Execute("PRAGMA wal_autocheckpoint = 8000");  // pages: 32 MB
+    database.Execute("PRAGMA wal_autocheckpoint = 32000");  // pages: 128 MB
   }
   Database database;
   Statement add;
