@@ -32,6 +32,17 @@ struct CfgExpr {
   uint32_t min = 0;
   uint32_t max = kUnbounded;
   std::shared_ptr<const Grammar> grammar;
+
+  // `part` again and again.
+  static CfgExpr Repeat(CfgExpr part, uint32_t min, uint32_t max) {
+    CfgExpr expr;
+    expr.kind = Kind::kRepeat;
+    expr.position = part.position;
+    expr.min = min;
+    expr.max = max;
+    expr.parts.push_back(std::move(part));
+    return expr;
+  }
 };
 
 // Turns rules into the machine's form: what is regular becomes one token, so that the stack is only

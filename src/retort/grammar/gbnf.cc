@@ -1,17 +1,16 @@
 // llama.cpp's GBNF: rules "name ::= alternatives" over code points.
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
-#include "retort/grammar/cfg_builder.h"
-#include "retort/grammar/regex_syntax.h"
+#include "retort/grammar/grammar_scanner.h"
 
 namespace retort {
 namespace grammar {
 namespace {
 
-class GbnfParser {
+class GbnfParser : private GrammarScanner {
  public:
   GbnfParser(std::string_view text, CfgBuilder* builder, const Limits& limits)
-      : text_(text), builder_(builder), limits_(limits) {}
+      : GrammarScanner(text, builder), limits_(limits) {}
 
   void Parse() {
     Space(true);
@@ -19,7 +18,7 @@ class GbnfParser {
       const size_t start = pos_;
       const std::string name = Name();
       Space(false);
-      if (!Accept("::=")) Fail("'::=' expected");
+      Expect("::=");
       Space(true);
       CfgExpr expr = Choice(0);
       if (pos_ < text_.size() && text_[pos_] != '\n' && text_[pos_] != '\r') {
@@ -31,15 +30,6 @@ class GbnfParser {
   }
 
  private:
-  [[noreturn]] void Fail(const std::string& why) const {
-    builder_->Fail(ErrorCode::kInvalid, pos_, why);
-  }
-  char Peek() const { return pos_ < text_.size() ? text_[pos_] : '\0'; }
-  bool Accept(std::string_view word) {
-    if (!text_.substr(pos_).starts_with(word)) return false;
-    pos_ += word.size();
-    return true;
-  }
   static bool IsName(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_';
@@ -107,7 +97,7 @@ class GbnfParser {
         Space(true);
         item = Choice(depth + 1);
         Space(true);
-        if (!Accept(")")) Fail("')' expected");
+        Expect(")");
       } else if (c == '<' || c == '!') {
         builder_->Fail(ErrorCode::kUnsupported, pos_, "tokens (<name>, <[id]>) are not supported");
       } else if (IsName(c)) {
@@ -142,86 +132,17 @@ class GbnfParser {
           max = Peek() == '}' ? kUnbounded : Number();
         }
         Space(true);
-        if (!Accept("}")) Fail("'}' expected");
+        Expect("}");
         if (min > max) Fail("the minimum exceeds the maximum");
       } else {
         return item;
       }
-      CfgExpr repeat;
-      repeat.kind = CfgExpr::Kind::kRepeat;
-      repeat.position = item.position;
-      repeat.min = min;
-      repeat.max = max;
-      repeat.parts.push_back(std::move(item));
-      item = std::move(repeat);
+      item = CfgExpr::Repeat(std::move(item), min, max);
       Space(depth > 0);
     }
   }
 
-  uint32_t Number() {
-    uint64_t value = 0;
-    const size_t start = pos_;
-    while (Peek() >= '0' && Peek() <= '9' && value < 1'000'000'000)
-      value = value * 10 + (text_[pos_++] - '0');
-    if (pos_ == start || value >= 1'000'000'000) Fail("a number below 1000000000 expected");
-    return static_cast<uint32_t>(value);
-  }
-
-  char32_t Character() {
-    if (Peek() != '\\') {
-      const auto lead = static_cast<uint8_t>(Peek());
-      const size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-      const std::u32string decoded = DecodeUtf8(text_.substr(pos_, size));
-      if (decoded.size() != 1 || decoded[0] == U'\uFFFD') Fail("not UTF-8");
-      pos_ += size;
-      return decoded[0];
-    }
-    ++pos_;
-    const char c = Peek();
-    ++pos_;
-    int digits = 0;
-    switch (c) {
-      case 'n':
-        return U'\n';
-      case 'r':
-        return U'\r';
-      case 't':
-        return U'\t';
-      case 'x':
-        digits = 2;
-        break;
-      case 'u':
-        digits = 4;
-        break;
-      case 'U':
-        digits = 8;
-        break;
-      case '"':
-      case '\\':
-      case '[':
-      case ']':
-      case '-':
-      case '^':
-      case '/':
-        return static_cast<char32_t>(c);
-      default:
-        --pos_;
-        Fail("unknown escape");
-    }
-    uint64_t value = 0;
-    for (int i = 0; i < digits; ++i, ++pos_) {
-      const char d = Peek();
-      const int digit = d >= '0' && d <= '9'                 ? d - '0'
-                        : (d | 32) >= 'a' && (d | 32) <= 'f' ? (d | 32) - 'a' + 10
-                                                             : -1;
-      if (digit < 0) Fail("hexadecimal digit expected");
-      value = value * 16 + static_cast<uint64_t>(digit);
-    }
-    if (value > kCodePointMax || (value >= kSurrogateFirst && value <= kSurrogateLast)) {
-      Fail("no such character");
-    }
-    return static_cast<char32_t>(value);
-  }
+  char32_t Character() { return Accept("\\") ? Escape("nrt", "\"\\[]-^/") : CodePoint(); }
 
   CfgExpr Literal() {
     CfgExpr item;
@@ -260,10 +181,7 @@ class GbnfParser {
     return item;
   }
 
-  std::string_view text_;
-  CfgBuilder* builder_;
   const Limits& limits_;
-  size_t pos_ = 0;
 };
 
 }  // namespace

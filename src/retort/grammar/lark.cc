@@ -71,7 +71,7 @@ class LarkParser {
       choice.kind = CfgExpr::Kind::kChoice;
       choice.position = ignored_[0].position;
       choice.parts = std::move(ignored_);
-      CfgExpr repeat = Repeated(std::move(choice), 0, kUnbounded);
+      CfgExpr repeat = CfgExpr::Repeat(std::move(choice), 0, kUnbounded);
       builder_->AddRegular(std::string(kIgnored), std::move(repeat), 0);
     }
     // Before the first token, too.
@@ -86,15 +86,6 @@ class LarkParser {
     expr.kind = CfgExpr::Kind::kRef;
     expr.name = std::move(name);
     expr.position = position;
-    return expr;
-  }
-  static CfgExpr Repeated(CfgExpr part, uint32_t min, uint32_t max) {
-    CfgExpr expr;
-    expr.kind = CfgExpr::Kind::kRepeat;
-    expr.position = part.position;
-    expr.min = min;
-    expr.max = max;
-    expr.parts.push_back(std::move(part));
     return expr;
   }
   CfgExpr Language(Regex regex, size_t position) {
@@ -292,7 +283,7 @@ class LarkParser {
       CfgExpr inner = Choice(depth + 1);
       in_.Space(true);
       in_.Expect(c == '(' ? ")" : "]");
-      return c == '(' ? inner : Repeated(std::move(inner), 0, 1);
+      return c == '(' ? inner : CfgExpr::Repeat(std::move(inner), 0, 1);
     }
     if (c == '"') return Token(Literal());
     if (c == '/') {
@@ -398,16 +389,16 @@ class LarkParser {
     while (true) {
       const size_t start = in_.position();
       if (in_.Accept("*")) {
-        item = Repeated(std::move(item), 0, kUnbounded);
+        item = CfgExpr::Repeat(std::move(item), 0, kUnbounded);
       } else if (in_.Accept("+")) {
-        item = Repeated(std::move(item), 1, kUnbounded);
+        item = CfgExpr::Repeat(std::move(item), 1, kUnbounded);
       } else if (in_.Accept("?")) {
-        item = Repeated(std::move(item), 0, 1);
+        item = CfgExpr::Repeat(std::move(item), 0, 1);
       } else if (const auto count = in_.Count()) {
         if (count->first > count->second) {
           builder_->Fail(ErrorCode::kInvalid, start, "the minimum exceeds the maximum");
         }
-        item = Repeated(std::move(item), count->first, count->second);
+        item = CfgExpr::Repeat(std::move(item), count->first, count->second);
       } else {
         return item;
       }

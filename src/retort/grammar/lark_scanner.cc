@@ -17,26 +17,12 @@ bool LarkScanner::IsNameStart(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-void LarkScanner::Fail(const std::string& why) const {
-  builder_->Fail(ErrorCode::kInvalid, pos_, why);
-}
-
-bool LarkScanner::Accept(std::string_view word) {
-  if (!text_.substr(pos_).starts_with(word)) return false;
-  pos_ += word.size();
-  return true;
-}
-
 bool LarkScanner::AcceptWord(std::string_view word) {
   const std::string_view rest = text_.substr(pos_);
   if (!rest.starts_with(word)) return false;
   if (rest.size() > word.size() && IsNameChar(rest[word.size()])) return false;
   pos_ += word.size();
   return true;
-}
-
-void LarkScanner::Expect(std::string_view word) {
-  if (!Accept(word)) Fail("'" + std::string(word) + "' expected");
 }
 
 void LarkScanner::Space(bool lines) {
@@ -71,16 +57,6 @@ std::string LarkScanner::Name() {
   const size_t start = pos_;
   while (!AtEnd() && IsNameChar(text_[pos_])) ++pos_;
   return std::string(text_.substr(start, pos_ - start));
-}
-
-uint32_t LarkScanner::Number() {
-  const size_t start = pos_;
-  uint64_t value = 0;
-  while (IsDigit(Peek()) && value < 1'000'000'000) {
-    value = value * 10 + static_cast<uint64_t>(text_[pos_++] - '0');
-  }
-  if (pos_ == start || value >= 1'000'000'000) Fail("a number below 1000000000 expected");
-  return static_cast<uint32_t>(value);
 }
 
 std::optional<std::pair<uint32_t, uint32_t>> LarkScanner::Count() {
@@ -118,72 +94,12 @@ std::optional<std::pair<uint32_t, uint32_t>> LarkScanner::Count() {
   return std::pair{min, max};
 }
 
-// After the backslash.
-char32_t LarkScanner::Escape() {
-  const char c = Peek();
-  ++pos_;
-  int digits = 0;
-  switch (c) {
-    case 'n':
-      return U'\n';
-    case 'r':
-      return U'\r';
-    case 't':
-      return U'\t';
-    case 'f':
-      return U'\f';
-    case 'v':
-      return U'\v';
-    case 'b':
-      return U'\b';
-    case '"':
-    case '\'':
-    case '\\':
-    case '/':
-      return static_cast<char32_t>(c);
-    case 'x':
-      digits = 2;
-      break;
-    case 'u':
-      digits = 4;
-      break;
-    case 'U':
-      digits = 8;
-      break;
-    default:
-      --pos_;
-      Fail("unknown escape");
-  }
-  uint64_t value = 0;
-  for (int i = 0; i < digits; ++i, ++pos_) {
-    const char d = Peek();
-    const int digit = IsDigit(d)                           ? d - '0'
-                      : (d | 32) >= 'a' && (d | 32) <= 'f' ? (d | 32) - 'a' + 10
-                                                           : -1;
-    if (digit < 0) Fail("hexadecimal digit expected");
-    value = value * 16 + static_cast<uint64_t>(digit);
-  }
-  if (value > kCodePointMax || (value >= kSurrogateFirst && value <= kSurrogateLast)) {
-    Fail("no such character");
-  }
-  return static_cast<char32_t>(value);
-}
-
 std::u32string LarkScanner::String() {
   Expect("\"");
   std::u32string out;
   while (Peek() != '"') {
     if (AtEnd() || Peek() == '\n') Fail("a string has no closing quote");
-    if (Accept("\\")) {
-      out += Escape();
-      continue;
-    }
-    const auto lead = static_cast<uint8_t>(Peek());
-    const size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    const std::u32string decoded = DecodeUtf8(text_.substr(pos_, size));
-    if (decoded.size() != 1 || decoded[0] == U'\uFFFD') Fail("not UTF-8");
-    out += decoded[0];
-    pos_ += size;
+    out += Accept("\\") ? Escape("bfnrtv", "\"'\\/") : CodePoint();
   }
   ++pos_;
   return out;

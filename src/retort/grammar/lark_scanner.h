@@ -7,23 +7,17 @@
 #include <utility>
 #include <vector>
 
-#include "retort/grammar/cfg_builder.h"
+#include "retort/grammar/grammar_scanner.h"
 
 namespace retort::grammar {
 
-// The words of a Lark grammar. Errors are thrown through the builder, with line and column.
-class LarkScanner {
+// The words of a Lark grammar.
+class LarkScanner : public GrammarScanner {
  public:
-  LarkScanner(std::string_view text, const CfgBuilder* builder) : text_(text), builder_(builder) {}
+  using GrammarScanner::GrammarScanner;
 
-  size_t position() const { return pos_; }
-  bool AtEnd() const { return pos_ >= text_.size(); }
-  char Peek() const { return AtEnd() ? '\0' : text_[pos_]; }
-  [[noreturn]] void Fail(const std::string& why) const;
-  bool Accept(std::string_view word);
   // As Accept, if no letter follows.
   bool AcceptWord(std::string_view word);
-  void Expect(std::string_view word);
   // Blanks and comments ("//" and '#'); line ends too if `lines`.
   void Space(bool lines);
   // '|', here or at the beginning of the next line. `inside`: of a group.
@@ -31,7 +25,6 @@ class LarkScanner {
   void EndOfLine();
   static bool IsNameStart(char c);
   std::string Name();
-  uint32_t Number();
   // "~ 3", "~ 3..5", "{3}", "{3,}", "{3,5}": least and most, if one of them is here.
   std::optional<std::pair<uint32_t, uint32_t>> Count();
   std::u32string String();
@@ -50,13 +43,6 @@ class LarkScanner {
   // {"substring_words": "a b"} and its kin: the parts; nullopt if it is none of them.
   static std::optional<std::vector<std::u32string>> SubstringParts(std::string_view json,
                                                                    const Limits& limits);
-
- private:
-  char32_t Escape();
-
-  std::string_view text_;
-  const CfgBuilder* builder_;
-  size_t pos_ = 0;
 };
 
 }  // namespace retort::grammar
