@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "retort/backend/cpu/amx_tiles.h"
 #include "retort/backend/cpu/cpu_memory.h"
 #include "retort/backend/cpu/dispatch.h"
 #include "retort/base/json.h"
@@ -71,22 +72,10 @@ RETORT_TARGET(RETORT_AVX512 ",avx512bf16") double DotBf16(int64_t rounds) {
 }
 #undef RETORT_INSTRUCTION
 
-struct TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-RETORT_TARGET("amx-tile") void ConfigureTiles() {
-  TileConfig config;
-  for (int tile = 0; tile < 8; ++tile) {
-    config.rows[tile] = 16;
-    config.row_bytes[tile] = 64;
-  }
-  asm volatile("" ::: "memory");
-  _tile_loadconfig(&config);
+void ConfigureTiles() {
+  cpu::TileConfig config;
+  for (int tile = 0; tile < 8; ++tile) config.Set(tile, 16);
+  config.Load();
 }
 
 RETORT_TARGET("amx-tile,amx-bf16") double TilesBf16(int64_t rounds) {

@@ -1,13 +1,7 @@
+#include "retort/backend/cpu/amx_tiles.h"
 #include "retort/backend/cpu/vector_kernels.h"
 
 #if defined(__x86_64__)
-
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC's own header reads a deliberately undefined value (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-#include <immintrin.h>
 
 #include <algorithm>
 #include <cmath>
@@ -36,23 +30,11 @@ constexpr int kDimMax = 256;
 // Below any difference of scores that leaves a weight.
 constexpr float kLowest = -3.402823466e38f;
 
-struct TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
 // Sums 0 and 1 and left operand 4 of `num_rows` rows, right operands 6 and 7.
 RETORT_AMX void Configure(int num_rows) {
   TileConfig config;
-  for (const int tile : {0, 1, 4, 6, 7}) {
-    config.rows[tile] = static_cast<uint8_t>(tile < 6 ? num_rows : 16);
-    config.row_bytes[tile] = 64;
-  }
-  asm volatile("" ::: "memory");
-  _tile_loadconfig(&config);
+  for (const int tile : {0, 1, 4, 6, 7}) config.Set(tile, tile < 6 ? num_rows : 16);
+  config.Load();
 }
 
 // What a row of queries has seen so far, relative to its largest score.

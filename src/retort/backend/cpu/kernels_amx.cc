@@ -1,12 +1,7 @@
+#include "retort/backend/cpu/amx_tiles.h"
 #include "retort/backend/cpu/linear_kernels.h"
 
 #if defined(__x86_64__)
-
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC's own header reads a deliberately undefined value (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
 
 #include <algorithm>
 
@@ -21,24 +16,13 @@
 namespace retort::cpu {
 namespace {
 
-struct TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
 // Sums 0-3, rows 4-5, weights 6-7. A block with fewer rows than 16 takes less time.
 RETORT_AMX void Begin(int64_t num_rows) {
   TileConfig config;
   for (int tile = 0; tile < 8; ++tile) {
-    config.rows[tile] =
-        static_cast<uint8_t>(tile < 6 ? std::min<int64_t>(num_rows, kBlockRows) : 16);
-    config.row_bytes[tile] = 64;
+    config.Set(tile, tile < 6 ? static_cast<int>(std::min<int64_t>(num_rows, kBlockRows)) : 16);
   }
-  asm volatile("" ::: "memory");
-  _tile_loadconfig(&config);
+  config.Load();
 }
 
 RETORT_AMX void End() { _tile_release(); }
