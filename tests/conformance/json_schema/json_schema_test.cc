@@ -12,9 +12,8 @@
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
-#include "retort/grammar/constraint.h"
 #include "retort/grammar/schema_document.h"
-#include "retort/grammar/vocabulary.h"
+#include "tests/conformance/byte_texts.h"
 
 namespace retort {
 namespace {
@@ -63,21 +62,6 @@ std::map<std::string, std::string> Remotes() {
   return remotes;
 }
 
-std::shared_ptr<const grammar::Vocabulary> Bytes() {
-  std::vector<std::string> tokens;
-  for (int byte = 0; byte < 256; ++byte) tokens.push_back(std::string(1, static_cast<char>(byte)));
-  tokens.push_back("<end>");
-  return std::make_shared<const grammar::Vocabulary>(std::move(tokens), std::vector<int32_t>{256});
-}
-
-bool Accepts(const Constraint& constraint, const std::string& text) {
-  ConstraintState state = constraint.Start();
-  for (const char c : text) {
-    if (!state.Commit(static_cast<uint8_t>(c))) return false;
-  }
-  return state.IsComplete();
-}
-
 struct Ratchet {
   std::map<std::string, int> counts;
   explicit Ratchet(const std::string& section) {
@@ -113,7 +97,7 @@ void RunFolder(const std::string& section, const std::string& folder, int draft,
   options.property_order = JsonSchemaOptions::PropertyOrder::kAny;
   options.format =
       formats ? JsonSchemaOptions::Format::kAssert : JsonSchemaOptions::Format::kAnnotation;
-  const auto bytes = Bytes();
+  const auto bytes = ByteVocabulary();
   std::map<std::string, int> counts;
   for (const auto& file : files) {
     const auto document =

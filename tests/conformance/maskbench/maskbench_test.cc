@@ -7,26 +7,10 @@
 #include <fstream>
 
 #include "retort/base/error.h"
-#include "retort/grammar/constraint.h"
-#include "retort/grammar/vocabulary.h"
+#include "tests/conformance/byte_texts.h"
 
 namespace retort {
 namespace {
-
-std::shared_ptr<const grammar::Vocabulary> Bytes() {
-  std::vector<std::string> tokens;
-  for (int byte = 0; byte < 256; ++byte) tokens.push_back(std::string(1, static_cast<char>(byte)));
-  tokens.push_back("<end>");
-  return std::make_shared<const grammar::Vocabulary>(std::move(tokens), std::vector<int32_t>{256});
-}
-
-bool Accepts(const Constraint& constraint, const std::string& text) {
-  ConstraintState state = constraint.Start();
-  for (const char c : text) {
-    if (!state.Commit(static_cast<uint8_t>(c))) return false;
-  }
-  return state.IsComplete();
-}
 
 // "schema: /a/b: 'keyword': why" -> "keyword".
 std::string KeywordOf(const std::string& message) {
@@ -49,7 +33,7 @@ void Judge(const std::string& section, JsonSchemaOptions::PropertyOrder order) {
   const char* log_name = std::getenv("RETORT_MASKBENCH_LOG");
   std::ofstream log;
   if (log_name != nullptr) log.open(log_name, std::ios::app);
-  const auto bytes = Bytes();
+  const auto bytes = ByteVocabulary();
   std::map<std::string, int> counts;
   for (const auto& file : files) {
     const MaskBenchCase test = ReadMaskBenchCase(file);
