@@ -136,8 +136,15 @@ class SchemaCompiler {
   void FindProductive();
   void NoteUnknownKeywords();
   bool Conjoin(Literals* literals, const Literals& more);
-  std::vector<ValueOption> OptionsOf(const Literals& base,
-                                     const std::vector<std::pair<Literals, Literals>>& bits);
+  // What a value does or does not do for the container it is in: bit `number` of
+  // ValueOption::meets.
+  struct Demand {
+    uint32_t number;
+    Literals if_met;
+    Literals if_not;
+  };
+  // A value of `base`, for every way to meet some of the demands that is possible.
+  std::vector<ValueOption> OptionsOf(const Literals& base, const std::vector<Demand>& demands);
 
   JsonSchemaOptions options_;
   std::shared_ptr<GrammarIr> ir_;

@@ -86,14 +86,17 @@ void SchemaCompiler::Expand(NodeId node) {
 
 // The ways to take a value that is `base` and may or may not meet each of `bits`: pairs of what it
 // is if it counts, and what if not.
-std::vector<ValueOption> SchemaCompiler::OptionsOf(
-    const Literals& base, const std::vector<std::pair<Literals, Literals>>& bits) {
+std::vector<ValueOption> SchemaCompiler::OptionsOf(const Literals& base,
+                                                   const std::vector<Demand>& demands) {
   std::vector<ValueOption> options;
-  for (uint32_t meets = 0; meets < 1u << bits.size(); ++meets) {
+  for (uint32_t choice = 0; choice < 1u << demands.size(); ++choice) {
     Literals literals;
+    uint32_t meets = 0;
     bool possible = Conjoin(&literals, base);
-    for (size_t i = 0; possible && i < bits.size(); ++i) {
-      possible = Conjoin(&literals, meets >> i & 1 ? bits[i].first : bits[i].second);
+    for (size_t i = 0; possible && i < demands.size(); ++i) {
+      const bool met = (choice >> i & 1) != 0;
+      possible = Conjoin(&literals, met ? demands[i].if_met : demands[i].if_not);
+      if (met) meets |= 1u << demands[i].number;
     }
     if (possible) options.push_back({NodeFor(std::move(literals)), meets});
   }
@@ -114,20 +117,11 @@ void SchemaCompiler::AddObject(ValueNode* node, const ObjectClause& clause) {
     for (const auto& [set, literal] : clause.sets) {
       if (contains(set)) base.push_back(literal);
     }
-    std::vector<std::pair<Literals, Literals>> bits;
-    std::vector<uint32_t> at;
+    std::vector<Demand> demands;
     for (uint32_t i = 0; i < clause.owed.size(); ++i) {
-      if (!contains(clause.owed[i].first)) continue;
-      bits.emplace_back(clause.owed[i].second, Literals{});
-      at.push_back(i);
+      if (contains(clause.owed[i].first)) demands.push_back({i, clause.owed[i].second, {}});
     }
-    auto options = OptionsOf(base, bits);
-    for (ValueOption& option : options) {
-      uint32_t meets = 0;
-      for (size_t i = 0; i < at.size(); ++i) meets |= (option.meets >> i & 1) << at[i];
-      option.meets = meets;
-    }
-    return options;
+    return OptionsOf(base, demands);
   };
   std::vector<NamedString> names;
   std::unordered_set<std::string> known;
@@ -225,23 +219,15 @@ void SchemaCompiler::AddArray(ValueNode* node, const ArrayClause& clause) {
     for (const auto& items : clause.items) {
       if (items.first <= index && index <= items.last) base.push_back(items.literal);
     }
-    std::vector<std::pair<Literals, Literals>> bits;
-    std::vector<size_t> at;
-    for (size_t i = 0; i < clause.counters.size(); ++i) {
+    std::vector<Demand> demands;
+    for (uint32_t i = 0; i < clause.counters.size(); ++i) {
       const auto& counter = clause.counters[i];
       if (index < counter.first || index > counter.last) continue;
       // With a maximum, an item that counts must be counted.
-      bits.emplace_back(Literals{counter.literal},
-                        counter.max == kUnbounded ? Literals{} : Literals{counter.literal ^ 1});
-      at.push_back(i);
+      demands.push_back({i, Literals{counter.literal},
+                         counter.max == kUnbounded ? Literals{} : Literals{counter.literal ^ 1}});
     }
-    auto options = OptionsOf(base, bits);
-    for (ValueOption& option : options) {
-      uint32_t meets = 0;
-      for (size_t i = 0; i < at.size(); ++i) meets |= (option.meets >> i & 1) << at[i];
-      option.meets = meets;
-    }
-    return options;
+    return OptionsOf(base, demands);
   };
   for (uint32_t i = 0; i < prefix; ++i) shape.prefix.push_back(options_at(i));
   if (clause.max > prefix) shape.rest = options_at(prefix);
