@@ -20,6 +20,31 @@ const TokenTrie::Node* FindChild(std::span<const TokenTrie::Node> children, uint
   return it == children.end() ? nullptr : &*it;
 }
 
+// Reads on from `state` along the tokens below `root`, `depth` bytes from the trie's own: calls
+// visit(child, state after its byte, its depth), which says whether to go on below it.
+template <typename Visit>
+void ReadTokens(const TokenTrie& trie, Lexer& lexer, uint32_t root, LexState state, uint32_t depth,
+                const Visit& visit) {
+  struct Work {
+    uint32_t node;
+    LexState state;
+    uint32_t depth;
+  };
+  std::vector<Work> stack{{root, state, depth}};
+  while (!stack.empty()) {
+    const Work work = stack.back();
+    stack.pop_back();
+    const TokenTrie::Node& at = trie.node(work.node);
+    for (uint32_t i = 0; i < at.num_children; ++i) {
+      const uint32_t index = at.first_child + i;
+      const LexState next = lexer.Step(work.state, trie.node(index).byte);
+      if (visit(trie.node(index), next, work.depth + 1)) {
+        stack.push_back({index, next, work.depth + 1});
+      }
+    }
+  }
+}
+
 }  // namespace
 
 MaskWalk::MaskWalk(Machine* machine, const Vocabulary& vocabulary, MaskMemo* memo)
@@ -304,37 +329,21 @@ std::shared_ptr<const MaskEntry> MaskWalk::EntryBySafety(LexState state, bool wi
   entry->bits = vocabulary_.string_profile().within.back();
   auto& bits = entry->bits;
   ExitLists exits;
-  struct Work {
-    uint32_t node;
-    LexState state;
-    uint32_t depth;
-  };
-  std::vector<Work> stack{{TokenTrie::kRoot, state, 0}};
-  while (!stack.empty()) {
-    const Work work = stack.back();
-    stack.pop_back();
-    const TokenTrie::Node& at = trie.node(work.node);
-    for (uint32_t i = 0; i < at.num_children; ++i) {
-      const uint32_t index = at.first_child + i;
-      const TokenTrie::Node& child = trie.node(index);
-      const LexState next = lexer_.Step(work.state, child.byte);
-      if (next == kDeadState) {
-        for (const int32_t id : trie.Subtree(child)) bits[id >> 5] &= ~(1u << (id & 31));
-        continue;
-      }
-      if (lexer_.Accepts(next)) {  // the closing quote: nothing of the string is left
-        for (const int32_t id : trie.Own(child)) bits[id >> 5] |= 1u << (id & 31);
-        if (with_exits && child.num_children > 0) AddExits(child, next, work.depth + 1, &exits);
-        continue;
-      }
-      if (child.num_children == 0) continue;
-      if ((child.groups_below & kQuoteGroup) == 0 &&
-          lexer_.SafeLength(next, child.height) >= child.height) {
-        continue;
-      }
-      stack.push_back({index, next, work.depth + 1});
-    }
-  }
+  ReadTokens(trie, lexer_, TokenTrie::kRoot, state, 0,
+             [&](const TokenTrie::Node& child, LexState next, uint32_t depth) {
+               if (next == kDeadState) {
+                 for (const int32_t id : trie.Subtree(child)) bits[id >> 5] &= ~(1u << (id & 31));
+                 return false;
+               }
+               if (lexer_.Accepts(next)) {  // the closing quote: nothing of the string is left
+                 for (const int32_t id : trie.Own(child)) bits[id >> 5] |= 1u << (id & 31);
+                 if (with_exits && child.num_children > 0) AddExits(child, next, depth, &exits);
+                 return false;
+               }
+               return child.num_children > 0 &&
+                      ((child.groups_below & kQuoteGroup) != 0 ||
+                       lexer_.SafeLength(next, child.height) < child.height);
+             });
   for (auto& [label, rests] : exits) {
     entry->exits.push_back({label, TokenTrie(std::move(rests))});
   }
@@ -368,35 +377,22 @@ std::shared_ptr<const MaskEntry> MaskWalk::ComputeEntry(uint32_t node, LexState 
     num_ids += ids.size();
   };
   ExitLists exits;
-  struct Work {
-    uint32_t node;
-    LexState state;
-    uint32_t depth;
-  };
-  std::vector<Work> stack{{node, state, DepthOf(node)}};
-  while (!stack.empty()) {
-    const Work work = stack.back();
-    stack.pop_back();
-    const TokenTrie::Node& at = trie.node(work.node);
-    for (uint32_t i = 0; i < at.num_children; ++i) {
-      const uint32_t index = at.first_child + i;
-      const TokenTrie::Node& child = trie.node(index);
-      const LexState next = lexer_.Step(work.state, child.byte);
-      if (next == kDeadState) continue;
-      if (child.num_children == 0) {
-        allow(trie.Own(child));
-        continue;
-      }
-      const bool accepts = lexer_.Accepts(next);
-      if (!accepts && (child.groups_below & ~lexer_.LoopGroups(next)) == 0) {
-        allow(trie.Subtree(child));  // all of it stays in this state
-        continue;
-      }
-      allow(trie.Own(child));
-      if (with_exits && accepts) AddExits(child, next, work.depth + 1, &exits);
-      stack.push_back({index, next, work.depth + 1});
-    }
-  }
+  ReadTokens(trie, lexer_, node, state, DepthOf(node),
+             [&](const TokenTrie::Node& child, LexState next, uint32_t depth) {
+               if (next == kDeadState) return false;
+               if (child.num_children == 0) {
+                 allow(trie.Own(child));
+                 return false;
+               }
+               const bool accepts = lexer_.Accepts(next);
+               if (!accepts && (child.groups_below & ~lexer_.LoopGroups(next)) == 0) {
+                 allow(trie.Subtree(child));  // all of it stays in this state
+                 return false;
+               }
+               allow(trie.Own(child));
+               if (with_exits && accepts) AddExits(child, next, depth, &exits);
+               return true;
+             });
   if (num_ids > kSparseIdsMax) {
     entry->bits = std::move(bits);
   } else {
