@@ -18,6 +18,7 @@
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
+#include "retort/base/shared_data_test.h"
 #include "retort/grammar/constraint.h"
 #include "retort/grammar/vocabulary.h"
 #include "retort/tokenizer/load_tokenizer.h"
@@ -57,7 +58,7 @@ void Print(const char* name, std::vector<double> values, double scale, const cha
 std::shared_ptr<const retort::Tokenizer> Llama3() {
   constexpr std::string_view kPattern =
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-  const auto file = retort::SharedDataFolder() / "tokenizers/llama3/tokenizer.model";
+  const auto file = retort::SharedData() / "tokenizers/llama3/tokenizer.model";
   std::vector<std::pair<std::string, int32_t>> special;
   for (int i = 0; i < 256; ++i) {
     special.emplace_back("<|reserved_" + std::to_string(i) + "|>", 128'000 + i);

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "retort/base/shared_data_test.h"
 #include "tests/acceptance/retort_process.h"
 
 namespace retort {
@@ -24,11 +25,6 @@ constexpr std::string_view kTinySettings[] = {
     "score_complexity.template='Rate {{ instruction }}'",
     "score_quality.template='Rate {{ instruction }} {{ response }}'",
 };
-
-fs::path SharedData() {
-  if (const char* shared = std::getenv("RETORT_SHARED")) return shared;
-  return fs::path(RETORT_SOURCE_DIR) / "../shared/data";
-}
 
 }  // namespace
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 
 #include "retort/base/error.h"
@@ -76,12 +75,6 @@ bool HoldsOnly(const Checkpoint& file, const std::vector<Format>& formats) {
 }
 
 }  // namespace
-
-fs::path SharedData() {
-  const char* path = std::getenv("RETORT_SHARED");
-  if (path != nullptr && *path != '\0') return path;
-  return fs::path(RETORT_SOURCE_DIR) / ".." / "shared" / "data";
-}
 
 std::vector<GoldenCase> HfCases(const fs::path& dir, const std::string& architecture) {
   std::vector<GoldenCase> cases;

@@ -8,13 +8,11 @@
 #include <vector>
 
 #include "retort/base/json.h"
+#include "retort/base/shared_data_test.h"
 #include "retort/checkpoint/checkpoint.h"
 
 // The answers of another implementation, as shared/data/goldens/README.md describes them.
 namespace retort::golden {
-
-// Where the public data lies: RETORT_SHARED, else beside the source tree.
-std::filesystem::path SharedData();
 
 // One prompt and what the reference makes of it. Members are empty where the file has none.
 struct GoldenPrompt {

@@ -1,11 +1,11 @@
 // Real chat templates against what Python's Jinja2 made of them. See shared data "chat-templates".
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/shared_data_test.h"
 #include "retort/chat/template.h"
 
 namespace retort {
@@ -13,11 +13,6 @@ namespace {
 
 constexpr uint64_t kFileBytesMax = 64 << 20;
 constexpr std::string_view kMarker = "<|im_end|>";
-
-std::filesystem::path SharedData() {
-  const char* path = std::getenv("RETORT_SHARED");
-  return path != nullptr ? path : std::filesystem::path(RETORT_SOURCE_DIR) / "../shared/data";
-}
 
 std::filesystem::path RatchetPath() {
   return std::filesystem::path(RETORT_SOURCE_DIR) / "tests/conformance/chat_templates.ratchet";

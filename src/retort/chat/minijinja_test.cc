@@ -3,12 +3,12 @@
 // why.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <set>
 
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/shared_data_test.h"
 #include "retort/chat/template.h"
 
 namespace retort {
@@ -16,12 +16,7 @@ namespace {
 
 constexpr uint64_t kFileBytesMax = 1 << 20;
 
-std::filesystem::path Folder() {
-  const char* path = std::getenv("RETORT_SHARED");
-  const std::filesystem::path shared =
-      path != nullptr ? path : std::filesystem::path(RETORT_SOURCE_DIR) / "../shared/data";
-  return shared / "jinja-minijinja";
-}
+std::filesystem::path Folder() { return SharedData() / "jinja-minijinja"; }
 
 // What a snapshot says after its second line of dashes.
 std::string SnapshotText(const std::string& snapshot) {

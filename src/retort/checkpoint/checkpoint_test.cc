@@ -7,6 +7,7 @@
 #include <map>
 
 #include "retort/base/error.h"
+#include "retort/base/shared_data_test.h"
 
 namespace retort {
 namespace {
@@ -14,11 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-fs::path SharedData() {
-  const char* shared = std::getenv("RETORT_SHARED");
-  return shared != nullptr ? shared : RETORT_SOURCE_DIR "/../shared/data";
-}
 
 std::vector<fs::path> Children(const fs::path& directory) {
   std::vector<fs::path> paths;

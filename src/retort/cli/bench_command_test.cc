@@ -2,23 +2,17 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 
 #include "retort/base/json.h"
+#include "retort/base/shared_data_test.h"
 #include "retort/cli/command_list.h"
 
 namespace retort {
 namespace {
 
-std::filesystem::path Stories() {
-  const char* shared = std::getenv("RETORT_SHARED");
-  const std::filesystem::path root =
-      shared != nullptr ? shared
-                        : std::filesystem::path(RETORT_SOURCE_DIR) / ".." / "shared" / "data";
-  return root / "models" / "stories260K-hf";
-}
+std::filesystem::path Stories() { return SharedData() / "models" / "stories260K-hf"; }
 
 // Not how fast, but that what was asked is what was measured.
 TEST(BenchCommand, ReportsWhatWasAsked) {

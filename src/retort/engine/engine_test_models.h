@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -11,16 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "retort/base/shared_data_test.h"
 #include "retort/engine/engine.h"
 
 // What the engine's tests share: real tiny models and short ways to ask them.
 namespace retort {
-
-inline std::filesystem::path SharedData() {
-  const char* shared = std::getenv("RETORT_SHARED");
-  return shared != nullptr ? shared
-                           : std::filesystem::path(RETORT_SOURCE_DIR) / ".." / "shared" / "data";
-}
 
 inline std::string ReadText(const std::filesystem::path& path) {
   std::ifstream file(path);

@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <random>
@@ -13,16 +12,11 @@
 #include <vector>
 
 #include "retort/base/file.h"
+#include "retort/base/shared_data_test.h"
 #include "retort/grammar/constraint.h"
 #include "retort/grammar/vocabulary.h"
 
 namespace retort::grammar {
-
-inline std::filesystem::path SharedData() {
-  const char* set = std::getenv("RETORT_SHARED");
-  return set != nullptr ? std::filesystem::path(set)
-                        : std::filesystem::path(RETORT_SOURCE_DIR) / "../shared/data";
-}
 
 // Every byte, and every pair and some triples over the bytes that grammars like: small, nasty.
 inline std::shared_ptr<const Vocabulary> SmallVocabulary() {

@@ -2,19 +2,16 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 
 #include "retort/base/error.h"
+#include "retort/base/shared_data_test.h"
 
 namespace retort {
 namespace {
 
 TEST(EngineLoader, LoadsAnEngineByPathAndSaysWhatIsMissing) {
-  const char* shared = std::getenv("RETORT_SHARED");
-  const std::filesystem::path data =
-      shared != nullptr ? shared : std::filesystem::path(RETORT_SOURCE_DIR) / ".." / "shared/data";
   EngineOptions options;
-  options.path = data / "models" / "stories260K-hf";
+  options.path = SharedData() / "models" / "stories260K-hf";
   if (!std::filesystem::exists(options.path)) GTEST_SKIP() << options.path << " is not there";
   options.kv_bytes = 1 << 20;
   EngineOptions missing = options;

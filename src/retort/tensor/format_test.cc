@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <set>
@@ -15,15 +14,11 @@
 #include "retort/base/file.h"
 #include "retort/base/json.h"
 #include "retort/base/random.h"
+#include "retort/base/shared_data_test.h"
 #include "retort/tensor/float_bits.h"
 
 namespace retort {
 namespace {
-
-std::filesystem::path SharedData() {
-  const char* shared = std::getenv("RETORT_SHARED");
-  return shared != nullptr ? shared : RETORT_SOURCE_DIR "/../shared/data";
-}
 
 std::vector<std::byte> FromHex(const std::string& hex) {
   std::vector<std::byte> bytes;

@@ -10,15 +10,10 @@
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
+#include "retort/base/shared_data_test.h"
 
 // Where the tests of this room find public data, and how they read it. For tests only.
 namespace retort::test {
-
-// The folder of shared public data; tests skip where it does not exist.
-inline std::filesystem::path SharedData() {
-  if (const char* path = std::getenv("RETORT_SHARED"); path != nullptr) return path;
-  return std::filesystem::path(RETORT_SOURCE_DIR) / ".." / "shared" / "data";
-}
 
 // The demo model's GGUF, or an empty path: $RETORT_SMOLLM2, else any *.gguf of the hub's folder.
 inline std::filesystem::path DemoModel() {

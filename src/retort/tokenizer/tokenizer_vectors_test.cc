@@ -17,7 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::ReadInpOut;
-using test::SharedData;
 using test::VectorCase;
 using ::testing::ElementsAreArray;
 

@@ -12,18 +12,14 @@
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
+#include "retort/base/shared_data_test.h"
 #include "retort/grammar/schema_document.h"
 #include "tests/conformance/byte_texts.h"
 
 namespace retort {
 namespace {
 
-std::filesystem::path Suite() {
-  const char* set = std::getenv("RETORT_SHARED");
-  return (set != nullptr ? std::filesystem::path(set)
-                         : std::filesystem::path(RETORT_SOURCE_DIR) / "../shared/data") /
-         "json-schema-test-suite";
-}
+std::filesystem::path Suite() { return SharedData() / "json-schema-test-suite"; }
 
 std::string Dump(const grammar::SchemaValue& value) {
   using Type = grammar::SchemaValue::Type;

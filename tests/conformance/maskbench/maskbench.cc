@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "retort/base/file.h"
+#include "retort/base/shared_data_test.h"
 
 namespace retort {
 namespace {
@@ -92,14 +93,8 @@ std::string DumpLikePython(const grammar::SchemaValue& value) {
   return out;
 }
 
-std::filesystem::path SharedDataFolder() {
-  const char* set = std::getenv("RETORT_SHARED");
-  return set != nullptr ? std::filesystem::path(set)
-                        : std::filesystem::path(RETORT_SOURCE_DIR) / "../shared/data";
-}
-
 std::vector<std::filesystem::path> MaskBenchFiles(const std::filesystem::path& scratch) {
-  const auto archive = SharedDataFolder() / "maskbench/maskbench.tar.zst";
+  const auto archive = SharedData() / "maskbench/maskbench.tar.zst";
   std::vector<std::filesystem::path> files;
   if (!std::filesystem::exists(archive)) return files;
   const auto folder = scratch / "maskbench";

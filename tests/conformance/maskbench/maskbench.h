@@ -28,8 +28,6 @@ MaskBenchCase ReadMaskBenchCase(const std::filesystem::path& file);
 // ", " and ": " between, nothing else; strings escape only what they must.
 std::string DumpLikePython(const grammar::SchemaValue& value);
 
-std::filesystem::path SharedDataFolder();
-
 // Lines "name count" of a ratchet file; a missing file is empty.
 std::map<std::string, int> ReadRatchet(const std::filesystem::path& file);
 
