@@ -7,6 +7,8 @@
 #include <deque>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
+#include <utility>
 
 #include "retort/base/random.h"
 #include "retort/pipeline/ledger_file.h"
@@ -17,18 +19,25 @@ namespace {
 
 constexpr size_t kReaders = 4;
 constexpr size_t kCommitRecordsMax = 2048;
+constexpr size_t kUnindexedRecordsMax = 65'536;  // 6 MB of RecentRecords
 
 // A connection that looks records up.
 struct Reader {
   explicit Reader(const std::filesystem::path& path)
       : database(path, Database::Mode::kReadWrite),
-        find(database, "SELECT id, value, used FROM records WHERE key = ? AND kind = ?") {
+        find(database,
+             "SELECT id, value, used FROM records WHERE id = "
+             "(SELECT id FROM record_keys WHERE key = ? AND kind = ?)"),
+        // The key, because another process may have removed the record and reused the id.
+        find_recent(database,
+                    "SELECT id, value, used FROM records WHERE key = ? AND kind = ? AND id = ?") {
     // The page cache is per connection; the kernel's is shared.
     database.Execute("PRAGMA cache_size = -4096");
   }
   std::mutex mutex;
   Database database;
   Statement find;
+  Statement find_recent;
 };
 
 struct Pending {
@@ -49,6 +58,38 @@ class KeyFilter {
   static uint64_t Bit(const LineageKey& key) { return uint64_t{1} << key.Bits() % 64; }
 
   std::array<std::atomic<uint64_t>, kWords> words_ = {};
+};
+
+// The ids of records that were committed, but are not in the file's index yet. Thread-safe.
+class RecentRecords {
+ public:
+  void Add(const LineageKey& key, RecordKind kind, int64_t id) {
+    std::lock_guard lock(mutex_);
+    ids_[{key, kind}] = id;
+  }
+  std::optional<int64_t> Find(const LineageKey& key, RecordKind kind) const {
+    std::lock_guard lock(mutex_);
+    const auto found = ids_.find({key, kind});
+    return found == ids_.end() ? std::nullopt : std::optional(found->second);
+  }
+  void Clear() {
+    std::lock_guard lock(mutex_);
+    ids_.clear();
+  }
+  size_t size() const {
+    std::lock_guard lock(mutex_);
+    return ids_.size();
+  }
+
+ private:
+  using Name = std::pair<LineageKey, RecordKind>;
+  struct Hash {
+    size_t operator()(const Name& name) const {
+      return static_cast<size_t>(name.first.Bits() + static_cast<uint64_t>(name.second));
+    }
+  };
+  mutable std::mutex mutex_;
+  std::unordered_map<Name, int64_t, Hash> ids_;
 };
 
 }  // namespace
@@ -76,20 +117,23 @@ class Ledger::Impl {
   std::optional<std::string> Find(const LineageKey& key, RecordKind kind) {
     if (was_empty_ && !added_.MayHave(key)) return std::nullopt;
     Reader& reader = *readers_[key.Bits() % kReaders];
+    const std::optional<int64_t> recent = recent_.Find(key, kind);
     std::lock_guard lock(reader.mutex);
-    reader.find.BindBlob(1, key.view());
-    reader.find.BindInt(2, static_cast<int64_t>(kind));
+    Statement& find = recent ? reader.find_recent : reader.find;
+    find.BindBlob(1, key.view());
+    find.BindInt(2, static_cast<int64_t>(kind));
+    if (recent) find.BindInt(3, *recent);
     std::optional<std::string> value;
     try {
-      if (reader.find.Step()) {
-        value = UnsealValue(key, reader.find.Blob(1), path_);
-        if (reader.find.Int(2) != today_) Touch(reader.find.Int(0));
+      if (find.Step()) {
+        value = UnsealValue(key, find.Blob(1), path_);
+        if (find.Int(2) != today_) Touch(find.Int(0));
       }
     } catch (...) {
-      reader.find.Reset();
+      find.Reset();
       throw;
     }
-    reader.find.Reset();
+    find.Reset();
     return value;
   }
 
@@ -130,7 +174,7 @@ class Ledger::Impl {
     std::unique_lock lock(mutex_);
     for (;;) {
       wake_.wait(lock, [this] { return ending_ || !queue_.empty(); });
-      if (queue_.empty() && touched_.empty()) return;
+      if (queue_.empty() && touched_.empty()) break;
       if (queue_.empty() && failure_) return;
       std::vector<Pending> batch;
       while (!queue_.empty() && batch.size() < kCommitRecordsMax) {
@@ -142,17 +186,20 @@ class Ledger::Impl {
       writing_ = true;
       lock.unlock();
       room_.notify_all();
-      const std::optional<Error> failure = Commit(writer, batch, touched);
+      std::optional<Error> failure = Commit(writer, batch, touched);
       for (const Pending& pending : batch) {
         if (pending.done) pending.done(failure ? &*failure : nullptr);
       }
       batch.clear();
+      if (!failure && recent_.size() >= kUnindexedRecordsMax) failure = Index(*writer);
       lock.lock();
       writing_ = false;
       if (failure) Fail(lock, *failure);
       if (queue_.empty()) idle_.notify_all();
       if (failure_) return;
     }
+    lock.unlock();
+    if (recent_.size() > 0) Index(*writer);  // if it fails, the next to open the file does it
   }
 
   // The error, if there was one. Nothing of the batch is kept then.
@@ -167,15 +214,32 @@ class Ledger::Impl {
       }
       if (!writer) writer = std::make_unique<LedgerWriter>(path_);
       writer->Begin();
-      for (const Pending& pending : batch) writer->Add(pending.record, today_);
+      std::vector<int64_t> ids;
+      for (const Pending& pending : batch) ids.push_back(writer->Add(pending.record, today_));
       for (const int64_t id : touched) writer->Touch(id, today_);
       writer->Commit();
-      for (const Pending& pending : batch) added_.Add(pending.record.key);
+      for (size_t i = 0; i < batch.size(); ++i) {
+        const LedgerRecord& record = batch[i].record;
+        recent_.Add(record.key, record.kind, ids[i]);
+        added_.Add(record.key);
+      }
       num_committed_ += batch.size();
       return std::nullopt;
     } catch (...) {
       const Error error = CurrentError();
       if (writer) writer->Rollback();
+      return error;
+    }
+  }
+
+  std::optional<Error> Index(LedgerWriter& writer) {
+    try {
+      writer.Index();
+      recent_.Clear();
+      return std::nullopt;
+    } catch (...) {
+      const Error error = CurrentError();
+      writer.Rollback();
       return error;
     }
   }
@@ -199,6 +263,7 @@ class Ledger::Impl {
   std::array<std::unique_ptr<Reader>, kReaders> readers_;
   bool was_empty_ = false;
   KeyFilter added_;
+  RecentRecords recent_;
   const int64_t today_ = LedgerDay();
 
   std::mutex mutex_;

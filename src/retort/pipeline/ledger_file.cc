@@ -15,11 +15,13 @@ namespace retort {
 namespace {
 
 constexpr int64_t kApplicationId = 0x52746c64;  // "Rtld"
-constexpr int64_t kSchemaVersion = 1;
+constexpr int64_t kSchemaVersion = 2;
 constexpr size_t kChecksumBytes = 8;
 
-// Rows are appended in the order of their ids, so a commit's values lie together; only the index
-// over keys is written all over the place, and its entries are small.
+// Records are appended in the order of their ids, so a commit's pages lie together. The index over
+// keys, which are digests, would be written all over the place: a page for each record. So it is
+// behind: it knows the records up to `indexed.up_to`, and takes the others in at once, in its own
+// order (LedgerWriter::Index).
 constexpr const char* kSchema =
     "CREATE TABLE IF NOT EXISTS records ("
     "  id INTEGER PRIMARY KEY,"
@@ -27,7 +29,17 @@ constexpr const char* kSchema =
     "  kind INTEGER NOT NULL,"  // RecordKind
     "  used INTEGER NOT NULL,"  // LedgerDay
     "  value BLOB NOT NULL);"   // SealValue
-    "CREATE UNIQUE INDEX IF NOT EXISTS record_keys ON records (key, kind);";
+    "CREATE TABLE IF NOT EXISTS record_keys ("
+    "  key BLOB NOT NULL, kind INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (key, kind))"
+    "  WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS indexed (up_to INTEGER NOT NULL);"
+    "INSERT INTO indexed SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM indexed);";
+
+// Of two records with one key the later counts.
+constexpr const char* kIndex =
+    "INSERT OR REPLACE INTO record_keys SELECT key, kind, id FROM records"
+    "  WHERE id > (SELECT up_to FROM indexed) ORDER BY key, kind, id;"
+    "UPDATE indexed SET up_to = (SELECT coalesce(max(id), 0) FROM records);";
 
 uint64_t Checksum(const LineageKey& key, std::string_view value) {
   // Not against malice: eight bytes a step, each step a bijection of the state.
@@ -112,6 +124,7 @@ void OpenLedgerFile(const std::filesystem::path& path) {
   database.Execute("PRAGMA journal_mode = WAL");
   database.Execute("BEGIN IMMEDIATE");
   database.Execute(kSchema);
+  database.Execute(kIndex);  // what a killed process left
   database.Execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
   database.Execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion).c_str());
   database.Execute("COMMIT");
@@ -120,13 +133,11 @@ void OpenLedgerFile(const std::filesystem::path& path) {
 struct LedgerWriter::State {
   explicit State(const std::filesystem::path& path)
       : database(path, Database::Mode::kReadWrite),
-        add(database,
-            "INSERT INTO records (key, kind, used, value) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (key, kind) DO UPDATE SET used = excluded.used, value = excluded.value"),
+        add(database, "INSERT INTO records (key, kind, used, value) VALUES (?, ?, ?, ?)"),
         touch(database, "UPDATE records SET used = ? WHERE id = ?") {
     database.Execute("PRAGMA synchronous = NORMAL");
     database.Execute("PRAGMA cache_size = -32768");
-    database.Execute("PRAGMA wal_autocheckpoint = 32000");  // pages: 128 MB
+    database.Execute("PRAGMA wal_autocheckpoint = 8000");  // pages: 32 MB
   }
   Database database;
   Statement add;
@@ -139,7 +150,7 @@ LedgerWriter::~LedgerWriter() = default;
 
 void LedgerWriter::Begin() { state_->database.Execute("BEGIN IMMEDIATE"); }
 
-void LedgerWriter::Add(const LedgerRecord& record, int64_t day) {
+int64_t LedgerWriter::Add(const LedgerRecord& record, int64_t day) {
   const std::string value = SealValue(record.key, record.value);
   Statement& add = state_->add;
   add.Reset();
@@ -149,6 +160,7 @@ void LedgerWriter::Add(const LedgerRecord& record, int64_t day) {
   add.BindBlob(4, value);
   add.Step();
   add.Reset();
+  return state_->database.last_insert_id();
 }
 
 void LedgerWriter::Touch(int64_t id, int64_t day) {
@@ -161,6 +173,12 @@ void LedgerWriter::Touch(int64_t id, int64_t day) {
 }
 
 void LedgerWriter::Commit() { state_->database.Execute("COMMIT"); }
+
+void LedgerWriter::Index() {
+  Begin();
+  state_->database.Execute(kIndex);
+  Commit();
+}
 
 void LedgerWriter::Rollback() noexcept {
   try {
@@ -178,8 +196,8 @@ LedgerSummary SummarizeLedger(const std::filesystem::path& path) {
   OpenLedgerFile(path);
   Database database(path, Database::Mode::kReadWrite);
   Statement kinds(database,
-                  "SELECT kind, count(*), sum(length(value)) FROM records GROUP BY kind "
-                  "ORDER BY kind");
+                  "SELECT records.kind, count(*), sum(length(value)) FROM record_keys "
+                  "JOIN records USING (id) GROUP BY records.kind ORDER BY records.kind");
   while (kinds.Step()) {
     summary.kinds.push_back({std::string(KindName(kinds.Int(0))),
                              static_cast<uint64_t>(kinds.Int(1)),
@@ -195,8 +213,10 @@ uint64_t CollectLedger(const std::filesystem::path& path,
   if (!std::filesystem::exists(path)) return 0;
   OpenLedgerFile(path);
   Database database(path, Database::Mode::kReadWrite);
-  const int64_t before = database.QueryInt("SELECT count(*) FROM records");
   database.Execute("BEGIN IMMEDIATE");
+  database.Execute(kIndex);
+  database.Execute("DELETE FROM records WHERE id NOT IN (SELECT id FROM record_keys)");
+  const int64_t before = database.QueryInt("SELECT count(*) FROM records");
   if (max_age) {
     const int64_t days = max_age->count() / 86400;
     database.Execute(
@@ -211,6 +231,9 @@ uint64_t CollectLedger(const std::filesystem::path& path,
                     *value_bytes_max)
             .c_str());
   }
+  database.Execute("DELETE FROM record_keys WHERE id NOT IN (SELECT id FROM records)");
+  // The next record may get the id of one that is gone.
+  database.Execute(kIndex);
   database.Execute("COMMIT");
   const int64_t after = database.QueryInt("SELECT count(*) FROM records");
   if (after != before) database.Execute("VACUUM");

@@ -10,8 +10,8 @@
 
 namespace retort {
 
-// Makes the file and its tables if they are not there. Throws Error{kCorrupt, kUnsupported} for a
-// file that is something else or of another version.
+// Makes the file and its tables if they are not there, and indexes all its records. Throws
+// Error{kCorrupt, kUnsupported} for a file that is something else or of another version.
 void OpenLedgerFile(const std::filesystem::path& path);
 
 // Days since 1970: how exactly the time of a record's last use is kept.
@@ -31,10 +31,13 @@ class LedgerWriter {
   ~LedgerWriter();
 
   void Begin();
-  void Add(const LedgerRecord& record, int64_t day);
+  int64_t Add(const LedgerRecord& record, int64_t day);  // its id
   void Touch(int64_t id, int64_t day);
   void Commit();
   void Rollback() noexcept;
+  // In a transaction of its own: lets all committed records be found by their keys. Takes as long
+  // as some thousand commits of one record, however few there are.
+  void Index();
 
  private:
   struct State;

@@ -63,6 +63,43 @@ TEST_F(LedgerTest, TwoLedgersShareAFile) {
   EXPECT_EQ(SummarizeLedger(path()).kinds.at(0).num_records, 1000u);
 }
 
+TEST_F(LedgerTest, RecordsAreFoundBeforeAndAfterTheyAreIndexed) {
+  constexpr uint64_t kRecords = 70'000;  // more than are left unindexed
+  Ledger ledger(path());
+  for (uint64_t i = 0; i < kRecords; ++i) {
+    ledger.Put({KeyOf(i), RecordKind::kCompletion, std::to_string(i)});
+  }
+  ledger.Put({KeyOf(0), RecordKind::kCompletion, "later"});
+  ledger.Flush();
+  EXPECT_EQ(ledger.Find(KeyOf(0), RecordKind::kCompletion), "later");
+  for (uint64_t i = 1; i < kRecords; i += 101) {
+    ASSERT_EQ(ledger.Find(KeyOf(i), RecordKind::kCompletion), std::to_string(i));
+  }
+  EXPECT_EQ(ledger.Find(KeyOf(1), RecordKind::kScores), std::nullopt);
+  // What a killed process leaves: nothing of the last records is in the index.
+  const fs::path killed = dir_.path() / "killed.sqlite";
+  fs::copy_file(path(), killed);
+  fs::copy_file(path().string() + "-wal", killed.string() + "-wal");
+  Ledger next(killed);
+  EXPECT_EQ(next.Find(KeyOf(0), RecordKind::kCompletion), "later");
+  EXPECT_EQ(next.Find(KeyOf(kRecords - 1), RecordKind::kCompletion), std::to_string(kRecords - 1));
+  EXPECT_EQ(SummarizeLedger(killed).kinds.at(0).num_records, kRecords);
+}
+
+TEST_F(LedgerTest, ARecordThatAnotherProcessRemovedIsNotFound) {
+  Ledger ledger(path());
+  ledger.Put({KeyOf(1), RecordKind::kCompletion, "gone"});
+  ledger.Flush();
+  EXPECT_EQ(CollectLedger(path(), std::nullopt, 0), 1u);
+  Ledger other(path());
+  other.Put({KeyOf(2), RecordKind::kCompletion, "has its id"});
+  other.Flush();
+  EXPECT_EQ(ledger.Find(KeyOf(1), RecordKind::kCompletion), std::nullopt);
+  ledger.Put({KeyOf(1), RecordKind::kCompletion, "back"});
+  ledger.Flush();
+  EXPECT_EQ(ledger.Find(KeyOf(1), RecordKind::kCompletion), "back");
+}
+
 TEST_F(LedgerTest, AFailedCommitIsToldToAllAndKeepsNothing) {
   LedgerOptions options;
   std::atomic<int> commits = 0;

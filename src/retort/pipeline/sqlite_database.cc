@@ -67,6 +67,8 @@ int64_t Database::QueryInt(const char* sql) {
   return statement.Step() ? statement.Int(0) : 0;
 }
 
+int64_t Database::last_insert_id() const { return sqlite3_last_insert_rowid(handle_); }
+
 Statement::Statement(Database& database, const char* sql) : database_(database) {
   const int result = sqlite3_prepare_v3(database.handle(), sql, -1, SQLITE_PREPARE_PERSISTENT,
                                         &statement_, nullptr);

@@ -23,6 +23,7 @@ class Database {
 
   void Execute(const char* sql);
   int64_t QueryInt(const char* sql);
+  int64_t last_insert_id() const;
   const std::filesystem::path& path() const { return path_; }
   sqlite3* handle() const { return handle_; }
 
