@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-
 #include "retort/base/error.h"
 #include "retort/base/shared_data_test.h"
 
