@@ -264,6 +264,15 @@ class Device {
   // eq. 6.
   virtual void GatedActivation(const Matrix& gate_up, Activation activation, const Matrix& out) = 0;
 
+  // out = activation(x Gᵀ) · (x Uᵀ) for a weight of G stacked on U: a Linear and a GatedActivation,
+  // with their bits, where a device can spare the memory between them.
+  // x [T, K], gate_up [2F, K], scratch [T, 2F] whose values are lost, out [T, F].
+  virtual void GatedLinear(const Matrix& x, const LinearWeight& gate_up, Activation activation,
+                           const Matrix& scratch, const Matrix& out) {
+    Linear(x, gate_up, /*accumulate=*/false, scratch);
+    GatedActivation(scratch, activation, out);
+  }
+
   // out[r] = x[output_rows[r]].  x [T, E], out [R, E].
   virtual void GatherOutputRows(const Matrix& x, const DeviceBatch& batch, const Matrix& out) = 0;
 

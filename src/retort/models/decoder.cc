@@ -273,8 +273,7 @@ void Decoder::RunLayer(int layer, const DeviceBatch& batch, KvCache& cache, int6
   const Matrix gate_up = workspace.gate_up_.Rows(0, num_tokens);
   const Matrix ffn = workspace.ffn_.Rows(0, num_tokens);
   device_.RmsNorm(residual, weights.ffn_norm, spec_.norm_epsilon, normed);
-  device_.Linear(normed, *weights.gate_up, /*accumulate=*/false, gate_up);
-  device_.GatedActivation(gate_up, spec_.activation, ffn);
+  device_.GatedLinear(normed, *weights.gate_up, spec_.activation, gate_up, ffn);
   device_.Linear(ffn, *weights.down, /*accumulate=*/true, residual);
 }
 

@@ -98,6 +98,23 @@ class LinearCase : public OpCase {
     return out.Read();
   }
 
+  // The gated halves of the outputs, in one operation or in two.
+  std::vector<float> RunGated(Device& device, const LinearWeight& weight, Activation activation,
+                              bool in_one) const {
+    const GuardedMatrix x(device, rows_, inputs_, x_);
+    const GuardedMatrix scratch(device, rows_, outputs_, before_);
+    const GuardedMatrix out(device, rows_, outputs_ / 2);
+    if (in_one) {
+      device.GatedLinear(x.view(), weight, activation, scratch.view(), out.view());
+      scratch.Read();  // nothing around it is touched
+    } else {
+      device.Linear(x.view(), weight, /*accumulate=*/false, scratch.view());
+      device.GatedActivation(scratch.view(), activation, out.view());
+    }
+    ExpectSameBits("x", inputs_, x_, x.Read());
+    return out.Read();
+  }
+
   // Σ_k |x_k|·m_k·γ_{K+8} for any order of summing K products, with up to eight more roundings for
   // scales and partial sums, where m_k = |w_k|, and for a group with a minimum (w = d·q + m, summed
   // apart) |w_k| + 4·max|w| of the group: its codes span most of their range, so that |d·q| + |m|
@@ -257,6 +274,28 @@ TEST_P(LinearTest, ARowDoesNotDependOnOthersOrThreads) {
         ExpectSameBits(op.name() + " by " + std::to_string(step), op.cols(), together, apart);
       }
       ExpectSameBits(op.name() + " on one thread", op.cols(), together, op.Run(*one_thread));
+    }
+  }
+}
+
+// Judged by the bits of its two halves, which are judged above and in row_ops_test.cc.
+TEST_P(LinearTest, GatedLinearIsALinearAndAGatedActivation) {
+  for (const Compute compute : kComputes) {
+    for (const Format format : {Format::kF32, Format::kBF16, Format::kQ4_1, Format::kQ8_0}) {
+      for (const auto& parts :
+           std::vector<std::vector<Part>>{{{format, 64, true}, {format, 64, true}},
+                                          {{format, 96, false}, {format, 96, false}},
+                                          {{format, 33, false}, {format, 33, true}},
+                                          {{format, 64, false}, {Format::kQ4_0, 64, false}}}) {
+        for (const int64_t rows : {1, 5, 16, 40, 300}) {
+          const LinearCase op(rows, 96, parts, compute);
+          const auto weight = op.Pack(*device_);
+          const Activation activation = rows == 5 ? Activation::kGeluTanh : Activation::kSilu;
+          ExpectSameBits("gated " + op.name(), op.cols() / 2,
+                         op.RunGated(*device_, *weight, activation, /*in_one=*/false),
+                         op.RunGated(*device_, *weight, activation, /*in_one=*/true));
+        }
+      }
     }
   }
 }
