@@ -186,6 +186,17 @@ class CpuDevice : public Device {
     cpu::GatedActivation(context_, ToRows(gate_up), activation, ToRows(out));
   }
 
+  void GatedLinear(const Matrix& x, const LinearWeight& gate_up, Activation activation,
+                   const Matrix& scratch, const Matrix& out) override {
+    CheckLinear(x, gate_up, scratch);
+    CheckGatedActivation(scratch, out);
+    if (x.rows == 0) return;
+    const auto& weight = static_cast<const CpuLinearWeight&>(gate_up);
+    if (linear_.RunGated(ToRows(x), weight, activation, ToRows(out))) return;
+    Linear(x, gate_up, /*accumulate=*/false, scratch);
+    GatedActivation(scratch, activation, out);
+  }
+
   void GatherOutputRows(const Matrix& x, const DeviceBatch& batch, const Matrix& out) override {
     CheckGatherOutputRows(x, PlanOf(batch), out);
     if (out.rows == 0) return;

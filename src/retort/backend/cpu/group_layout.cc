@@ -149,15 +149,6 @@ void StoreScales(const GroupLayout& layout, const SourceGroup& group, size_t out
 
 }  // namespace
 
-size_t GroupLayout::record_header_bytes() const {
-  if (scales == ScaleKind::kSuperMin) return 128;
-  return scales == ScaleKind::kSuper16 ? 64 : 0;
-}
-
-size_t GroupLayout::group_header_bytes() const { return scales == ScaleKind::kHalfMin ? 128 : 64; }
-
-size_t GroupLayout::plane_bytes() const { return kGroupCodes * bits / 8; }
-
 const GroupLayout* FindGroupLayout(Format format) {
   for (const GroupLayout& layout : kLayouts) {
     if (layout.format == format) return &layout;

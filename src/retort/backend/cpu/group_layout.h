@@ -45,11 +45,14 @@ struct GroupLayout {
   bool has_min() const { return scales == ScaleKind::kHalfMin || scales == ScaleKind::kSuperMin; }
   // Inputs that share a scale.
   int scale_values() const { return scales == ScaleKind::kSuper16 ? 16 : 32; }
-  size_t record_header_bytes() const;
-  size_t group_header_bytes() const;
-  size_t plane_bytes() const;
-  size_t group_bytes() const { return group_header_bytes() + plane_bytes(); }
-  size_t record_bytes() const {
+  constexpr size_t record_header_bytes() const {
+    if (scales == ScaleKind::kSuperMin) return 128;
+    return scales == ScaleKind::kSuper16 ? 64 : 0;
+  }
+  constexpr size_t group_header_bytes() const { return scales == ScaleKind::kHalfMin ? 128 : 64; }
+  constexpr size_t plane_bytes() const { return kGroupCodes * bits / 8; }
+  constexpr size_t group_bytes() const { return group_header_bytes() + plane_bytes(); }
+  constexpr size_t record_bytes() const {
     return record_header_bytes() + static_cast<size_t>(groups_per_record) * group_bytes();
   }
 };

@@ -136,12 +136,12 @@ void MultiplyGroups(const GroupTile& tile, const QuantizedRows& rows, int64_t nu
 
 template <int kRows>
 RETORT_BF16 void MultiplyBf16Tile(const uint16_t* units, int64_t num_units, const uint16_t* rows,
-                                  float* sums) {
+                                  bool add, float* sums) {
   __m512 sum[kRows][2];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    sum[r][0] = _mm512_loadu_ps(sums + r * kPanelOutputs);
-    sum[r][1] = _mm512_loadu_ps(sums + r * kPanelOutputs + 16);
+    sum[r][0] = add ? _mm512_loadu_ps(sums + r * kPanelOutputs) : _mm512_setzero_ps();
+    sum[r][1] = add ? _mm512_loadu_ps(sums + r * kPanelOutputs + 16) : _mm512_setzero_ps();
   }
   for (int64_t unit = 0; unit < num_units; ++unit) {
 #pragma GCC unroll 4
@@ -166,8 +166,8 @@ RETORT_BF16 void MultiplyBf16Tile(const uint16_t* units, int64_t num_units, cons
 }
 
 void MultiplyBf16(const uint16_t* units, int64_t num_units, const uint16_t* rows,
-                  size_t block_stride, int64_t num_rows, float* sums) {
-  using Kernel = void (*)(const uint16_t*, int64_t, const uint16_t*, float*);
+                  size_t block_stride, int64_t num_rows, bool add, float* sums) {
+  using Kernel = void (*)(const uint16_t*, int64_t, const uint16_t*, bool, float*);
   constexpr Kernel kKernels[kTileRows + 1] = {
       nullptr,
       MultiplyBf16Tile<1>,
@@ -183,7 +183,7 @@ void MultiplyBf16(const uint16_t* units, int64_t num_units, const uint16_t* rows
     const int num_tiles = (in_block + kTileRows - 1) / kTileRows;
     for (int t = 0, row = 0; t < num_tiles; ++t) {
       const int count = (in_block - row + num_tiles - t - 1) / (num_tiles - t);
-      kKernels[count](units, num_units, block + row * kBf16UnitValues,
+      kKernels[count](units, num_units, block + row * kBf16UnitValues, add,
                       sums + (begin + row) * kPanelOutputs);
       row += count;
     }

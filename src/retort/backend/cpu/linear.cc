@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "retort/base/error.h"
 #include "retort/tensor/float_bits.h"
@@ -18,11 +19,9 @@ constexpr int64_t kPanelsPerTask = 4;
 constexpr int64_t kFewRows = 16;
 // Tasks per thread worth having, so that a slow one costs little.
 constexpr int64_t kTasksPerThread = 4;
-// bf16 units taken at a time: with many rows a panel's part that stays in the L1 cache, with few
-// rows a stretch of one stream.
+// bf16 units taken at a time, decoded ones too: with many rows 16 KiB that stay in the L1 cache
+// while rows pass through it, with few rows a stretch of one stream.
 constexpr int64_t kUnitsPerChunk = 8;
-// Groups decoded to bf16 at a time: 32 KiB, which stay in the L1 cache while the rows pass by.
-constexpr int64_t kDecodedUnitsPerChunk = 16;
 
 // Bytes per activation of the widest preparation: f32.
 constexpr size_t kBytesPerInput = 4;
@@ -56,15 +55,17 @@ int64_t SumsStride(int64_t num_rows) {
 struct LinearRunner::ThreadScratch {
   UnpackScratch unpack;
   alignas(64) float decoded[kF32ChunkValues * kPanelOutputs];
-  alignas(64) uint16_t units[kDecodedUnitsPerChunk * kBf16UnitValues * kPanelOutputs];
-  alignas(64) float sums[kRowsPerPass * kPanelOutputs];
+  alignas(64) uint16_t units[kUnitsPerChunk * kBf16UnitValues * kPanelOutputs];
+  alignas(64) float sums[2 * kRowsPerPass * kPanelOutputs];  // of gates and ups
 };
 
 struct LinearRunner::Pass {
   Rows x;
   Rows out;
   const CpuLinearWeight& weight;
-  bool accumulate;
+  bool accumulate = false;
+  // Outputs are gates, then as many ups: what is written is their gated activation.
+  std::optional<Activation> gated = std::nullopt;
   Preparation preparation = Preparation::kNone;
 
   int64_t num_inputs() const { return x.cols; }
@@ -84,6 +85,7 @@ struct LinearRunner::Pass {
 LinearRunner::LinearRunner(ThreadPool& pool, DispatchLevel level)
     : pool_(pool),
       kernels_(KernelsFor(level)),
+      vector_kernels_(KernelsOf(level)),
       scratch_(sizeof(ThreadScratch) * static_cast<size_t>(pool.num_threads())) {}
 
 LinearRunner::ThreadScratch& LinearRunner::Scratch(int thread) const {
@@ -99,26 +101,45 @@ void LinearRunner::Reserve(int64_t num_inputs) {
 
 void LinearRunner::Run(const Rows& x, const CpuLinearWeight& weight, bool accumulate,
                        const Rows& out) {
-  if (x.cols > inputs_max_) {
-    Throw(ErrorCode::kInternal, "Linear: {} inputs, room was made for {}", x.cols, inputs_max_);
-  }
   for (int64_t begin = 0; begin < x.rows; begin += kRowsPerPass) {
     const int64_t num_rows = std::min(kRowsPerPass, x.rows - begin);
     Pass pass{.x = {x.Row(begin), num_rows, x.cols, x.stride},
               .out = {out.Row(begin), num_rows, out.cols, out.stride},
               .weight = weight,
               .accumulate = accumulate};
-    const PackedPart* previous = nullptr;
-    for (const PackedPart& part : weight.parts()) {
-      const Preparation wanted = PreparationOf(part, weight.compute(), kernels_);
-      // Rows prepared for one grouped layout do not serve another: corrections differ.
-      const bool again = previous == nullptr || wanted != pass.preparation ||
-                         (wanted == Preparation::kGroups && part.layout != previous->layout);
-      pass.preparation = wanted;
-      if (again) Prepare(pass, part);
-      RunPart(pass, part);
-      previous = &part;
-    }
+    RunPass(pass);
+  }
+}
+
+bool LinearRunner::RunGated(const Rows& x, const CpuLinearWeight& weight, Activation activation,
+                            const Rows& out) {
+  if (weight.parts().size() != 1 || out.cols % kPanelOutputs != 0) return false;
+  for (int64_t begin = 0; begin < x.rows; begin += kRowsPerPass) {
+    const int64_t num_rows = std::min(kRowsPerPass, x.rows - begin);
+    Pass pass{.x = {x.Row(begin), num_rows, x.cols, x.stride},
+              .out = {out.Row(begin), num_rows, out.cols, out.stride},
+              .weight = weight,
+              .gated = activation};
+    RunPass(pass);
+  }
+  return true;
+}
+
+void LinearRunner::RunPass(Pass& pass) {
+  if (pass.x.cols > inputs_max_) {
+    Throw(ErrorCode::kInternal, "Linear: {} inputs, room was made for {}", pass.x.cols,
+          inputs_max_);
+  }
+  const PackedPart* previous = nullptr;
+  for (const PackedPart& part : pass.weight.parts()) {
+    const Preparation wanted = PreparationOf(part, pass.weight.compute(), kernels_);
+    // Rows prepared for one grouped layout do not serve another: corrections differ.
+    const bool again = previous == nullptr || wanted != pass.preparation ||
+                       (wanted == Preparation::kGroups && part.layout != previous->layout);
+    pass.preparation = wanted;
+    if (again) Prepare(pass, part);
+    RunPart(pass, part);
+    previous = &part;
   }
 }
 
@@ -186,13 +207,15 @@ void LinearRunner::PrepareGroups(const Pass& pass, const GroupLayout& layout, in
 void LinearRunner::RunPart(const Pass& pass, const PackedPart& part) {
   const int64_t num_threads = pool_.num_threads();
   const int64_t num_rows = pass.x.rows;
+  // A panel of gates goes with its panel of ups.
+  const int64_t num_panels = pass.gated ? part.num_panels / 2 : part.num_panels;
   // Few rows: several panels side by side, but not at the price of idle threads.
   int64_t panels_per_task = 1;
   if (num_rows <= kFewRows) {
     panels_per_task =
-        std::clamp<int64_t>(part.num_panels / (kTasksPerThread * num_threads), 1, kPanelsPerTask);
+        std::clamp<int64_t>(num_panels / (kTasksPerThread * num_threads), 1, kPanelsPerTask);
   }
-  const int64_t panel_tasks = CeilDiv(part.num_panels, panels_per_task);
+  const int64_t panel_tasks = CeilDiv(num_panels, panels_per_task);
   // Few panels: cut the rows too.
   const int64_t row_tasks = std::clamp<int64_t>(kTasksPerThread * num_threads / panel_tasks, 1,
                                                 CeilDiv(num_rows, 2 * kBlockRows));
@@ -201,8 +224,8 @@ void LinearRunner::RunPart(const Pass& pass, const PackedPart& part) {
   pool_.ParallelFor(num_tasks, [&](int64_t task, int thread) {
     const int64_t panel_begin = task % panel_tasks * panels_per_task;
     const int64_t row_begin = task / panel_tasks * rows_per_task;
-    RunTask(pass, part, panel_begin, std::min(panel_begin + panels_per_task, part.num_panels),
-            row_begin, std::min(row_begin + rows_per_task, num_rows), thread);
+    RunTask(pass, part, panel_begin, std::min(panel_begin + panels_per_task, num_panels), row_begin,
+            std::min(row_begin + rows_per_task, num_rows), thread);
   });
 }
 
@@ -210,27 +233,45 @@ void LinearRunner::RunTask(const Pass& pass, const PackedPart& part, int64_t pan
                            int64_t panel_end, int64_t row_begin, int64_t row_end, int thread) {
   ThreadScratch& scratch = Scratch(thread);
   const int64_t sums_stride = SumsStride(row_end - row_begin);
-  std::memset(scratch.sums, 0,
-              static_cast<size_t>((panel_end - panel_begin) * sums_stride) * sizeof(float));
+  const int64_t num_sums = (panel_end - panel_begin) * sums_stride;
   const bool has_tiles = pass.preparation == Preparation::kBf16 && kernels_.begin != nullptr;
   if (has_tiles) kernels_.begin(row_end - row_begin);
-  if (pass.preparation == Preparation::kGroups) {
-    MultiplyGroups(pass, part, panel_begin, panel_end, row_begin, row_end, scratch);
-  } else if (pass.preparation == Preparation::kBf16) {
-    MultiplyBf16(pass, part, panel_begin, panel_end, row_begin, row_end, scratch);
-  } else {
-    MultiplyF32(pass, part, panel_begin, panel_end, row_begin, row_end, scratch);
+  Multiply(pass, part, panel_begin, panel_end, row_begin, row_end, scratch.sums, scratch);
+  if (pass.gated) {
+    const int64_t ups = part.num_panels / 2;
+    Multiply(pass, part, panel_begin + ups, panel_end + ups, row_begin, row_end,
+             scratch.sums + num_sums, scratch);
   }
   if (has_tiles) kernels_.end();
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-    WriteOut(pass, part, panel, row_begin, row_end,
-             scratch.sums + (panel - panel_begin) * sums_stride);
+    const float* sums = scratch.sums + (panel - panel_begin) * sums_stride;
+    if (pass.gated) {
+      WriteGated(pass, part, panel, row_begin, row_end, sums, sums + num_sums);
+    } else {
+      WriteOut(pass, part, panel, row_begin, row_end, sums);
+    }
+  }
+}
+
+void LinearRunner::Multiply(const Pass& pass, const PackedPart& part, int64_t panel_begin,
+                            int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
+                            ThreadScratch& scratch) {
+  if (pass.preparation == Preparation::kBf16) {
+    return MultiplyBf16(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
+  }
+  std::memset(sums, 0,
+              static_cast<size_t>((panel_end - panel_begin) * SumsStride(row_end - row_begin)) *
+                  sizeof(float));
+  if (pass.preparation == Preparation::kGroups) {
+    MultiplyGroups(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
+  } else {
+    MultiplyF32(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
   }
 }
 
 void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int64_t panel_begin,
                                   int64_t panel_end, int64_t row_begin, int64_t row_end,
-                                  ThreadScratch& scratch) {
+                                  float* sums, ThreadScratch& scratch) {
   const GroupLayout& layout = *part.layout;
   const int64_t num_rows = row_end - row_begin;
   const bool is_signed = kernels_.wants_signed(num_rows, layout.scale_values());
@@ -259,15 +300,15 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
       const std::byte* data_end = part.Panel(panel) + part.panel_bytes;
       Prefetch(chunk_end, std::min(chunk_end + chunk_bytes, data_end));
       kernels_.multiply_groups(tile, rows, num_rows,
-                               scratch.sums + (panel - panel_begin) * SumsStride(num_rows));
+                               sums + (panel - panel_begin) * SumsStride(num_rows));
     }
   }
 }
 
 void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                                int64_t panel_end, int64_t row_begin, int64_t row_end,
+                                int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
                                 ThreadScratch& scratch) {
-  static_assert(kFusedUnits <= kDecodedUnitsPerChunk);
+  static_assert(kFusedUnits <= kUnitsPerChunk);
   const int64_t num_rows = row_end - row_begin;
   const size_t block_stride = static_cast<size_t>(pass.num_units()) * kBlockRows * kBf16UnitValues;
   const uint16_t* rows =
@@ -277,13 +318,12 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
       kernels_.multiply_decoded(*part.layout, part.Panel(panel), pass.num_units(), rows,
                                 block_stride, num_rows, &scratch.unpack, scratch.units,
-                                scratch.sums + (panel - panel_begin) * SumsStride(num_rows));
+                                sums + (panel - panel_begin) * SumsStride(num_rows));
     }
     return;
   }
-  const int64_t units_per_chunk = is_decoded ? kDecodedUnitsPerChunk : kUnitsPerChunk;
-  for (int64_t unit = 0; unit < pass.num_units(); unit += units_per_chunk) {
-    const int64_t num_units = std::min(units_per_chunk, pass.num_units() - unit);
+  for (int64_t unit = 0; unit < pass.num_units(); unit += kUnitsPerChunk) {
+    const int64_t num_units = std::min(kUnitsPerChunk, pass.num_units() - unit);
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
       const auto* units = reinterpret_cast<const uint16_t*>(part.Panel(panel)) +
                           unit * kBf16UnitValues * kPanelOutputs;
@@ -293,8 +333,8 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
         units = scratch.units;
       }
       kernels_.multiply_bf16(units, num_units, rows + unit * kBlockRows * kBf16UnitValues,
-                             block_stride, num_rows,
-                             scratch.sums + (panel - panel_begin) * SumsStride(num_rows));
+                             block_stride, num_rows, /*add=*/unit > 0,
+                             sums + (panel - panel_begin) * SumsStride(num_rows));
     }
   }
 }
@@ -326,7 +366,7 @@ const float* LinearRunner::DecodeChunk(const PackedPart& part, int64_t panel, in
 }
 
 void LinearRunner::MultiplyF32(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                               int64_t panel_end, int64_t row_begin, int64_t row_end,
+                               int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
                                ThreadScratch& scratch) {
   static_assert(kF32ChunkValues % kBf16UnitValues == 0 &&
                 kF32ChunkValues <= kGroupsPerChunk * kGroupValues);
@@ -341,7 +381,7 @@ void LinearRunner::MultiplyF32(const Pass& pass, const PackedPart& part, int64_t
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
       const float* w = DecodeChunk(part, panel, begin, num_inputs, scratch);
       kernels_.multiply_f32(w, num_inputs, x + begin, stride, num_rows,
-                            scratch.sums + (panel - panel_begin) * SumsStride(num_rows));
+                            sums + (panel - panel_begin) * SumsStride(num_rows));
     }
   }
 }
@@ -362,6 +402,27 @@ void LinearRunner::WriteOut(const Pass& pass, const PackedPart& part, int64_t pa
     }
     kernels_.write_out(sums, bias, pass.accumulate, static_cast<int>(count),
                        pass.out.Row(row) + part.output_begin + first);
+  }
+}
+
+void LinearRunner::WriteGated(const Pass& pass, const PackedPart& part, int64_t panel,
+                              int64_t row_begin, int64_t row_end, const float* gates,
+                              const float* ups) const {
+  const int64_t first = panel * kPanelOutputs;
+  const float* bias = pass.weight.bias();
+  const float* up_bias = bias == nullptr ? nullptr : bias + part.num_outputs / 2 + first;
+  if (bias != nullptr) bias += first;
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    alignas(64) float gate[kPanelOutputs];
+    alignas(64) float up[kPanelOutputs];
+    if (bias != nullptr) {
+      kernels_.write_out(gates, bias, /*accumulate=*/false, kPanelOutputs, gate);
+      kernels_.write_out(ups, up_bias, /*accumulate=*/false, kPanelOutputs, up);
+    }
+    vector_kernels_.gated_activation(bias != nullptr ? gate : gates, bias != nullptr ? up : ups,
+                                     *pass.gated, kPanelOutputs, pass.out.Row(row) + first);
+    gates += kPanelOutputs;
+    ups += kPanelOutputs;
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include "retort/backend/cpu/linear_kernels.h"
 #include "retort/backend/cpu/linear_weight.h"
+#include "retort/backend/cpu/vector_kernels.h"
 
 namespace retort::cpu {
 
@@ -17,31 +18,42 @@ class LinearRunner {
   // See Device::Linear; shapes are checked.
   void Run(const Rows& x, const CpuLinearWeight& weight, bool accumulate, const Rows& out);
 
+  // See Device::GatedLinear. False, and nothing done, if gates and ups are not panels of one part.
+  bool RunGated(const Rows& x, const CpuLinearWeight& weight, Activation activation,
+                const Rows& out);
+
  private:
   struct ThreadScratch;
   struct Pass;
 
+  void RunPass(Pass& pass);
   void Prepare(const Pass& pass, const PackedPart& part);
   void PrepareGroups(const Pass& pass, const GroupLayout& layout, int64_t block);
   void RunPart(const Pass& pass, const PackedPart& part);
   void RunTask(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
                int64_t row_begin, int64_t row_end, int thread);
   void MultiplyGroups(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                      int64_t panel_end, int64_t row_begin, int64_t row_end,
+                      int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
                       ThreadScratch& scratch);
   void MultiplyBf16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                    int64_t panel_end, int64_t row_begin, int64_t row_end, ThreadScratch& scratch);
+                    int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
+                    ThreadScratch& scratch);
   void MultiplyF32(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
-                   int64_t row_begin, int64_t row_end, ThreadScratch& scratch);
+                   int64_t row_begin, int64_t row_end, float* sums, ThreadScratch& scratch);
   const float* DecodeChunk(const PackedPart& part, int64_t panel, int64_t input_begin,
                            int num_inputs, ThreadScratch& scratch) const;
+  void Multiply(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
+                int64_t row_begin, int64_t row_end, float* sums, ThreadScratch& scratch);
   void WriteOut(const Pass& pass, const PackedPart& part, int64_t panel, int64_t row_begin,
                 int64_t row_end, const float* sums) const;
+  void WriteGated(const Pass& pass, const PackedPart& part, int64_t panel, int64_t row_begin,
+                  int64_t row_end, const float* gates, const float* ups) const;
 
   ThreadScratch& Scratch(int thread) const;
 
   ThreadPool& pool_;
   const LinearKernels& kernels_;
+  const VectorKernels& vector_kernels_;
   AlignedBytes scratch_;  // [num_threads] ThreadScratch
   int64_t inputs_max_ = 0;
   // The rows of a pass as the part at hand wants them. Of 8-bit groups: codes, scales, sums of 16

@@ -20,7 +20,7 @@ namespace retort::cpu {
 inline constexpr int kBlockRows = 16;
 // Inputs of one bf16 unit: a tile's row of 32 values.
 inline constexpr int kBf16UnitValues = 32;
-// Rows that a panel is multiplied with while it is decoded, and units decoded at a time, twice.
+// Rows that a panel is multiplied with while it is decoded, and units that have room meanwhile.
 inline constexpr int64_t kFusedRowsMax = 2 * kBlockRows;
 inline constexpr int kFusedUnits = 4;
 // Inputs after which an f32 sum is put aside and a new one begun, so that rounding grows with K /
@@ -94,17 +94,18 @@ struct LinearKernels {
   void (*decode_groups_bf16)(const GroupLayout& layout, const std::byte* panel, int64_t group_begin,
                              int num_groups, UnpackScratch* scratch, uint16_t* units);
   bool groups_as_bf16 = false;
-  // decode_groups_bf16 and multiply_bf16 of a whole panel in one, for at most kFusedRowsMax rows:
-  // products of one group are under way while the next is decoded. `units`: room for
-  // kFusedUnits. Null where there is none.
+  // decode_groups_bf16 and multiply_bf16 (without `add`) of a whole panel in one, for at most
+  // kFusedRowsMax rows: products of one group are under way while others are decoded. `units`: room
+  // for kFusedUnits. Null where there is none.
   void (*multiply_decoded)(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
                            const uint16_t* rows, size_t block_stride, int64_t num_rows,
                            UnpackScratch* scratch, uint16_t* units, float* sums) = nullptr;
 
   // Rows of bf16, [unit][16][32] in blocks block_stride values apart; the panel's units
-  // [2][16 pairs][16][2]. Null where bf16 products are made in f32.
+  // [2][16 pairs][16][2]. Without `add` sums begin at zero, whatever they were. Null where bf16
+  // products are made in f32.
   void (*multiply_bf16)(const uint16_t* units, int64_t num_units, const uint16_t* rows,
-                        size_t block_stride, int64_t num_rows, float* sums);
+                        size_t block_stride, int64_t num_rows, bool add, float* sums);
 
   // out[n] = sums[n] + bias[n], or added to out: `count` outputs of one row; bias may be null.
   void (*write_out)(const float* sums, const float* bias, bool accumulate, int count, float* out);
