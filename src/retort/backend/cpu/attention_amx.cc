@@ -144,6 +144,7 @@ class Attention {
     if (begin_min >= end_max) return;
     const size_t page = static_cast<size_t>(tile_.pages[base / kPageTokens]) * tile_.page_bytes;
     Score(block, reinterpret_cast<const uint16_t*>(tile_.keys + page));
+    MoveToLargest(row_begin, num_rows);
     for (int r = 0; r < num_rows; ++r) Weigh(row_begin + r, r);
     const auto* values = reinterpret_cast<const uint16_t*>(tile_.values + page);
     float* outs = state_.outs + row_begin * dim_;
@@ -177,27 +178,47 @@ class Attention {
     asm volatile("" ::: "memory");
   }
 
-  // Turns the scores of row r of the block into weights in bf16, and moves the row's state to its
-  // new largest score.
+  // Moves the state of a block's rows to their new largest scores: all rows at once, since whether
+  // one has a larger score is a guess the processor often gets wrong.
+  RETORT_AMX RETORT_INLINE void MoveToLargest(int row_begin, int num_rows) {
+    alignas(64) float block_largest[kBlockRows];
+    for (int r = 0; r < num_rows; ++r) {
+      block_largest[r] = ReduceMax(_mm512_max_ps(SeenScores(r, 0), SeenScores(r, kLanes)));
+    }
+    const auto rows = static_cast<__mmask16>((1u << num_rows) - 1);
+    const __m512 found = _mm512_maskz_load_ps(rows, block_largest);
+    const __m512 before = _mm512_loadu_ps(state_.largest + row_begin);
+    const __mmask16 moved = _mm512_mask_cmp_ps_mask(rows, found, before, _CMP_GT_OQ);
+    if (moved == 0) return;
+    const __m512 largest = _mm512_mask_mov_ps(before, moved, found);
+    _mm512_storeu_ps(state_.largest + row_begin, largest);
+    alignas(64) float factors[kBlockRows];
+    _mm512_store_ps(factors, Exp2(_mm512_sub_ps(before, largest)));
+    for (unsigned left = moved; left != 0; left &= left - 1) {
+      const int r = __builtin_ctz(left);
+      float* sums = state_.sums[row_begin + r];
+      _mm512_store_ps(sums, _mm512_mul_ps(_mm512_load_ps(sums), _mm512_set1_ps(factors[r])));
+      Scale(factors[r], state_.outs + (row_begin + r) * dim_);
+    }
+  }
+
+  // Scores of 16 keys, -inf for those row r does not see.
+  RETORT_AMX RETORT_INLINE __m512 SeenScores(int r, int key) const {
+    const auto seen = static_cast<__mmask16>(seen_[r] >> key);
+    return _mm512_mask_blend_ps(seen, _mm512_set1_ps(-INFINITY), _mm512_load_ps(scores_[r] + key));
+  }
+
+  // Turns the scores of row r of the block into weights in bf16, relative to its largest score.
   RETORT_AMX RETORT_INLINE void Weigh(int row, int r) {
     const auto low_seen = static_cast<__mmask16>(seen_[r]);
     const auto high_seen = static_cast<__mmask16>(seen_[r] >> kLanes);
-    const __m512 none = _mm512_set1_ps(-INFINITY);
-    const __m512 low = _mm512_mask_blend_ps(low_seen, none, _mm512_load_ps(scores_[r]));
-    const __m512 high = _mm512_mask_blend_ps(high_seen, none, _mm512_load_ps(scores_[r] + kLanes));
-    const float block_largest = ReduceMax(_mm512_max_ps(low, high));
-    float* largest = state_.largest + row;
-    __m512 sums = _mm512_load_ps(state_.sums[row]);
-    if (block_largest > *largest) {
-      const float factor = Exp2(*largest - block_largest);
-      *largest = block_largest;
-      sums = _mm512_mul_ps(sums, _mm512_set1_ps(factor));
-      Scale(factor, state_.outs + row * dim_);
-    }
-    const __m512 base = _mm512_set1_ps(*largest);
-    const __m512 low_weights = _mm512_maskz_mov_ps(low_seen, Exp2(_mm512_sub_ps(low, base)));
-    const __m512 high_weights = _mm512_maskz_mov_ps(high_seen, Exp2(_mm512_sub_ps(high, base)));
+    const __m512 base = _mm512_set1_ps(state_.largest[row]);
+    const __m512 low_weights =
+        _mm512_maskz_mov_ps(low_seen, Exp2(_mm512_sub_ps(SeenScores(r, 0), base)));
+    const __m512 high_weights =
+        _mm512_maskz_mov_ps(high_seen, Exp2(_mm512_sub_ps(SeenScores(r, kLanes), base)));
     _mm512_store_si512(weights_[r], (__m512i)_mm512_cvtne2ps_pbh(high_weights, low_weights));
+    const __m512 sums = _mm512_load_ps(state_.sums[row]);
     _mm512_store_ps(state_.sums[row],
                     _mm512_add_ps(sums, _mm512_add_ps(low_weights, high_weights)));
   }
