@@ -32,6 +32,27 @@ std::string ManyProperties() {  // 300 kB
   return schema + R"(}, "minProperties": 3})";
 }
 
+// Words that must all hold, none of which says where it stands.
+std::string ManyPatterns() {
+  std::string schema = R"({"type": "string", "allOf": [)";
+  for (int i = 0; i < 40; ++i) {
+    schema += (i > 0 ? ", " : "") + std::string(R"({"pattern": ".*a[a-z]{)") +
+              std::to_string(i + 1) + R"(}b.*c"})";
+  }
+  return schema + "]}";
+}
+
+// Every "x" may belong to any of the rules before it.
+std::string NestedChoices() {
+  std::string grammar = "root ::= a0\n";
+  for (int i = 0; i < 60; ++i) {
+    const std::string next = "a" + std::to_string(i + 1);
+    grammar += "a" + std::to_string(i) + " ::= " + next + " | " + next + " " + next + " | (" +
+               next + " | \"x\" (" + next + " | \"y\" " + next + ")?)*\n";
+  }
+  return grammar + "a60 ::= \"x\" | \"\"\n";
+}
+
 std::vector<Hostile> HostileConstraints() {
   return {
       {"long string", JsonSchemaConstraint(R"({"type": "string", "maxLength": 100000000})")},
@@ -48,6 +69,16 @@ std::vector<Hostile> HostileConstraints() {
            {"type": "array", "minItems": 4000000000}})")},
       {"counts of counts", RegexConstraint("(((a{0,900}){0,900}){0,900}b){0,900}")},
       {"distant ends", RegexConstraint("(a|b)*a(a|b){4000}")},
+      {"ambiguous GBNF", GbnfConstraint("root ::= s\ns ::= s s | s s s | [a-z ]+ | \"\"\n")},
+      {"ambiguous Lark", LarkConstraint("start: e\ne: e e | e OP e | \"(\" e \")\" | WORD |\n"
+                                        "OP: /[-+ ]*/\nWORD: /[a-z ]+/\n")},
+      {"nested choices", GbnfConstraint(NestedChoices())},
+      {"long string with a pattern",
+       JsonSchemaConstraint(R"({"type": "string", "minLength": 60000, "maxLength": 1000000,
+           "pattern": "^(([a-z]+ ?)*x.{50})+y"})")},
+      {"many patterns", JsonSchemaConstraint(ManyPatterns())},
+      {"keys in any order", std::make_shared<const ConstraintText>(ConstraintText{
+                                ConstraintText::Kind::kJsonSchema, ManyProperties(), {}, true})},
   };
 }
 

@@ -74,10 +74,79 @@ bool IsInterned(const Configurations& configurations) {
       [](const Configuration& c) { return c.parent != nullptr && c.parent->epoch == 0; });
 }
 
-void KeepWhole(MaskMemo* memo, uint64_t hash, const Configurations& from,
+constexpr size_t kDescribedCallsMax = 64;
+constexpr size_t kDescribedBytesMax = 8192;
+
+// Stacks of rules are made anew for every byte: equal ones are known by how they are built. Empty
+// if that takes too long to say.
+std::string StructureOf(const Configurations& configurations) {
+  std::string text;
+  std::vector<const Call*> calls;
+  const auto put = [&](uint64_t word) {
+    text.append(reinterpret_cast<const char*>(&word), sizeof word);
+  };
+  const auto put_frame = [&](Position position, const Call* parent, const Seen* seen) {
+    put(reinterpret_cast<uintptr_t>(seen));
+    if (parent == nullptr || parent->epoch == 0) {
+      put(position);
+      put(reinterpret_cast<uintptr_t>(parent));
+      return;
+    }
+    const auto known = std::find(calls.begin(), calls.end(), parent);
+    put(uint64_t{1} << 32 | position);
+    put(static_cast<uint64_t>(known - calls.begin()));
+    if (known == calls.end()) calls.push_back(parent);
+  };
+  for (const Configuration& c : configurations.list) {
+    put(c.lex);
+    put_frame(c.position, c.parent, c.seen);
+    if (calls.size() > kDescribedCallsMax || text.size() > kDescribedBytesMax) return {};
+  }
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const Call& call = *calls[i];
+    put(uint64_t{call.node} << 32 | call.returns.size());
+    if (call.returns.size() > kDescribedBytesMax / 24) return {};
+    for (const Return& back : call.returns) put_frame(back.position, back.parent, back.seen);
+    if (calls.size() > kDescribedCallsMax || text.size() > kDescribedBytesMax) return {};
+  }
+  return text;
+}
+
+// Where a mask is looked up, and kept.
+struct WholeKey {
+  uint64_t hash = 0;
+  std::string structure;  // if the stack is not interned
+  bool is_memo = true;
+
+  explicit WholeKey(const Configurations& from) {
+    if (IsInterned(from)) {
+      hash = HashOf(from);
+      return;
+    }
+    structure = StructureOf(from);
+    is_memo = !structure.empty();
+    hash = std::hash<std::string>{}(structure);
+  }
+
+  const MaskMemo::Whole* Find(const MaskMemo& memo, const Configurations& from) const {
+    if (!is_memo) return nullptr;
+    const auto [begin, end] = memo.whole.equal_range(hash);
+    for (auto it = begin; it != end; ++it) {
+      const MaskMemo::Whole& whole = it->second;
+      if (structure.empty() ? whole.structure.empty() && whole.key == from.list
+                            : whole.structure == structure) {
+        return &whole;
+      }
+    }
+    return nullptr;
+  }
+};
+
+void KeepWhole(MaskMemo* memo, WholeKey key, const Configurations& from,
                std::span<const uint32_t> bits) {
   MaskMemo::Whole whole;
-  whole.key = from.list;
+  if (key.structure.empty()) whole.key = from.list;
+  whole.structure = std::move(key.structure);
   // As many ids as words would take more room than the bits.
   size_t count = 0;
   for (size_t i = 0; i < bits.size() && count <= kSparseMaskIdsMax; ++i) {
@@ -93,14 +162,28 @@ void KeepWhole(MaskMemo* memo, uint64_t hash, const Configurations& from,
       }
     }
   }
-  const size_t bytes = sizeof(whole) + whole.bits.size() * 4 + whole.ids.size() * 4 + 64;
+  const size_t bytes = sizeof(whole) + whole.key.size() * sizeof(Configuration) +
+                       whole.structure.size() + whole.bits.size() * 4 + whole.ids.size() * 4 + 64;
   if (memo->whole_bytes + bytes > kWholeMaskBytesMax) {
     memo->whole.clear();
     memo->whole_bytes = 0;
   }
   memo->whole_bytes += bytes;
-  memo->whole.emplace(hash, std::move(whole));
+  memo->whole.emplace(key.hash, std::move(whole));
 }
+
+// What is put on the machine's stacks while it lives is taken away again.
+class Excursion {
+ public:
+  explicit Excursion(Machine& machine) : machine_(machine), mark_(machine.Mark()) {}
+  Excursion(const Excursion&) = delete;
+  Excursion& operator=(const Excursion&) = delete;
+  ~Excursion() { machine_.Release(mark_); }
+
+ private:
+  Machine& machine_;
+  size_t mark_;
+};
 
 }  // namespace
 }  // namespace grammar
@@ -108,6 +191,26 @@ void KeepWhole(MaskMemo* memo, uint64_t hash, const Configurations& from,
 using grammar::Configurations;
 using grammar::ConstraintPoint;
 using grammar::ConstraintRuntime;
+
+// Takes the work that is done while it lives from the state's credit, and stops what goes beyond
+// it. The machine's lock is held as long.
+class ConstraintState::Meter {
+ public:
+  explicit Meter(const ConstraintState& state)
+      : pool_(state.runtime_->machine.pool()), credit_(state.credit_) {
+    pool_.AllowWork(credit_);
+  }
+  Meter(const Meter&) = delete;
+  Meter& operator=(const Meter&) = delete;
+  ~Meter() {
+    credit_ -= std::min(credit_, pool_.work());
+    pool_.AllowWork(UINT64_MAX);
+  }
+
+ private:
+  grammar::RegexPool& pool_;
+  uint64_t& credit_;
+};
 
 // --- Constraint ---
 
@@ -142,16 +245,20 @@ std::shared_ptr<ConstraintRuntime> Constraint::Runtime() const {
 ConstraintState Constraint::Start() const {
   auto runtime = Runtime();
   auto point = std::make_shared<ConstraintPoint>();
+  ConstraintState state(runtime, point);
   const std::lock_guard lock(runtime->machine.mutex());
+  const ConstraintState::Meter meter(state);
   runtime->machine.Start(&point->configurations);
-  return ConstraintState(runtime, std::move(point));
+  return state;
 }
 
 // --- ConstraintState ---
 
 ConstraintState::ConstraintState(std::shared_ptr<ConstraintRuntime> runtime,
                                  std::shared_ptr<const ConstraintPoint> point)
-    : runtime_(std::move(runtime)), point_(std::move(point)) {}
+    : runtime_(std::move(runtime)),
+      point_(std::move(point)),
+      credit_(runtime_->machine.limits().work_max) {}
 
 void ConstraintState::Mask(std::span<uint32_t> bits) const {
   const grammar::Vocabulary& vocabulary = *runtime_->vocabulary;
@@ -170,34 +277,23 @@ void ConstraintState::Mask(std::span<uint32_t> bits) const {
     return;
   }
   const std::lock_guard lock(runtime_->machine.mutex());
-  const bool memo = grammar::IsInterned(from);
-  const uint64_t hash = memo ? grammar::HashOf(from) : 0;
-  if (memo) {
-    const auto [begin, end] = runtime_->memo.whole.equal_range(hash);
-    for (auto it = begin; it != end; ++it) {
-      const auto& whole = it->second;
-      if (whole.key != from.list) continue;
-      if (whole.is_sparse) {
-        std::fill(bits.begin(), bits.end(), 0);
-        for (const int32_t id : whole.ids) bits[id >> 5] |= 1u << (id & 31);
-      } else {
-        std::copy(whole.bits.begin(), whole.bits.end(), bits.begin());
-      }
-      allow_end();
-      return;
+  grammar::WholeKey key(from);
+  if (const auto* whole = key.Find(runtime_->memo, from)) {
+    if (whole->is_sparse) {
+      std::fill(bits.begin(), bits.end(), 0);
+      for (const int32_t id : whole->ids) bits[id >> 5] |= 1u << (id & 31);
+    } else {
+      std::copy(whole->bits.begin(), whole->bits.end(), bits.begin());
     }
+    allow_end();
+    return;
   }
   std::fill(bits.begin(), bits.end(), 0);
-  const size_t mark = runtime_->machine.Mark();
-  try {
-    runtime_->walk.Run(from, point_->tail, bits);
-  } catch (...) {
-    runtime_->machine.Release(mark);
-    throw;
-  }
-  runtime_->machine.Release(mark);
-  if (memo && !runtime_->walk.depends_on_tail()) {
-    grammar::KeepWhole(&runtime_->memo, hash, from, bits);
+  const Meter meter(*this);
+  const grammar::Excursion excursion(runtime_->machine);
+  runtime_->walk.Run(from, point_->tail, bits);
+  if (key.is_memo && !runtime_->walk.depends_on_tail()) {
+    grammar::KeepWhole(&runtime_->memo, std::move(key), from, bits);
   }
   allow_end();
 }
@@ -238,6 +334,9 @@ bool ConstraintState::Commit(int32_t token) {
       Throw(ErrorCode::kExhausted, "the constraint's automata need more than {} bytes",
             runtime_->bytes_max);
     }
+    credit_ = std::min(credit_ + runtime_->machine.limits().work_per_token,
+                       runtime_->machine.limits().work_max);
+    const Meter meter(*this);
     const size_t mark = runtime_->machine.Mark();
     bool alive = false;
     try {
@@ -279,8 +378,9 @@ std::string ConstraintState::ForcedBytes() const {
   std::string forced;
   if (point_->finished) return forced;
   const std::lock_guard lock(runtime_->machine.mutex());
+  const Meter meter(*this);
   grammar::Machine& machine = runtime_->machine;
-  const size_t mark = machine.Mark();
+  const grammar::Excursion excursion(machine);
   Configurations from = point_->configurations;
   Configurations to;
   std::string tail = point_->tail;
@@ -299,7 +399,6 @@ std::string ConstraintState::ForcedBytes() const {
     machine.Step(from, static_cast<uint8_t>(byte), tail, &to);
     std::swap(from, to);
   }
-  machine.Release(mark);
   return forced;
 }
 
@@ -369,19 +468,12 @@ std::vector<int32_t> ConstraintState::TokensOf(std::string_view text) const {
 std::optional<std::string> ConstraintState::ClosingText() const {
   if (point_->finished || point_->configurations.complete) return std::string();
   const std::lock_guard lock(runtime_->machine.mutex());
+  const Meter meter(*this);
   const auto text = runtime_->shortest.After(point_->configurations);
   if (!text) return std::nullopt;
-  const size_t mark = runtime_->machine.Mark();
+  const grammar::Excursion excursion(runtime_->machine);
   ConstraintPoint to;
-  bool complete = false;
-  try {
-    complete = Advance(*text, &to) && to.configurations.complete;
-  } catch (...) {
-    runtime_->machine.Release(mark);
-    throw;
-  }
-  runtime_->machine.Release(mark);
-  return complete ? text : std::nullopt;
+  return Advance(*text, &to) && to.configurations.complete ? text : std::nullopt;
 }
 
 // --- ConstraintCache ---

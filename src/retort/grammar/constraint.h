@@ -55,8 +55,10 @@ class Constraint {
 //
 // Mask and Commit agree: a token is allowed if and only if its bytes lead to a state from which the
 // text can be completed; end tokens if and only if the text is complete as it is. They throw
-// Error{kExhausted} when the grammar turns out to need more than its limits; the state is then as
-// before the call.
+// Error{kExhausted} when the grammar turns out to need more than its limits, among them work_max
+// and work_per_token, which bound what those wait who share a thread with it; the state is then as
+// before the call. How much work a mask takes depends on what the grammar's other requests have
+// met.
 class ConstraintState {
  public:
   // bits[i / 32] >> (i % 32) & 1: token i is allowed. `bits` has num_mask_words() words, all
@@ -97,9 +99,11 @@ class ConstraintState {
   ConstraintState(std::shared_ptr<grammar::ConstraintRuntime> runtime,
                   std::shared_ptr<const grammar::ConstraintPoint> point);
   bool Advance(std::string_view bytes, grammar::ConstraintPoint* to) const;
+  class Meter;
 
   std::shared_ptr<grammar::ConstraintRuntime> runtime_;
   std::shared_ptr<const grammar::ConstraintPoint> point_;
+  mutable uint64_t credit_ = 0;  // work that may still be done (Limits::work_max)
 };
 
 // Compiled grammars by digest of their text, least recently used out first. Two threads that ask

@@ -180,5 +180,69 @@ TEST(Constraint, IsSharedBetweenThreads) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// What a grammar makes every byte cost is paid by its own request, with an error.
+TEST(Constraint, WorkIsBounded) {
+  const std::string ambiguous = "root ::= s\ns ::= s s | s s s | [a-z]+\n";
+  const auto vocabulary = SmallVocabulary();
+  Limits limits;
+  limits.work_max = 30'000;
+  limits.work_per_token = 10;
+  const Constraint bounded(CompileGbnf(ambiguous, limits), vocabulary);
+  ConstraintState state = bounded.Start();
+  std::vector<uint32_t> bits(bounded.num_mask_words());
+  const int32_t letter = vocabulary->LongestTokens("a")[0];
+  bool ended = false;
+  for (int i = 0; i < 1000 && !ended; ++i) {
+    const int num_committed = state.num_committed();
+    try {
+      state.Mask(bits);
+      ASSERT_TRUE(state.Commit(letter));
+    } catch (const Error& error) {
+      ended = true;
+      EXPECT_EQ(error.code(), ErrorCode::kExhausted);
+      EXPECT_THAT(error.message(), HasSubstr("work"));
+      EXPECT_EQ(state.num_committed(), num_committed);
+    }
+  }
+  EXPECT_TRUE(ended);
+  EXPECT_TRUE(bounded.Start().Commit(letter)) << "another request of the same grammar";
+  EXPECT_TRUE(Accepts(Constraint(CompileGbnf(ambiguous), vocabulary), "aaaaaa"));
+}
+
+// Equal stacks of rules are known again: the second mask costs next to no work.
+TEST(Constraint, RightRecursionIsMetOnce) {
+  Limits limits;
+  const auto vocabulary = SmallVocabulary();
+  limits.work_per_token = 400;  // for the commit
+  const Constraint bounded(
+      CompileGbnf("root ::= \"<\" chars \">\"\nchars ::= [a-z ] chars | \"\"\n", limits),
+      vocabulary);
+  ConstraintState state = bounded.Start();
+  std::vector<uint32_t> bits(bounded.num_mask_words());
+  ASSERT_TRUE(state.Commit(vocabulary->LongestTokens("<")[0]));
+  const int32_t letter = vocabulary->LongestTokens("q")[0];
+  for (int i = 0; i < 5000; ++i) {
+    state.Mask(bits);
+    ASSERT_TRUE(state.Commit(letter)) << i;
+  }
+  EXPECT_FALSE(state.IsComplete());
+}
+
+// Rules that share their parts are a small graph, though of endless ways through it.
+TEST(Constraint, SharedPartsAreNotVisitedOncePerWay) {
+  std::string grammar = "root ::= a0\n";
+  for (int i = 0; i < 40; ++i) {
+    const std::string next = "a" + std::to_string(i + 1);
+    grammar += "a" + std::to_string(i) + " ::= " + next + " | " + next + " " + next + "\n";
+  }
+  const Constraint constraint(CompileGbnf(grammar + "a40 ::= \"x\" | \"\"\n"), SmallVocabulary());
+  std::vector<uint32_t> bits(constraint.num_mask_words());
+  try {
+    constraint.Start().Mask(bits);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kExhausted) << error.message();
+  }
+}
+
 }  // namespace
 }  // namespace retort::grammar

@@ -166,6 +166,7 @@ uint32_t Lexer::SafeLength(LexState state, uint32_t most) {
 
 void Lexer::CopyRow(Regex r) {
   const auto row = pool_->Row(r);
+  pool_->Spend(row.size());
   row_.assign(row.begin(), row.end());
   for (RowEntry& entry : row_) {
     if (entry.target != kNothing && pool_->IsEmpty(entry.target)) entry.target = kNothing;
@@ -336,6 +337,7 @@ void Lexer::ExpandJson(const State& from, std::vector<ByteRange>* out) {
 }
 
 void Lexer::Expand(LexState state) {
+  pool_->Spend(64);
   const State from = states_[state];
   std::vector<ByteRange> out;
   switch (from.mode) {

@@ -39,9 +39,7 @@ Machine::Machine(std::shared_ptr<const GrammarIr> ir)
 
 void Machine::Start(Configurations* out) {
   out->clear();
-  closure_.Clear();
-  closure_.out = out;
-  ++epoch_;
+  BeginClosure(out);
   const NodeId root =
       ir_->root_is_rule ? static_cast<NodeId>(ir_->values.size()) + ir_->root : ir_->root;
   Push(NodeNumber(root, Lexer::Before::kNothing), {0, nullptr, nullptr});
@@ -52,26 +50,48 @@ void Machine::Step(const Configurations& from, uint8_t byte, std::string_view te
                    Configurations* out) {
   out->clear();
   kept_open_ = false;
+  // One closure for all, so that what they begin at the same place is one vertex of the stack.
+  BeginClosure(out);
   for (const Configuration& configuration : from.list) {
     const LexState next = lexer_.Step(configuration.lex, byte);
     if (next == kDeadState) continue;
     Configuration moved = configuration;
     moved.lex = next;
-    closure_.out = out;
     if (!lexer_.Ranges(next).empty()) {
       kept_open_ = true;
       Emit(moved);
     }
     const size_t num_labels = lexer_.Labels(next).size();
-    for (size_t i = 0; i < num_labels; ++i) Close(moved, lexer_.Labels(next)[i], text, out);
+    for (size_t i = 0; i < num_labels; ++i) AddToClosure(moved, lexer_.Labels(next)[i], text);
   }
+  Run();
+}
+
+void Machine::BeginClosure(Configurations* out) {
+  closure_.Clear();
+  closure_.out = out;
+  ++epoch_;
 }
 
 void Machine::Close(const Configuration& from, uint32_t label, std::optional<std::string_view> text,
                     Configurations* out) {
-  closure_.Clear();
-  closure_.out = out;
-  ++epoch_;
+  BeginClosure(out);
+  AddToClosure(from, label, text);
+  Run();
+}
+
+void Machine::CloseAll(std::span<const Closing> closings, Configurations* out) {
+  BeginClosure(out);
+  for (const Closing& closing : closings) {
+    AddToClosure({kDeadState, closing.position, closing.parent, closing.seen}, closing.label,
+                 std::nullopt);
+  }
+  Run();
+}
+
+void Machine::AddToClosure(const Configuration& from, uint32_t label,
+                           std::optional<std::string_view> text) {
+  pool_.Spend(8);
   if (positions_[from.position]->kind == Kind::kSymbol) {
     Enter({PositionOf(Kind::kSymbol, positions_[from.position]->a + 1), from.parent, from.seen});
   } else {
@@ -90,7 +110,6 @@ void Machine::Close(const Configuration& from, uint32_t label, std::optional<std
       }
     }
   }
-  Run();
 }
 
 bool Machine::MayContinue(const Configuration& from) {
@@ -104,6 +123,7 @@ bool Machine::MayContinue(const Configuration& from) {
 
 void Machine::Emit(const Configuration& configuration) {
   auto& list = closure_.out->list;
+  pool_.Spend(1 + list.size() / 8);
   if (std::find(list.begin(), list.end(), configuration) != list.end()) return;
   if (list.size() >= ir_->limits.configurations_max) {
     Throw(ErrorCode::kExhausted, "the grammar is ambiguous in more than {} ways at once",
@@ -118,6 +138,7 @@ void Machine::Run() {
   while (!closure_.work.empty()) {
     const Return item = closure_.work.back();
     closure_.work.pop_back();
+    pool_.Spend(4);
     if (++closure_.steps > ir_->limits.closure_steps_max) {
       Throw(ErrorCode::kExhausted, "one byte takes the grammar more than {} steps",
             ir_->limits.closure_steps_max);
@@ -167,6 +188,7 @@ void Machine::Run() {
 void Machine::Enter(const Return& item) {
   if (positions_[item.position]->kind == Kind::kSymbol) {
     auto& entered = closure_.entered;
+    pool_.Spend(1 + entered.size() / 8);
     if (std::find(entered.begin(), entered.end(), item) != entered.end()) return;
     entered.push_back(item);
   }
@@ -180,10 +202,12 @@ void Machine::Pop(const Call* parent) {
 
 void Machine::Push(uint32_t node, const Return& back) {
   const NodeId id = NodeOf(node);
+  pool_.Spend(2 + (closure_.num_values + closure_.rules.size()) / 8);
   if (id < ir_->values.size()) {
     for (size_t i = 0; i < closure_.num_values; ++i) {
       auto& pending = closure_.values[i];
       if (pending.node != node) continue;
+      pool_.Spend(pending.returns.size() / 8);
       if (std::find(pending.returns.begin(), pending.returns.end(), back) ==
           pending.returns.end()) {
         pending.returns.push_back(back);
@@ -209,6 +233,7 @@ void Machine::Push(uint32_t node, const Return& back) {
   }
   const auto add = [&](const Return& item) {
     auto& returns = call->returns;
+    pool_.Spend(1 + returns.size() / 8);
     if (std::find(returns.begin(), returns.end(), item) != returns.end()) return;
     returns.push_back(item);
     if (call->completed_empty) Enter(item);

@@ -84,11 +84,26 @@ class Machine {
   // if it is not known: what depends on it gets kUncertainState.
   void Close(const Configuration& from, uint32_t label, std::optional<std::string_view> text,
              Configurations* out);
+  // The end of a token of a rule: what follows does not depend on its text.
+  struct Closing {
+    Position position = 0;
+    uint32_t label = 0;
+    const Call* parent = nullptr;
+    const Seen* seen = nullptr;
+    bool operator==(const Closing&) const = default;
+  };
+  bool IsInRule(const Configuration& from) const {
+    return positions_[from.position]->kind == Kind::kSymbol;
+  }
+  // As Close, of several that end at the same place. `out` is added to.
+  void CloseAll(std::span<const Closing> closings, Configurations* out);
   // Whether any token may follow the one that `from` is in.
   bool MayContinue(const Configuration& from);
   Lexer& lexer() { return lexer_; }
+  RegexPool& pool() { return pool_; }
   // Whether some token depends on text read before, so that it must be kept.
   bool needs_text() const { return needs_text_; }
+  const Limits& limits() const { return ir_->limits; }
   uint64_t memory_bytes() const;
   bool over_budget() const { return memory_bytes() > ir_->limits.runtime_bytes_max; }
 
@@ -155,6 +170,12 @@ class Machine {
   bool MayClose(const ObjectState& state) const;
   std::optional<ObjectState> Take(const ObjectState& state, uint32_t label, uint32_t meets);
   bool IsPast(const ObjectState& state, uint32_t property) const;
+  struct PropertiesLeft {
+    uint64_t available = 0;
+    uint64_t required = 0;  // among them
+  };
+  PropertiesLeft LeftOf(const ObjectState& state) const;
+  bool FitsAfter(const ObjectState& state, const PropertiesLeft& left) const;
   Regex KeysOf(const ObjectState& state, const Seen* seen);
   // A copy of the state: the known ones move as new ones join them.
   void AfterKey(ObjectState state, uint32_t label, std::vector<Action>* steps);
@@ -182,6 +203,9 @@ class Machine {
     Configurations* out = nullptr;
     void Clear();
   };
+  void BeginClosure(Configurations* out);
+  void AddToClosure(const Configuration& from, uint32_t label,
+                    std::optional<std::string_view> text);
   void Run();
   void Enter(const Return& item);
   void Pop(const Call* parent);

@@ -183,6 +183,7 @@ bool Machine::CanFinish(const ObjectState& state) {
   }
   constexpr uint32_t kNever = UINT32_MAX / 2;
   const uint32_t num_sets = shape.obligations + 1;
+  pool_.Spend(uint64_t{num_sets} * (shape.properties.size() + shape.classes.size()) / 4);
   std::vector<uint32_t> fewest(num_sets, kNever);
   fewest[state.met] = 0;
   uint64_t available = shape.classes.empty() ? 0 : kNever;
@@ -247,9 +248,37 @@ std::optional<Machine::ObjectState> Machine::Take(const ObjectState& state, uint
   return next;
 }
 
+// As Take, where nothing but the number of properties is owed: a few sums instead of a look at all
+// properties, which with thousands of them is too much to do for each.
+bool Machine::FitsAfter(const ObjectState& state, const PropertiesLeft& left) const {
+  const ObjectShape& shape = ir_->objects[state.shape];
+  if (shape.max_properties != kUnbounded &&
+      (state.count >= shape.max_properties ||
+       state.count + 1 + left.required > shape.max_properties)) {
+    return false;
+  }
+  return !shape.classes.empty() || state.count + 1 + left.available >= shape.min_properties;
+}
+
+Machine::PropertiesLeft Machine::LeftOf(const ObjectState& state) const {
+  const ObjectShape& shape = ir_->objects[state.shape];
+  PropertiesLeft left;
+  for (uint32_t p = shape.any_order ? 0 : state.cursor; p < shape.properties.size(); ++p) {
+    if (IsPast(state, p)) continue;
+    const auto& property = shape.properties[p];
+    left.available += property.required || !property.options.empty() ? 1 : 0;
+    left.required += property.required ? 1 : 0;
+  }
+  return left;
+}
+
 Regex Machine::KeysOf(const ObjectState& state, const Seen* seen) {
   const ObjectShape& shape = ir_->objects[state.shape];
+  const bool plain = shape.obligations == 0;
+  PropertiesLeft left = plain ? LeftOf(state) : PropertiesLeft();
+  pool_.Spend(shape.properties.size() / 4);
   const auto allowed = [&](const std::vector<ValueOption>& options, uint32_t label) {
+    if (plain) return !options.empty() && FitsAfter(state, left);
     return std::any_of(options.begin(), options.end(), [&](const ValueOption& option) {
       return Take(state, label, option.meets).has_value();
     });
@@ -259,9 +288,14 @@ Regex Machine::KeysOf(const ObjectState& state, const Seen* seen) {
   for (uint32_t p = shape.any_order ? 0 : state.cursor; p < shape.properties.size(); ++p) {
     if (IsPast(state, p)) continue;
     const auto& property = shape.properties[p];
+    // While it is asked about, it is not left.
+    const PropertiesLeft before = left;
+    left.available -= property.required || !property.options.empty() ? 1 : 0;
+    left.required -= property.required ? 1 : 0;
     if (allowed(property.options, kLabelNames + p)) {
       names.push_back({property.name, kLabelNames + p});
     }
+    if (shape.any_order) left = before;  // in the declared order, what is passed is gone
     if (property.required && !shape.any_order) {
       classes = false;  // in the declared order nothing passes a required property
       break;
@@ -357,6 +391,7 @@ bool Machine::CanFinish(const ArrayState& state) {
   std::unordered_set<uint32_t> seen{start};
   bool found = false;
   while (!stack.empty() && !found) {
+    pool_.Spend(16);
     const ArrayState from = array_states_[stack.back()];
     stack.pop_back();
     for (const ValueOption& option : OptionsAt(from)) {

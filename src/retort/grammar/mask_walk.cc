@@ -35,6 +35,7 @@ void ReadTokens(const TokenTrie& trie, Lexer& lexer, uint32_t root, LexState sta
     const Work work = stack.back();
     stack.pop_back();
     const TokenTrie::Node& at = trie.node(work.node);
+    lexer.pool().Spend(at.num_children);
     for (uint32_t i = 0; i < at.num_children; ++i) {
       const uint32_t index = at.first_child + i;
       const LexState next = lexer.Step(work.state, trie.node(index).byte);
@@ -57,6 +58,8 @@ void MaskWalk::Run(const Configurations& from, std::string_view tail, std::span<
   text_ = tail;
   text_known_ = true;
   level_ = 0;
+  closings_.clear();
+  closed_.clear();
   checked_ = false;
   machine_->ForgetReach();
   Walk(vocabulary_.trie(), TokenTrie::kRoot, from.list, 0);
@@ -76,12 +79,13 @@ void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
     }
   }
   // Independent alternatives: a token is allowed if one of them allows it.
-  if (std::any_of(from.begin(), from.end(),
-                  [&](const Configuration& c) { return IsDense(c.lex); })) {
+  if (IsLarge(trie, node) && std::any_of(from.begin(), from.end(),
+                                         [&](const Configuration& c) { return IsDense(c.lex); })) {
     // Each into bits of its own: WalkOne may clear what it set.
     const std::span<uint32_t> all = bits_;
     std::vector<uint32_t> own(all.size());
     for (const Configuration& configuration : from) {
+      lexer_.pool().Spend(own.size() / 8);
       std::fill(own.begin(), own.end(), 0);
       bits_ = own;
       WalkOne(trie, node, configuration, depth);
@@ -93,6 +97,7 @@ void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
   if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
   Configurations& to = *levels_[level_++];
   const TokenTrie::Node& at = trie.node(node);
+  lexer_.pool().Spend(at.num_children * from.size());
   for (uint32_t i = 0; i < at.num_children; ++i) {
     const uint32_t index = at.first_child + i;
     const TokenTrie::Node& child = trie.node(index);
@@ -103,6 +108,7 @@ void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
       moved.lex = lexer_.Step(configuration.lex, child.byte);
       if (moved.lex != kDeadState) Advance(moved, &to);
     }
+    EndStep(&to);
     if (!to.dead()) {
       for (const int32_t id : trie.Own(child)) Set_(id);
       if (child.num_children > 0) Walk(trie, index, to.list, depth + 1);
@@ -119,10 +125,57 @@ void MaskWalk::Advance(const Configuration& moved, Configurations* to) {
     if (std::find(list.begin(), list.end(), moved) == list.end()) list.push_back(moved);
   }
   const size_t num_labels = lexer_.Labels(moved.lex).size();
+  const bool in_rule = num_labels > 0 && machine_->IsInRule(moved);
   for (size_t i = 0; i < num_labels; ++i) {
+    if (in_rule) {
+      closings_.push_back({moved.position, lexer_.Labels(moved.lex)[i], moved.parent, moved.seen});
+      continue;
+    }
     machine_->Close(moved, lexer_.Labels(moved.lex)[i],
                     text_known_ ? std::optional<std::string_view>(text_) : std::nullopt, to);
   }
+}
+
+size_t MaskWalk::ClosingsHash::operator()(const std::vector<Machine::Closing>& closings) const {
+  uint64_t hash = closings.size();
+  for (const Machine::Closing& closing : closings) {
+    for (const uint64_t word : {uint64_t{closing.position} << 32 | closing.label,
+                                uint64_t{reinterpret_cast<uintptr_t>(closing.parent)},
+                                uint64_t{reinterpret_cast<uintptr_t>(closing.seen)}}) {
+      hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+      hash ^= hash >> 29;
+    }
+  }
+  return hash;
+}
+
+void MaskWalk::EndStep(Configurations* to) {
+  if (closings_.empty()) return;
+  auto it = closed_.find(closings_);
+  if (it == closed_.end()) {
+    Configurations after;
+    machine_->CloseAll(closings_, &after);
+    it = closed_.emplace(closings_, std::move(after)).first;
+  }
+  closings_.clear();
+  lexer_.pool().Spend(2 + it->second.list.size() * (1 + to->list.size()) / 8);
+  to->complete = to->complete || it->second.complete;
+  if (to->list.empty()) {
+    to->list = it->second.list;
+    return;
+  }
+  for (const Configuration& configuration : it->second.list) {
+    auto& list = to->list;
+    if (std::find(list.begin(), list.end(), configuration) == list.end()) {
+      list.push_back(configuration);
+    }
+  }
+}
+
+// Whether looking up what a lexer state allows below the node is worth it.
+bool MaskWalk::IsLarge(const TokenTrie& trie, uint32_t node) const {
+  const TokenTrie::Node& at = trie.node(node);
+  return &trie == &vocabulary_.trie() && at.tokens_end - at.tokens_begin >= kEntryTokensMin;
 }
 
 bool MaskWalk::IsDense(LexState state) {
@@ -140,8 +193,7 @@ void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration
     CheckOneByOne(trie.Below(at));
     return;
   }
-  if (&trie == &vocabulary_.trie() && at.tokens_end - at.tokens_begin >= kEntryTokensMin &&
-      IsDense(from.lex)) {
+  if (IsLarge(trie, node) && IsDense(from.lex)) {
     if (node == TokenTrie::kRoot) from.lex = WithoutDistantBounds(from.lex);
     // Where nothing can follow the token, what is left of tokens in which it ends is of no
     // interest.
@@ -165,10 +217,12 @@ void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration
   const size_t num_ranges = lexer_.Ranges(from.lex).size();
   for (size_t r = 0; r < num_ranges; ++r) {
     const ByteRange range = lexer_.Ranges(from.lex)[r];
+    lexer_.pool().Spend(4);
     for (const TokenTrie::Node* child = FindChild(children, range.first);
          child != nullptr && child != children.data() + children.size() &&
          child->byte <= range.last;
          ++child) {
+      lexer_.pool().Spend(2);
       for (const int32_t id : trie.Own(*child)) Set_(id);
       if (child->num_children == 0) continue;
       Configuration moved = from;
@@ -180,6 +234,7 @@ void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration
       } else {
         to.clear();
         Advance(moved, &to);
+        EndStep(&to);
         Walk(trie, index, to.list, depth + 1);
       }
       text_.pop_back();
@@ -191,6 +246,7 @@ void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration
 void MaskWalk::WalkEntry(uint32_t node, const Configuration& from, const MaskEntry& entry,
                          int depth) {
   (void)node;
+  lexer_.pool().Spend(entry.bits.size() / 16 + entry.ids.size() / 4 + entry.exits.size());
   for (size_t i = 0; i < entry.bits.size(); ++i) bits_[i] |= entry.bits[i];
   for (const int32_t id : entry.ids) Set_(id);
   const bool known = text_known_;
@@ -224,6 +280,7 @@ bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, const Configuratio
                        int* budget) {
   const TokenTrie& trie = vocabulary_.trie();
   const TokenTrie::Node& at = trie.node(node);
+  lexer_.pool().Spend(at.num_children);
   *budget -= at.num_children;
   if (*budget < 0) return false;
   for (uint32_t i = 0; i < at.num_children; ++i) {
@@ -245,6 +302,7 @@ bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, const Configuratio
       Configurations& to = *levels_[level_++];
       to.clear();
       Advance(moved, &to);
+      EndStep(&to);
       Walk(trie, index, to.list, depth + 1);
       --level_;
       text_.pop_back();
@@ -433,6 +491,7 @@ void MaskWalk::CheckOneByOne(std::span<const int32_t> ids) {
     bool alive = true;
     for (const char c : vocabulary_.Text(id)) {
       text += c;
+      lexer_.pool().Spend(4);
       machine_->Step(from, static_cast<uint8_t>(c), text, &to);
       std::swap(from, to);
       if (from.dead()) {

@@ -16,10 +16,11 @@ namespace retort::grammar {
 // repeated state needs no shared lock.
 struct MaskMemo {
   std::unordered_map<uint64_t, std::shared_ptr<const MaskEntry>> entries;  // by node and state
-  // Whole masks by stack and state; only where the stack is interned.
+  // Whole masks by stack and state.
   struct Whole {
-    std::vector<Configuration> key;
-    std::vector<uint32_t> bits;  // or, if few tokens are allowed, their ids
+    std::vector<Configuration> key;  // where the stack is interned
+    std::string structure;           // elsewhere, and not empty then
+    std::vector<uint32_t> bits;      // or, if few tokens are allowed, their ids
     std::vector<int32_t> ids;
     bool is_sparse = false;
   };
@@ -47,8 +48,10 @@ class MaskWalk {
   void Walk(const TokenTrie& trie, uint32_t node, Set from, int depth);
   void WalkOne(const TokenTrie& trie, uint32_t node, const Configuration& given, int depth);
   void WalkEntry(uint32_t node, const Configuration& from, const MaskEntry& entry, int depth);
-  // As the machine after `moved` (already stepped) and everything its token's end leads to.
+  // As the machine after `moved` (already stepped) and everything its token's end leads to. Ends of
+  // rules' tokens are put aside until EndStep.
   void Advance(const Configuration& moved, Configurations* to);
+  void EndStep(Configurations* to);
   std::shared_ptr<const MaskEntry> EntryFor(uint32_t node, LexState state, bool exits);
   std::shared_ptr<const MaskEntry> ComputeEntry(uint32_t node, LexState state, bool exits);
   std::shared_ptr<const MaskEntry> EntryBySafety(LexState state, bool with_exits);
@@ -64,6 +67,7 @@ class MaskWalk {
   // Corrects what was set for `b` where `a` differs; false if they differ nearly everywhere.
   bool Correct(uint32_t node, LexState a, LexState b, const Configuration& from, int depth,
                int* budget);
+  bool IsLarge(const TokenTrie& trie, uint32_t node) const;
   bool IsDense(LexState state);
   void CheckOneByOne(std::span<const int32_t> ids);
   void Set_(int32_t id) { bits_[id >> 5] |= 1u << (id & 31); }
@@ -80,6 +84,12 @@ class MaskWalk {
   bool text_known_ = true;
   bool checked_ = false;
   bool depends_on_tail_ = false;
+  std::vector<Machine::Closing> closings_;
+  // What ends of tokens lead to, of this walk: many tokens end the same ones.
+  struct ClosingsHash {
+    size_t operator()(const std::vector<Machine::Closing>& closings) const;
+  };
+  std::unordered_map<std::vector<Machine::Closing>, Configurations, ClosingsHash> closed_;
   std::vector<std::unique_ptr<Configurations>> levels_;
   size_t level_ = 0;
 };

@@ -31,6 +31,7 @@ void Finish(std::vector<RowEntry>* row) {
 template <typename Combine>
 void RegexPool::MergeRows(std::span<const RowEntry> x, std::span<const RowEntry> y, Combine combine,
                           std::vector<RowEntry>* out) {
+  Spend(x.size() + y.size());
   out->clear();
   size_t i = 0;
   size_t j = 0;
@@ -56,6 +57,7 @@ void RegexPool::MergeRows(std::span<const RowEntry> x, std::span<const RowEntry>
 std::span<const RowEntry> RegexPool::Row(Regex r) {
   if (nodes_[r].row_begin < 0) {
     std::vector<RowEntry> row;
+    Spend(16);
     ComputeRow(r, &row);
     if (rows_.size() + row.size() > limits_.regex_row_entries_max) {
       Throw(ErrorCode::kExhausted, "regular languages need more than {} transitions",
@@ -226,6 +228,7 @@ bool RegexPool::Search(Regex start) {
   std::unordered_set<Regex> seen{start};
   std::vector<Visit> path;
   const auto enter = [&](Regex state) {
+    Spend(8);
     Visit visit{state, {}};
     const auto span = Row(state);
     uint32_t first = 0;
@@ -329,10 +332,10 @@ RegexPool::Need RegexPool::NeedOf(Regex r) {
   return need;
 }
 
-// Seen at a glance; false if it is not.
-bool RegexPool::IsFinite(Regex r, int depth) const {
+// Seen at a glance, of so many visits; false if it is not.
+bool RegexPool::IsFinite(Regex r, int* visits) const {
   const Node& node = nodes_[r];
-  if (depth > 32) return false;
+  if (--*visits < 0) return false;
   switch (node.kind) {
     case Kind::kNothing:
     case Kind::kEpsilon:
@@ -341,33 +344,34 @@ bool RegexPool::IsFinite(Regex r, int depth) const {
     case Kind::kNames:
       return true;
     case Kind::kCat:
-      return IsFinite(node.a, depth + 1) && IsFinite(node.b, depth + 1);
+      return IsFinite(node.a, visits) && IsFinite(node.b, visits);
     case Kind::kOr: {
       const auto children = Children(node);
       return std::all_of(children.begin(), children.end(),
-                         [&](Regex child) { return IsFinite(child, depth + 1); });
+                         [&](Regex child) { return IsFinite(child, visits); });
     }
     case Kind::kRepeat:
-      return node.c != kUnbounded && IsFinite(node.a, depth + 1);
+      return node.c != kUnbounded && IsFinite(node.a, visits);
     default:
       return false;
   }
 }
 
 // Whether some string follows every string, seen at a glance: all but finitely many do.
-bool RegexPool::NeverDies(Regex r, int depth) const {
+bool RegexPool::NeverDies(Regex r, int* visits) const {
   const Node& node = nodes_[r];
-  if (depth > 8) return false;
+  if (--*visits < 0) return false;
   if (node.kind == Kind::kEverything) return true;
-  if (node.kind == Kind::kNot) return IsFinite(node.a, 0);
-  if (node.kind == Kind::kCat) return nodes_[node.b].kind == Kind::kTag && NeverDies(node.a, depth);
+  if (node.kind == Kind::kNot) return IsFinite(node.a, visits);
+  if (node.kind == Kind::kCat)
+    return nodes_[node.b].kind == Kind::kTag && NeverDies(node.a, visits);
   const auto children = Children(node);
   if (node.kind == Kind::kOr) {
     return std::any_of(children.begin(), children.end(),
-                       [&](Regex child) { return NeverDies(child, depth + 1); });
+                       [&](Regex child) { return NeverDies(child, visits); });
   }
   return node.kind == Kind::kAnd && std::all_of(children.begin(), children.end(), [&](Regex child) {
-           return nodes_[child].kind == Kind::kNot && IsFinite(nodes_[child].a, 0);
+           return nodes_[child].kind == Kind::kNot && IsFinite(nodes_[child].a, visits);
          });
 }
 
@@ -375,7 +379,8 @@ uint32_t RegexPool::SafeLength(Regex r, uint32_t most) {
   const auto it = safe_.find(r);
   if (it != safe_.end()) return std::min(it->second, most);
   uint32_t safe = kUnbounded;
-  if (!NeverDies(r, 0)) {
+  int visits = 512;
+  if (!NeverDies(r, &visits)) {
     try {
       safe = SafeSearch(r);
     } catch (const Error& error) {

@@ -53,6 +53,13 @@ void RegexPool::Rehash(size_t size) {
   }
 }
 
+void RegexPool::ThrowWork() const {
+  Throw(ErrorCode::kExhausted,
+        "the constraint takes too much work for one request: more than {} units beyond what its "
+        "tokens have earned",
+        work_max_);
+}
+
 // `node.hash` names the structure; 128 bits are taken as identity.
 Regex RegexPool::Intern(const Node& node) {
   size_t slot = node.hash.low & (table_.size() - 1);
@@ -64,6 +71,7 @@ Regex RegexPool::Intern(const Node& node) {
     Throw(ErrorCode::kExhausted, "regular languages need more than {} states",
           limits_.regex_nodes_max);
   }
+  Spend(8);
   nodes_.push_back(node);
   const Regex result = static_cast<Regex>(nodes_.size() - 1);
   table_[slot] = result;
@@ -125,6 +133,7 @@ Regex RegexPool::Cat(Regex a, Regex b) {
     node.kind = Kind::kCat;
     node.nullable = x.nullable && y.nullable;
     node.plain = x.plain && y.plain;
+    node.tagged = x.tagged || y.tagged;
     if (node.plain) node.emptiness = Emptiness::kNonEmpty;
     Add(&node.hash, 12);
     Add(&node.hash, x.hash);
@@ -137,6 +146,7 @@ Regex RegexPool::Cat(Regex a, Regex b) {
 }
 
 Regex RegexPool::MakeList(Kind kind, std::vector<Regex> parts) {
+  Spend(2 * parts.size());
   std::sort(parts.begin(), parts.end(),
             [&](Regex a, Regex b) { return Less(nodes_[a].hash, nodes_[b].hash); });
   parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
@@ -152,6 +162,7 @@ Regex RegexPool::MakeList(Kind kind, std::vector<Regex> parts) {
     node.nullable =
         kind == Kind::kOr ? node.nullable || child.nullable : node.nullable && child.nullable;
     node.plain = node.plain && child.plain;
+    node.tagged = node.tagged || child.tagged;
     if (kind == Kind::kOr && child.emptiness == Emptiness::kNonEmpty) {
       node.emptiness = Emptiness::kNonEmpty;
     }
@@ -313,6 +324,7 @@ Regex RegexPool::Repeat(Regex a, uint32_t min, uint32_t max) {
 Regex RegexPool::Tag(uint32_t label) {
   Node node;
   node.kind = Kind::kTag;
+  node.tagged = true;
   node.nullable = true;
   node.emptiness = Emptiness::kNonEmpty;
   Add(&node.hash, 17);
@@ -323,6 +335,7 @@ Regex RegexPool::Tag(uint32_t label) {
 
 Regex RegexPool::Names(std::vector<NamedString> names) {
   if (names.empty()) return kNothing;
+  Spend(8 * names.size());
   std::sort(names.begin(), names.end(),
             [](const NamedString& a, const NamedString& b) { return a.text < b.text; });
   NameTable table;
@@ -347,6 +360,7 @@ Regex RegexPool::NamesNode(uint32_t table, uint32_t first, uint32_t last, uint32
   }
   Node node;
   node.kind = Kind::kNames;
+  node.tagged = true;
   node.nullable = names.names[first].text.size() == depth;
   node.emptiness = Emptiness::kNonEmpty;
   Add(&node.hash, 18);
@@ -370,6 +384,7 @@ Regex RegexPool::MultiplesNode(uint32_t modulus, uint32_t phase, uint64_t remain
   const auto [divisor, scale] = moduli_[modulus];
   const uint32_t digits = phase == 0 ? scale : scale - (phase - 1);
   uint64_t value = remainder;
+  Spend(digits);
   for (uint32_t i = 0; i < digits && value != 0; ++i) {
     value = static_cast<uint64_t>(static_cast<UInt128>(value) * 10 % divisor);
   }
@@ -397,6 +412,8 @@ void RegexPool::Labels(Regex r, std::vector<uint32_t>* labels) const {
       labels->push_back(label);
     }
   };
+  // Where there is none, shared parts must not be visited once for each way to them.
+  if (!node.tagged) return add(0);
   switch (node.kind) {
     case Kind::kTag:
       add(node.a);

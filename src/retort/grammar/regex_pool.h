@@ -56,6 +56,18 @@ class RegexPool {
 
   void LimitNodes(size_t nodes_max) { limits_.regex_nodes_max = nodes_max; }
 
+  // Work done with the pool, also by those who walk its automata (see Limits::work_max). Throws
+  // Error{kExhausted} beyond what AllowWork said.
+  void Spend(uint64_t units) {
+    work_ += units;
+    if (work_ > work_max_) ThrowWork();
+  }
+  void AllowWork(uint64_t units) {
+    work_ = 0;
+    work_max_ = units;
+  }
+  uint64_t work() const { return work_; }
+
   Regex Set(const CodePointSet& set);
   Regex Literal(std::u32string_view text);
   Regex Bytes(std::string_view bytes);  // each byte a symbol
@@ -136,6 +148,7 @@ class RegexPool {
     Kind kind = Kind::kNothing;
     bool nullable = false;
     bool plain = true;
+    bool tagged = false;  // there may be a tag inside
     Emptiness emptiness = Emptiness::kUnknown;
     uint32_t a = 0;  // first child; of lists: their offset in children_; of sets and names: index
     uint32_t b = 0;  // second child; of lists: their number; else see the maker
@@ -172,12 +185,15 @@ class RegexPool {
     uint32_t longest = 0;  // of the shortest string of any derivative
   };
   Need NeedOf(Regex r);
-  bool IsFinite(Regex r, int depth) const;
-  bool NeverDies(Regex r, int depth) const;
+  bool IsFinite(Regex r, int* visits) const;
+  bool NeverDies(Regex r, int* visits) const;
   uint32_t SafeSearch(Regex r);
   void Rehash(size_t size);
+  [[noreturn]] void ThrowWork() const;
 
   Limits limits_;
+  uint64_t work_ = 0;
+  uint64_t work_max_ = UINT64_MAX;
   std::vector<Node> nodes_;
   std::vector<uint32_t> table_;  // open addressing over node hashes; 0 is free
   std::vector<uint32_t> children_;

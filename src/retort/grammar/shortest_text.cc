@@ -238,6 +238,7 @@ void ShortestText::Explore(std::vector<Position>* found) {
             kItemsMax);
     }
     std::vector<Edge> edges = EdgesAt((*found)[at]);
+    machine_->pool().Spend(16 + 16 * edges.size());
     for (const Edge& edge : edges) {
       for (const Position to : {edge.value, edge.next}) {
         if (to != kNone && items_.try_emplace(to).second) found->push_back(to);
@@ -253,24 +254,29 @@ void ShortestText::Solve(Position position) {
   items_[position];
   try {
     Explore(&found);
+    while (Improve(found)) {
+    }
   } catch (...) {
     for (const Position added : found) items_.erase(added);
     throw;
   }
-  // Costs only fall, and each is made of others: repeat until none does.
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (auto it = found.rbegin(); it != found.rend(); ++it) {
-      Item& item = items_.at(*it);
-      for (size_t i = 0; i < item.edges.size(); ++i) {
-        const uint32_t bytes = BytesOf(item.edges[i]);
-        if (bytes >= item.bytes) continue;
-        item.bytes = bytes;
-        item.best = i;
-        changed = true;
-      }
+}
+
+// Costs only fall, and each is made of others: false once none does.
+bool ShortestText::Improve(const std::vector<Position>& found) {
+  bool changed = false;
+  for (auto it = found.rbegin(); it != found.rend(); ++it) {
+    Item& item = items_.at(*it);
+    machine_->pool().Spend(2 + 4 * item.edges.size());
+    for (size_t i = 0; i < item.edges.size(); ++i) {
+      const uint32_t bytes = BytesOf(item.edges[i]);
+      if (bytes >= item.bytes) continue;
+      item.bytes = bytes;
+      item.best = i;
+      changed = true;
     }
   }
+  return changed;
 }
 
 uint32_t ShortestText::BytesAt(Position position) {
@@ -296,6 +302,7 @@ uint32_t ShortestText::BytesOut(const Call* call) {
     const Call* top = stack.back();
     const auto [found, is_new] = exits_.try_emplace(top);
     if (is_new) {
+      machine_->pool().Spend(4 + 4 * top->returns.size());
       for (const Return& back : top->returns) {
         if (back.parent != nullptr && !exits_.contains(back.parent)) stack.push_back(back.parent);
       }

@@ -64,6 +64,7 @@ class ShortestText {
   // Everything that `position` may lead to, with its cost.
   void Solve(Position position);
   void Explore(std::vector<Position>* found);
+  bool Improve(const std::vector<Position>& found);
   uint32_t BytesAt(Position position);
   uint32_t BytesOf(const Edge& edge);
   uint32_t BytesOut(const Call* call);
