@@ -51,17 +51,23 @@ class RowSampler {
   RowSampler(const VectorKernels& kernels, const float* logits, int64_t vocab,
              const uint32_t* allowed, int64_t index, Scratch& scratch)
       : kernels_(kernels), logits_(logits), vocab_(vocab), scratch_(scratch) {
-    if (allowed != nullptr) Mask(allowed);
     const auto num_blocks = static_cast<size_t>((vocab + kLogitBlock - 1) / kLogitBlock);
     scratch.maxima.resize(num_blocks);
     scratch.sums.resize(num_blocks);
     const bool is_number = kernels.block_maxima(logits_, vocab, scratch.maxima.data());
-    largest_ = *std::max_element(scratch.maxima.begin(), scratch.maxima.end());
+    largest_ = LargestOf(scratch.maxima);
+    // Reported wherever they are, allowed or not.
     if (!is_number || largest_ == INFINITY) {
       const float* bad = std::find_if(logits_, logits_ + vocab, [](float logit) {
         return std::isnan(logit) || logit == INFINITY;
       });
       Throw(ErrorCode::kCorrupt, "logits row {}: {} at token {}", index, *bad, bad - logits_);
+    }
+    if (allowed != nullptr) {
+      scratch.masked.resize(static_cast<size_t>(vocab));
+      kernels.mask(logits_, allowed, vocab, scratch.masked.data(), scratch.maxima.data());
+      logits_ = scratch.masked.data();
+      largest_ = LargestOf(scratch.maxima);
     }
     if (largest_ == -INFINITY) {
       Throw(ErrorCode::kInvalid, "logits row {}: no token is allowed", index);
@@ -75,7 +81,7 @@ class RowSampler {
 
   // log Σ exp(logit).
   double LogSum() {
-    kernels_.block_sums(logits_, vocab_, largest_, 1.0f, 0.0f, scratch_.sums.data());
+    SumBlocks(1.0f, 0.0f);
     return double{largest_} + std::log(TotalOfBlocks());
   }
 
@@ -85,7 +91,7 @@ class RowSampler {
     candidates.clear();
     const float least = LeastOfTop(count);
     for (size_t block = 0; block < scratch_.maxima.size(); ++block) {
-      if (scratch_.maxima[block] < least) continue;
+      if (scratch_.maxima[block] < least || !HasTokens(block)) continue;
       const int64_t begin = static_cast<int64_t>(block) * kLogitBlock;
       const int64_t end = std::min(vocab_, begin + kLogitBlock);
       for (int64_t token = begin; token < end; ++token) {
@@ -106,15 +112,28 @@ class RowSampler {
   float logit(int32_t token) const { return logits_[token]; }
 
  private:
-  void Mask(const uint32_t* allowed) {
-    scratch_.masked.resize(static_cast<size_t>(vocab_));
-    for (int64_t token = 0; token < vocab_; ++token) {
-      const bool is_allowed = ((allowed[token / 32] >> (token % 32)) & 1) != 0;
-      // NaN and +inf stay: they are reported wherever they are.
-      const bool is_number = logits_[token] < INFINITY;
-      scratch_.masked[token] = is_allowed || !is_number ? logits_[token] : -INFINITY;
+  static float LargestOf(const std::vector<float>& maxima) {
+    return *std::max_element(maxima.begin(), maxima.end());
+  }
+
+  // False: nothing can be drawn from the block, and what logits_ holds there is not to be read.
+  bool HasTokens(size_t block) const { return scratch_.maxima[block] != -INFINITY; }
+
+  void SumBlocks(float temperature, float weight_min) {
+    const size_t num_blocks = scratch_.sums.size();
+    for (size_t begin = 0, end = 0; begin < num_blocks; begin = end) {
+      const bool has_tokens = HasTokens(begin);
+      for (end = begin + 1; end < num_blocks && HasTokens(end) == has_tokens;) ++end;
+      if (!has_tokens) {
+        std::fill(scratch_.sums.begin() + static_cast<std::ptrdiff_t>(begin),
+                  scratch_.sums.begin() + static_cast<std::ptrdiff_t>(end), 0.0);
+        continue;
+      }
+      const int64_t first = static_cast<int64_t>(begin) * kLogitBlock;
+      const int64_t count = std::min(vocab_, static_cast<int64_t>(end) * kLogitBlock) - first;
+      kernels_.block_sums(logits_ + first, count, largest_, temperature, weight_min,
+                          &scratch_.sums[begin]);
     }
-    logits_ = scratch_.masked.data();
   }
 
   int32_t Largest() const {
@@ -156,8 +175,7 @@ class RowSampler {
     const auto num_blocks = std::ssize(scratch_.sums);
     float weights[kLogitBlock];
     if (last.logit == -INFINITY) {
-      kernels_.block_sums(logits_, vocab_, largest_, row.temperature, row.min_p,
-                          scratch_.sums.data());
+      SumBlocks(row.temperature, row.min_p);
     } else {
       for (int64_t block = 0; block < num_blocks; ++block) {
         double sum = 0;
@@ -199,7 +217,7 @@ class RowSampler {
       return LastOfTop(row.top_p < 1.0f ? double{row.top_p} * total : INFINITY);
     }
     if (row.top_p == 1.0f) return kKeepAll;
-    kernels_.block_sums(logits_, vocab_, largest_, row.temperature, 0.0f, scratch_.sums.data());
+    SumBlocks(row.temperature, 0.0f);
     const double total = TotalOfBlocks();
     const double mass = double{row.top_p} * total;
     // Most rows need few tokens.
@@ -243,6 +261,7 @@ class RowSampler {
     all.clear();
     float weights[kLogitBlock];
     for (int64_t begin = 0; begin < vocab_; begin += kLogitBlock) {
+      if (!HasTokens(static_cast<size_t>(begin / kLogitBlock))) continue;
       const int64_t count = std::min(kLogitBlock, vocab_ - begin);
       kernels_.weights(logits_ + begin, count, largest_, temperature, weight_min, weights);
       for (int64_t i = 0; i < count; ++i) {

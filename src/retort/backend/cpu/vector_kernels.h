@@ -61,6 +61,10 @@ struct VectorKernels {
 
   // Largest logit of each block of kLogitBlock; false if one is NaN.
   bool (*block_maxima)(const float* logits, int64_t count, float* maxima);
+  // masked = logits where the token's bit is set, −inf elsewhere, and its blocks' maxima. Blocks
+  // without a bit are not written; their maximum is −inf.
+  void (*mask)(const float* logits, const uint32_t* allowed, int64_t count, float* masked,
+               float* maxima);
   // weights = exp((logits − largest) / temperature), those below weight_min set to 0.
   void (*weights)(const float* logits, int64_t count, float largest, float temperature,
                   float weight_min, float* weights);

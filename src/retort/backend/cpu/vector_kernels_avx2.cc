@@ -30,8 +30,8 @@ namespace {
 
 }  // namespace
 
-const VectorKernels kKernels = {RmsNorm, GatedActivation, AddTo,   Scale,    Rotate,
-                                Attend,  BlockMaxima,     Weights, BlockSums};
+const VectorKernels kKernels = {RmsNorm, GatedActivation, AddTo, Scale,   Rotate,
+                                Attend,  BlockMaxima,     Mask,  Weights, BlockSums};
 
 }  // namespace retort::cpu::avx2
 
