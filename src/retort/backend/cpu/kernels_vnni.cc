@@ -150,7 +150,11 @@ RETORT_BF16 void MultiplyBf16Tile(const uint16_t* units, int64_t num_units, cons
       const auto w1 = (__m512bh)_mm512_loadu_si512(units + 512 + pair * 32);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        const auto a = (__m512bh)_mm512_set1_epi32(Load4(rows + r * kBf16UnitValues + pair * 2));
+        __m512i pairs = _mm512_set1_epi32(Load4(rows + r * kBf16UnitValues + pair * 2));
+#ifdef __clang__
+        asm("" : "+v"(pairs));  // clang 16 crashes when it folds a broadcast of bf16
+#endif
+        const auto a = (__m512bh)pairs;
         sum[r][0] = _mm512_dpbf16_ps(sum[r][0], a, w0);
         sum[r][1] = _mm512_dpbf16_ps(sum[r][1], a, w1);
       }
