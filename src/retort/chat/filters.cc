@@ -36,7 +36,7 @@ std::string UnknownFilterMessage(std::string_view name) {
 }
 
 Value LookUpPath(Runtime& runtime, const Value& item, const Value& path, const Value* otherwise) {
-  const auto or_default = [&](Value value) {
+  const auto or_default = [&](const Value& value) {
     return value.is_undefined() && otherwise != nullptr ? *otherwise : value;
   };
   if (!path.is_str()) return or_default(GetItem(runtime, item, path));

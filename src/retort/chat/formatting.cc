@@ -87,7 +87,7 @@ std::string FinishNumber(std::string digits, bool is_negative, const FieldSpec& 
   return repeat(padding) + sign + digits;
 }
 
-std::string FormatNumber(const Value& value, FieldSpec spec) {
+std::string FormatNumber(const Value& value, const FieldSpec& spec) {
   const char lower = static_cast<char>(spec.type | 0x20);
   const bool is_float_type = lower == 'f' || lower == 'e' || lower == 'g' || spec.type == '%';
   if (value.is_integral() && !is_float_type) {

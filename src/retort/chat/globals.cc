@@ -92,7 +92,7 @@ class Cycler : public Object {
           [this, is_next, keep = self.lock()](Runtime&, const CallArgs&) {
             if (!is_next) at_ = 0;
             if (!is_next) return Value::None();
-            const Value item = items_[at_];
+            Value item = items_[at_];
             at_ = (at_ + 1) % items_.size();
             return item;
           },
@@ -120,7 +120,7 @@ Value MakeCycler(Runtime&, const CallArgs& args) {
 
 Value MakeJoiner(Runtime&, const CallArgs& args) {
   const BoundArgs bound("joiner", args, {"sep"}, 0);
-  const Value separator = bound.Or(0, Value::Str(", "));
+  Value separator = bound.Or(0, Value::Str(", "));
   return Value::Of(std::make_shared<Function>(
       "Joiner", "joiner",
       [separator, is_used = std::make_shared<bool>(false)](Runtime&, const CallArgs&) {

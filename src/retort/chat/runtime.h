@@ -72,7 +72,7 @@ class BoundArgs {
 
   bool Has(size_t i) const { return values_[i] != nullptr; }
   const Value& operator[](size_t i) const { return *values_[i]; }  // demands Has(i)
-  Value Or(size_t i, Value otherwise) const { return Has(i) ? *values_[i] : otherwise; }
+  Value Or(size_t i, const Value& otherwise) const { return Has(i) ? *values_[i] : otherwise; }
   bool OrBool(size_t i, bool otherwise) const { return Has(i) ? Truthy(*values_[i]) : otherwise; }
   int64_t OrInt(size_t i, int64_t otherwise) const;
   // The text of a str argument; other types are a TypeError.
