@@ -113,6 +113,18 @@ TEST(CompileJsonSchema, KeysNeverRepeatHoweverTheyAreSpelt) {
   EXPECT_FALSE(Accepts(*constraint, R"({"b": 1, "c": {"b": 1}, "b": 2})"));
 }
 
+// A key that "properties" names is none of the additional ones, where those are asked for too.
+TEST(CompileJsonSchema, NegatedAdditionalPropertiesLeaveOutTheNamed) {
+  const auto schema =
+      Schema(R"({"not": {"additionalProperties": {"type": "number"}, "properties": {"b": true}}})");
+  for (const char* text : {R"({"b":false})", R"({"b":false,"c":1})", R"({"c":1})", "{}", "1"}) {
+    EXPECT_FALSE(Accepts(*schema, text)) << text;
+  }
+  for (const char* text : {R"({"c":false})", R"({"b":1,"c":false})", R"({"c":1,"d":null})"}) {
+    EXPECT_TRUE(Accepts(*schema, text)) << text;
+  }
+}
+
 TEST(CompileJsonSchema, WhitespaceIsBounded) {
   const auto constraint = Schema(R"({"type":"array"})");
   EXPECT_TRUE(Accepts(*constraint, "[\n  1,\n  2\n]"));

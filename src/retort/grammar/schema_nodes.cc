@@ -138,6 +138,15 @@ void SchemaCompiler::AddObject(ValueNode* node, const ObjectClause& clause) {
   for (const auto& [name, literals] : clause.named)
     add_name(name, literals, required.contains(name));
   for (const std::string& name : clause.required) add_name(name, {}, true);
+  // Names that only a set tells apart, as where "additionalProperties" is negated.
+  const auto add_names_of = [&](const KeySet& set) {
+    for (const KeySet::Atom& atom : set.atoms) {
+      if (atom.names == nullptr) continue;
+      for (const std::string& name : *atom.names) add_name(name, {}, false);
+    }
+  };
+  for (const auto& [set, literal] : clause.sets) add_names_of(set);
+  for (const auto& [set, literals] : clause.owed) add_names_of(set);
 
   // Other names: split by every set that tells them apart.
   std::vector<Regex> languages;
