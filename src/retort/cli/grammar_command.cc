@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <iterator>
 
@@ -11,6 +12,7 @@
 #include "retort/base/json.h"
 #include "retort/cli/command.h"
 #include "retort/cli/command_list.h"
+#include "retort/cli/grammar_batch.h"
 #include "retort/cli/table.h"
 #include "retort/grammar/grammar.h"
 #include "retort/grammar/text_check.h"
@@ -33,6 +35,7 @@ struct GrammarOptions {
   int draft = 2020;
   bool lenient = false;
   bool json = false;
+  std::string batch;
 };
 
 std::string KindOf(const GrammarOptions& options) {
@@ -205,7 +208,19 @@ void PrintList(const char* title, const std::vector<std::string>& lines) {
   throw Error(error.code(), message);
 }
 
+int CheckBatch(const GrammarOptions& options) {
+  if (options.batch == "-") {
+    CheckGrammarBatch(std::cin, std::cout, SchemaOptions(options));
+    return kExitDone;
+  }
+  std::ifstream in(options.batch);
+  if (!in) Throw(ErrorCode::kNotFound, "{}: cannot be opened", options.batch);
+  CheckGrammarBatch(in, std::cout, SchemaOptions(options));
+  return kExitDone;
+}
+
 int CheckGrammar(const GrammarOptions& options) {
+  if (!options.batch.empty()) return CheckBatch(options);
   const int num_sources =
       (options.file.empty() ? 0 : 1) + (options.regex ? 1 : 0) + (options.choices.empty() ? 0 : 1);
   if (num_sources != 1) {
@@ -305,6 +320,10 @@ std::function<int()> AddGrammarCommand(CLI::App& app) {
       ->add_option("--remote", options->remotes,
                    "Schemas: URI=FILE, a schema that '$ref' may name; nothing is ever fetched")
       ->allow_extra_args(false);
+  check->add_option("--batch", options->batch,
+                    "A file, '-' is standard input, of one JSON object per line instead: a "
+                    "'schema', 'texts' to judge, and a number of 'samples', random texts that it "
+                    "allows; the answers are JSON lines too");
   check->add_flag("--json", options->json, "The report as one JSON object");
   return [options] { return CheckGrammar(*options); };
 }

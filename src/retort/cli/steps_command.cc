@@ -31,6 +31,13 @@ std::string_view TypeName(ParamType type) {
   return "any";
 }
 
+// With its parameters as they are if none is given.
+bool Generates(const StepType& type) {
+  Json values = Json::object();
+  for (const ParamSpec& param : type.params) values[std::string(param.name)] = param.default_value;
+  return type.model_use(Params(std::move(values))) == ModelUse::kGenerate;
+}
+
 void PrintStep(const StepType& type, bool params) {
   fmt::print("{}\n  {}\n", type.name, type.summary);
   if (!params) return;
@@ -45,6 +52,13 @@ void PrintStep(const StepType& type, bool params) {
     }
     fmt::print("    {} ({}{})\n        {}\n", param.name, kind, value, param.help);
   }
+  if (!Generates(type)) return;
+  fmt::print(
+      "  beside type and parameters, as it generates:\n"
+      "    structured_output (map)\n"
+      "        What every answer must be: {{format: json, schema: ...}}, {{format: regex, schema:\n"
+      "        ...}} or {{column: NAME}}, each row's own; close: true ends answers within their "
+      "tokens.\n");
 }
 
 }  // namespace

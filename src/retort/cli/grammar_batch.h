@@ -1,0 +1,15 @@
+#pragma once
+
+#include <iosfwd>
+
+#include "retort/grammar/grammar.h"
+
+namespace retort {
+
+// One JSON object per line: {"schema": ..., "texts": [...], "samples": N, "seed": S}; the last
+// three may be missing. Writes one line for each: {"accepted": [bool ...], "samples": [text or null
+// ...]}, or {"refused": message, "code": name of the error's kind}. Throws Error{kInvalid} for a
+// line that is none of these.
+void CheckGrammarBatch(std::istream& in, std::ostream& out, const JsonSchemaOptions& options);
+
+}  // namespace retort
