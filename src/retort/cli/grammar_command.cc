@@ -204,7 +204,7 @@ void PrintList(const char* title, const std::vector<std::string>& lines) {
   for (const std::string origin : {"schema:", "grammar:"}) {
     if (message.starts_with(origin)) message = name + message.substr(origin.size() - 1);
   }
-  if (!message.starts_with(name)) message = name + ": " + message;
+  if (!message.starts_with(name)) message = fmt::format("{}: {}", name, message);
   throw Error(error.code(), message);
 }
 

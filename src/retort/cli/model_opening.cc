@@ -82,7 +82,7 @@ struct ConfiguredModels::State {
   std::unique_ptr<ModelRegistry> registry;
 };
 
-ConfiguredModels::ConfiguredModels(const PipelineConfig& config, OpeningOptions options)
+ConfiguredModels::ConfiguredModels(const PipelineConfig& config, const OpeningOptions& options)
     : state_(new State) {
   std::vector<ModelEntry> entries;
   for (const ModelConfig& model : config.models) {

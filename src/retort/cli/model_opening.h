@@ -41,7 +41,7 @@ struct OpeningOptions {
 class ConfiguredModels : public ModelSource {
  public:
   // `config` must outlive the object.
-  ConfiguredModels(const PipelineConfig& config, OpeningOptions options);
+  ConfiguredModels(const PipelineConfig& config, const OpeningOptions& options);
   ~ConfiguredModels() override;
 
   std::shared_ptr<LanguageModel> Acquire(const std::string& name) override;

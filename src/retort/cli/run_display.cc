@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
@@ -79,7 +80,7 @@ class Forecast {
 };
 
 std::string Bar(double share) {
-  const auto filled = static_cast<size_t>(std::clamp(share, 0.0, 1.0) * kBarWidth + 0.5);
+  const auto filled = static_cast<size_t>(std::lround(std::clamp(share, 0.0, 1.0) * kBarWidth));
   std::string bar;
   for (size_t i = 0; i < kBarWidth; ++i) bar += i < filled ? "█" : "░";
   return bar;
@@ -162,7 +163,7 @@ std::string ProgressLine(const RunProgress& progress) {
 
 struct RunDisplay::State {
   const PipelineRun& run;
-  bool terminal;
+  bool terminal = false;
   std::mutex mutex;
   std::condition_variable_any wake;
   size_t lines_shown = 0;
