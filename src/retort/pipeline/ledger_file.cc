@@ -69,20 +69,22 @@ std::string_view KindName(int64_t kind) {
   return "unknown";
 }
 
-void CheckIdentity(Database& database) {
+// The version of the file's layout; 0 if it is empty.
+int64_t CheckIdentity(Database& database) {
   const int64_t id = database.QueryInt("PRAGMA application_id");
   const int64_t version = database.QueryInt("PRAGMA user_version");
   const int64_t num_tables = database.QueryInt("SELECT count(*) FROM sqlite_master");
-  if (num_tables == 0) return;
+  if (num_tables == 0) return 0;
   if (id != kApplicationId) {
     Throw(ErrorCode::kCorrupt, "'{}' is a database, but not a cache of retort: name another file",
           database.path().string());
   }
-  if (version != kSchemaVersion) {
+  if (version < 1 || version > kSchemaVersion) {
     Throw(ErrorCode::kUnsupported,
-          "the cache '{}' has the layout {}, this build reads {}: delete it or name another",
+          "the cache '{}' has the layout {}, this build reads up to {}: delete it or name another",
           database.path().string(), version, kSchemaVersion);
   }
+  return version;
 }
 
 }  // namespace
@@ -123,6 +125,8 @@ void OpenLedgerFile(const std::filesystem::path& path) {
   CheckIdentity(database);
   database.Execute("PRAGMA journal_mode = WAL");
   database.Execute("BEGIN IMMEDIATE");
+  // Layout 1 had an index of this name.
+  if (CheckIdentity(database) == 1) database.Execute("DROP INDEX record_keys");
   database.Execute(kSchema);
   database.Execute(kIndex);  // what a killed process left
   database.Execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());

@@ -7,8 +7,10 @@
 #include <atomic>
 #include <thread>
 
+#include "retort/pipeline/ledger_file.h"
 #include "retort/pipeline/record_codec.h"
 #include "retort/pipeline/run_harness_test.h"
+#include "retort/pipeline/sqlite_database.h"
 
 namespace retort {
 namespace {
@@ -163,6 +165,36 @@ TEST_F(LedgerTest, DamageIsAnErrorThatNamesTheFileAndTheWayOut) {
   // A folder that cannot be made.
   EXPECT_THAT(OpenError("/proc/none/cache.sqlite"),
               HasSubstr("cannot make the folder '/proc/none'"));
+}
+
+TEST_F(LedgerTest, AFileOfTheFirstLayoutIsTakenOver) {
+  const std::string value = SealValue(KeyOf(1), "old");
+  fs::create_directories(path().parent_path());
+  {
+    Database database(path(), Database::Mode::kReadWrite);
+    database.Execute(
+        "CREATE TABLE records (id INTEGER PRIMARY KEY, key BLOB NOT NULL, kind INTEGER NOT NULL, "
+        "used INTEGER NOT NULL, value BLOB NOT NULL);"
+        "CREATE UNIQUE INDEX record_keys ON records (key, kind);"
+        "PRAGMA application_id = 0x52746c64; PRAGMA user_version = 1");
+    Statement add(database, "INSERT INTO records (key, kind, used, value) VALUES (?, 1, 0, ?)");
+    const LineageKey key = KeyOf(1);
+    add.BindBlob(1, key.view());
+    add.BindBlob(2, value);
+    add.Step();
+  }
+  Ledger ledger(path());
+  EXPECT_EQ(ledger.Find(KeyOf(1), RecordKind::kCompletion), "old");
+  ledger.Put({KeyOf(2), RecordKind::kCompletion, "new"});
+  ledger.Flush();
+  EXPECT_EQ(ledger.Find(KeyOf(2), RecordKind::kCompletion), "new");
+  Ledger again(path());
+  EXPECT_EQ(again.Find(KeyOf(2), RecordKind::kCompletion), "new");
+  {
+    Database database(path(), Database::Mode::kReadWrite);
+    database.Execute("PRAGMA user_version = 3");
+  }
+  EXPECT_THAT(OpenError(path()), HasSubstr("has the layout 3, this build reads up to 2"));
 }
 
 TEST_F(LedgerTest, CollectingDropsTheOldestAndGivesSpaceBack) {
