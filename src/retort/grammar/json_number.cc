@@ -219,11 +219,20 @@ Regex AnyNumber(RegexPool* pool) {
 
 Regex SpellableNumber(RegexPool* pool) { return pool->Cat(Sign(pool), Unsigned(pool)); }
 
+namespace {
+
+Regex UnsignedInteger(RegexPool* pool) {
+  return pool->Or(pool->Bytes("0"), pool->Cat(Range(pool, '1', '9'), Digits(pool, 0)));
+}
+
+}  // namespace
+
+Regex IntegerLiteral(RegexPool* pool) { return pool->Cat(Sign(pool), UnsignedInteger(pool)); }
+
 Regex IntegerNumber(RegexPool* pool) {
   const Regex point = pool->Bytes(".");
   const Regex zeros = pool->Repeat(pool->Bytes("0"), 1, kUnbounded);
-  const Regex integer =
-      pool->Or(pool->Bytes("0"), pool->Cat(Range(pool, '1', '9'), Digits(pool, 0)));
+  const Regex integer = UnsignedInteger(pool);
   std::vector<Regex> ways{pool->Cat(integer, pool->Optional(pool->Cat(point, zeros)))};
   // d.ddd…e±N is whole if N is at least the number of digits up to the last that is not 0.
   std::vector<Regex> tails{pool->Cat(

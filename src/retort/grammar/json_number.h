@@ -38,7 +38,8 @@ inline constexpr uint32_t kFractionDigitsMax = 17;
 
 Regex AnyNumber(RegexPool* pool);        // every JSON number
 Regex SpellableNumber(RegexPool* pool);  // the spellings above: the others are subsets of it
-Regex IntegerNumber(RegexPool* pool);
+Regex IntegerNumber(RegexPool* pool);    // whole, however it is written: 1, 1.0, 1e3
+Regex IntegerLiteral(RegexPool* pool);   // without fraction and exponent: draft 4's
 Regex NumberAtLeast(const Decimal& bound, bool exclusive, RegexPool* pool);
 // Numbers in plain form, and in scientific form where it is certain, that are multiples; with
 // `negated`, those that are not. nullopt: the divisor has too many digits.

@@ -2,6 +2,7 @@
 
 #include "retort/base/error.h"
 #include "retort/grammar/mask_check.h"
+#include "retort/grammar/text_check.h"
 
 namespace retort::grammar {
 namespace {
@@ -41,6 +42,20 @@ const char* const kSchemas[] = {
     R"({"type":"object","properties":{"a":true},"unevaluatedProperties":false,"anyOf":[{"properties":{"b":true}},true]})",
     R"({"type":"object","dependentRequired":{"a":["b"]},"propertyNames":{"maxLength":2}})",
 };
+
+TEST(JsonSchema, WholeNumbersWithAFractionAreIntegersSinceDraft6) {
+  const auto draft4 = CompileJsonSchema(
+      R"({"$schema":"http://json-schema.org/draft-04/schema#","type":["integer","null"]})");
+  const auto later = CompileJsonSchema(R"({"type":["integer","null"]})");
+  for (const char* text : {"1.0", "1e3", "-0.0"}) {
+    EXPECT_FALSE(CheckText(*draft4, text).accepted) << text;
+    EXPECT_TRUE(CheckText(*later, text).accepted) << text;
+  }
+  for (const char* text : {"-10", "0", "null"}) {
+    EXPECT_TRUE(CheckText(*draft4, text).accepted) << text;
+    EXPECT_TRUE(CheckText(*later, text).accepted) << text;
+  }
+}
 
 TEST(CompileJsonSchema, MasksEqualBruteForceInDeclaredOrder) {
   for (const char* schema : kSchemas) {

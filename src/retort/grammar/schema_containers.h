@@ -20,7 +20,7 @@ class ObjectDomain {
   ObjectDnf And(std::vector<ObjectDnf> parts);
   ObjectDnf Or(std::vector<ObjectDnf> parts);
   ObjectDnf Const(const SchemaValue& value, bool positive);
-  ObjectDnf Type(const std::string& name, bool positive) {
+  ObjectDnf Type(const std::string& name, Draft, bool positive) {
     return (name == "object") == positive ? True() : False();
   }
   void Keyword(const SchemaValue& schema, uint32_t scope, const std::string& name,
@@ -57,7 +57,7 @@ class ArrayDomain {
   ArrayDnf And(std::vector<ArrayDnf> parts);
   ArrayDnf Or(std::vector<ArrayDnf> parts);
   ArrayDnf Const(const SchemaValue& value, bool positive);
-  ArrayDnf Type(const std::string& name, bool positive) {
+  ArrayDnf Type(const std::string& name, Draft, bool positive) {
     return (name == "array") == positive ? True() : False();
   }
   void Keyword(const SchemaValue& schema, uint32_t scope, const std::string& name,

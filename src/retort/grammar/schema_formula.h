@@ -4,7 +4,7 @@
 //   Value                                  what a formula denotes
 //   kId                                    tells domains apart
 //   True(), False(), And(v), Or(v)
-//   Const(value, positive), Type(name, positive)
+//   Const(value, positive), Type(name, draft, positive)
 //   Keyword(schema, scope, name, value, positive, parts)   keywords of this domain alone
 //   Finish(schema, scope, positive, value) after all others: unevaluated*, or its negation
 //   Finishes(schema)                       whether it has such a keyword
@@ -186,6 +186,7 @@ class KeywordWalk {
 
   void Type(const SchemaValue& value) {
     std::vector<Value> values;
+    const Draft draft = compiler_.resolver().DraftOf(schema_);
     const auto add = [&](const SchemaValue& name) {
       static const std::set<std::string> known = {"null",   "boolean", "integer", "number",
                                                   "string", "array",   "object"};
@@ -194,7 +195,7 @@ class KeywordWalk {
                           "null, boolean, integer, number, string, array or object is expected" +
                               (name.is_string() ? ", not '" + name.text + "'" : ""));
       }
-      values.push_back(domain_.Type(name.text, positive_));
+      values.push_back(domain_.Type(name.text, draft, positive_));
     };
     if (value.is_array()) {
       for (const SchemaValue* item : value.items) add(*item);

@@ -32,16 +32,17 @@ Regex ScalarDomain::Const(const SchemaValue& value, bool positive) {
   return Sign(equal, positive);
 }
 
-Regex ScalarDomain::Type(const std::string& name, bool positive) {
+Regex ScalarDomain::Type(const std::string& name, Draft draft, bool positive) {
   Regex r = kNothing;
   switch (id_) {
     case kString:
       r = name == "string" ? kEverything : kNothing;
       break;
     case kNumber:
-      r = name == "number"    ? kEverything
-          : name == "integer" ? IntegerNumber(&compiler_.pool())
-                              : kNothing;
+      r = name == "number"     ? kEverything
+          : name != "integer"  ? kNothing
+          : draft == Draft::k4 ? IntegerLiteral(&compiler_.pool())
+                               : IntegerNumber(&compiler_.pool());
       break;
     case kNull:
       r = name == "null" ? kEverything : kNothing;

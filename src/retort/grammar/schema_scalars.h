@@ -20,7 +20,7 @@ class ScalarDomain {
   Regex And(std::vector<Regex> parts) { return compiler_.pool().And(std::move(parts)); }
   Regex Or(std::vector<Regex> parts) { return compiler_.pool().Or(std::move(parts)); }
   Regex Const(const SchemaValue& value, bool positive);
-  Regex Type(const std::string& name, bool positive);
+  Regex Type(const std::string& name, Draft draft, bool positive);
   void Keyword(const SchemaValue& schema, uint32_t scope, const std::string& name,
                const SchemaValue& value, bool positive, std::vector<Regex>* parts);
   void Finish(const SchemaValue&, uint32_t, bool, Regex*) {}
