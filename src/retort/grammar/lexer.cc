@@ -12,6 +12,9 @@ namespace {
 constexpr uint32_t kNoWhitespace = 0xFF;
 constexpr uint32_t kColonFirst = 0xFE;
 constexpr uint32_t kCommaFirst = 0xFD;
+// Spelling::kPlain writes these as themselves.
+constexpr uint32_t kPlainFirst = 0x20;
+constexpr uint32_t kPlainLast = 0x7F;
 constexpr size_t kRangesInListMax = 4;  // beyond, a table of 256 is faster
 
 uint64_t Mix(uint64_t x) {
@@ -49,7 +52,8 @@ void AddHexDigits(std::vector<ByteRange>* out, Target target) {
 
 }  // namespace
 
-Lexer::Lexer(RegexPool* pool, const Limits& limits) : pool_(pool), limits_(limits) {
+Lexer::Lexer(RegexPool* pool, const Limits& limits, Spelling spelling)
+    : pool_(pool), limits_(limits), spelling_(spelling) {
   states_.emplace_back();
   states_[0].ranges_begin = 0;
 }
@@ -76,7 +80,8 @@ LexState Lexer::Make(Mode mode, Regex r, uint32_t aux, Regex s) {
   labels_.insert(labels_.end(), scratch_labels_.begin(), scratch_labels_.end());
   const StructureHash a = pool_->HashOf(r);
   const StructureHash b = pool_->HashOf(s);
-  const uint64_t own = uint64_t{aux} << 8 | static_cast<uint8_t>(mode);
+  const uint64_t own =
+      uint64_t{aux} << 9 | static_cast<uint64_t>(spelling_) << 8 | static_cast<uint8_t>(mode);
   if (mode == Mode::kDone) {  // all alike but for their labels
     for (const uint32_t label : scratch_labels_) state.hash.low = Mix(state.hash.low + label + 1);
     state.hash.high = Mix(state.hash.low ^ own);
@@ -252,16 +257,31 @@ void Lexer::AddCharacters(Mode body, std::vector<ByteRange>* out) {
   }
 }
 
+// If a character of [first, last], which has no surrogate, may be written as \uXXXX.
+bool Lexer::LookOverHex(uint32_t first, uint32_t last) {
+  if (spelling_ == Spelling::kAny || last < kPlainFirst || first > kPlainLast) {
+    return LookOver(first, last).live;
+  }
+  return (first < kPlainFirst && LookOver(first, kPlainFirst - 1).live) ||
+         (last > kPlainLast && LookOver(kPlainLast + 1, last).live);
+}
+
+// If some character may be written as \uXXXX, or as two of them.
+bool Lexer::LookOverEscapable() {
+  return LookOverHex(0, kSurrogateFirst - 1) || LookOver(kSurrogateLast + 1, kCodePointMax).live;
+}
+
 void Lexer::AddEscapes(Regex r, std::vector<ByteRange>* out) {
   static constexpr std::pair<char, char> kShort[] = {{'"', '"'},  {'/', '/'},  {'\\', '\\'},
                                                      {'b', '\b'}, {'f', '\f'}, {'n', '\n'},
                                                      {'r', '\r'}, {'t', '\t'}};
   for (const auto& [byte, code_point] : kShort) {
+    if (byte == '/' && spelling_ == Spelling::kPlain) continue;
     const Over over = LookOver(static_cast<uint8_t>(code_point), static_cast<uint8_t>(code_point));
     grammar::Add(out, static_cast<uint8_t>(byte), static_cast<uint8_t>(byte),
                  Body(Mode::kString, over.target));
   }
-  grammar::Add(out, 'u', 'u', Make(Mode::kHex, r));
+  if (LookOverEscapable()) grammar::Add(out, 'u', 'u', Make(Mode::kHex, r));
 }
 
 LexState Lexer::AfterHex(Regex r, uint32_t digits, uint32_t value) {
@@ -269,8 +289,11 @@ LexState Lexer::AfterHex(Regex r, uint32_t digits, uint32_t value) {
   const uint32_t first = value << (4 * rest);
   const uint32_t last = first + (1u << (4 * rest)) - 1;
   if (last < kSurrogateFirst || first > kSurrogateLast) {
+    if (!LookOverHex(first, last)) return kDeadState;
+    if (first < kPlainFirst && last > kPlainLast && spelling_ == Spelling::kPlain) {
+      return Make(Mode::kHex, r, digits << 24 | value);
+    }
     const Over over = LookOver(first, last);
-    if (!over.live) return kDeadState;
     if (rest == 0) return Body(Mode::kString, over.target);
     if (over.constant) return Make(Mode::kHexTail, over.target, rest);
     return Make(Mode::kHex, r, digits << 24 | value);
@@ -286,7 +309,7 @@ LexState Lexer::AfterHex(Regex r, uint32_t digits, uint32_t value) {
     return Make(Mode::kLow, r, (value - 0xD800) << 16);
   }
   bool live = first < 0xDC00 && pairs(std::max(first, 0xD800u), std::min(last, 0xDBFFu)).live;
-  live = live || (first < kSurrogateFirst && LookOver(first, kSurrogateFirst - 1).live);
+  live = live || (first < kSurrogateFirst && LookOverHex(first, kSurrogateFirst - 1));
   live = live || (last > kSurrogateLast && LookOver(kSurrogateLast + 1, last).live);
   return live ? Make(Mode::kHex, r, digits << 24 | value) : kDeadState;
 }
@@ -379,8 +402,7 @@ void Lexer::Expand(LexState state) {
       }
       if (from.mode == Mode::kString) {
         if (pool_->Nullable(from.r)) grammar::Add(&out, '"', '"', Done(from.r));
-        if (LookOver(0, kSurrogateFirst - 1).live ||
-            LookOver(kSurrogateLast + 1, kCodePointMax).live) {
+        if (LookOver('"', '"').live || LookOver('\\', '\\').live || LookOverEscapable()) {
           grammar::Add(&out, '\\', '\\', Make(Mode::kEscape, from.r));
         }
         std::sort(out.begin(), out.end(),

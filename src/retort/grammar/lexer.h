@@ -25,6 +25,14 @@ struct ByteRange {
   LexState target = kDeadState;
 };
 
+// Which spellings of a JSON string may be read. A model whose next character is settled, as in a
+// key, would else often write it as an escape: of the tokens that are left, those may be the
+// likeliest.
+enum class Spelling : uint8_t {
+  kPlain,  // printable ASCII as itself but '"' and '\'; the rest either way, as writers do
+  kAny,    // all that are JSON
+};
+
 // Reads one token of a grammar byte by byte. Deterministic, built as it is walked, exact: a state
 // that is not dead has a continuation that is accepted.
 //
@@ -36,7 +44,7 @@ struct ByteRange {
 // Not thread-safe.
 class Lexer {
  public:
-  Lexer(RegexPool* pool, const Limits& limits);
+  Lexer(RegexPool* pool, const Limits& limits, Spelling spelling);
 
   LexState Bytes(Regex r);
   LexState Text(Regex r);
@@ -141,6 +149,8 @@ class Lexer {
   void AddBytes(Regex r, std::vector<ByteRange>* out);
   void AddCharacters(Mode body, std::vector<ByteRange>* out);
   LexState Continue(Mode body, Regex r, uint32_t size, uint32_t rest, uint32_t value);
+  bool LookOverEscapable();
+  bool LookOverHex(uint32_t first, uint32_t last);
   void AddEscapes(Regex r, std::vector<ByteRange>* out);
   LexState AfterHex(Regex r, uint32_t digits, uint32_t value);
   LexState AfterLow(const State& from, uint8_t byte);
@@ -148,6 +158,7 @@ class Lexer {
 
   RegexPool* pool_;
   Limits limits_;
+  Spelling spelling_;
   std::vector<State> states_;
   std::vector<uint32_t> labels_;
   std::vector<ByteRange> ranges_;

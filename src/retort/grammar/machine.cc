@@ -28,8 +28,8 @@ void Machine::Closure::Clear() {
   steps = 0;
 }
 
-Machine::Machine(std::shared_ptr<const GrammarIr> ir)
-    : ir_(std::move(ir)), pool_(ir_->pool), lexer_(&pool_, ir_->limits) {
+Machine::Machine(std::shared_ptr<const GrammarIr> ir, Spelling spelling)
+    : ir_(std::move(ir)), pool_(ir_->pool), lexer_(&pool_, ir_->limits, spelling) {
   for (const ObjectShape& shape : ir_->objects) needs_text_ |= !shape.classes.empty();
   for (const ArrayShape& shape : ir_->arrays) needs_text_ |= shape.unique;
   unknown_.unknown = true;

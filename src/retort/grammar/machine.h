@@ -74,7 +74,7 @@ struct Configurations {
 // Holds what requests with one grammar share. Lock `mutex()` around every call.
 class Machine {
  public:
-  explicit Machine(std::shared_ptr<const GrammarIr> ir);
+  explicit Machine(std::shared_ptr<const GrammarIr> ir, Spelling spelling = Spelling::kPlain);
 
   std::mutex& mutex() { return mutex_; }
   void Start(Configurations* out);

@@ -82,7 +82,7 @@ GrammarSize SizeOf(const Grammar& grammar) {
 }
 
 TextVerdict CheckText(const Grammar& grammar, std::string_view text) {
-  grammar::Machine machine(grammar.ir());
+  grammar::Machine machine(grammar.ir(), grammar::Spelling::kAny);
   grammar::Configurations at;
   grammar::Configurations next;
   machine.Start(&at);

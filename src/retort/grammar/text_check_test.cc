@@ -28,6 +28,22 @@ TEST(CheckText, SaysHowFarATextIsAndWhatMayFollow) {
   EXPECT_EQ(verdict.expected, "'a' to 'z', a character beyond ASCII or the end");
 }
 
+TEST(CheckText, ReadsEverySpellingWhereMasksOfferThePlainOne) {
+  const auto grammar =
+      CompileJsonSchema(R"({"type":"object","properties":{"a/b":{"const":"x\"\\\n\u0001\u00e9"}},)"
+                        R"("required":["a/b"],"additionalProperties":false})");
+  const Constraint constraint(grammar, SmallVocabulary());
+  for (const char* text : {R"({"a/b":"x\"\\\n\u0001é"})", R"({"a/b":"x\"\\\u000a\u0001\u00E9"})"}) {
+    EXPECT_TRUE(CheckText(*grammar, text).accepted) << text;
+    EXPECT_TRUE(Accepts(constraint, text)) << text;
+  }
+  for (const char* text : {R"({"\u0061/b":"x\"\\\n\u0001é"})", R"({"a\/b":"x\"\\\n\u0001é"})",
+                           R"({"a/b":"x\u0022\\\n\u0001é"})", R"({"a/b":"x\"\u005c\n\u0001é"})"}) {
+    EXPECT_TRUE(CheckText(*grammar, text).accepted) << text;
+    EXPECT_FALSE(Accepts(constraint, text)) << text;
+  }
+}
+
 // Keys that are excluded because they came before need the text of the open token.
 TEST(CheckText, KnowsTheKeysThatCameBefore) {
   const auto grammar = CompileJsonSchema(R"({"type":"object"})");

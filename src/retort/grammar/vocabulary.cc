@@ -52,7 +52,7 @@ void Vocabulary::Build() {
 void Vocabulary::BuildProfile() {
   Limits limits;
   RegexPool pool(limits);
-  Lexer lexer(&pool, limits);
+  Lexer lexer(&pool, limits, Spelling::kPlain);
   // The state after the opening quote of a string of any text.
   const LexState body = lexer.Step(lexer.Json(Lexer::Before::kNothing, kNothing, kEverything), '"');
   std::vector<std::pair<uint32_t, int32_t>> inside;
