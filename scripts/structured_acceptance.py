@@ -12,6 +12,7 @@ build/structured, made here; where pip cannot install it the check is skipped, a
 """
 import argparse
 import collections
+import decimal
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 
+sys.set_int_max_str_digits(0)  # an integer may be long
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "structured"
 
@@ -106,8 +108,15 @@ def judge(schema, text):
     import referencing
 
     cls = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+
+    def number(digits):
+        # Exactly: 1e400 is an integer, if not in draft 4, and no double.
+        exact = decimal.Decimal(digits)
+        whole = cls is not jsonschema.Draft4Validator and exact.adjusted() < 10_000 and exact == exact.to_integral_value()
+        return int(exact) if whole else float(digits)
+
     try:
-        value = json.loads(text, object_pairs_hook=no_repeated_keys)
+        value = json.loads(text, object_pairs_hook=no_repeated_keys, parse_float=number)
     except ValueError as error:
         return f"no JSON: {error}"
     error = jsonschema.exceptions.best_match(cls(schema, registry=referencing.Registry()).iter_errors(value))
