@@ -43,9 +43,10 @@ int HexDigit(uint8_t byte) {
 
 template <typename Target>
 void AddHexDigits(std::vector<ByteRange>* out, Target target) {
-  for (const auto& [first, last] : {std::pair{'0', '9'}, {'A', 'F'}, {'a', 'f'}}) {
-    for (int byte = first; byte <= last; ++byte) {
-      Add(out, byte, byte, target(static_cast<uint8_t>(byte)));
+  using Range = std::pair<uint8_t, uint8_t>;
+  for (const auto& [first, last] : {Range{'0', '9'}, {'A', 'F'}, {'a', 'f'}}) {
+    for (uint8_t byte = first; byte <= last; ++byte) {
+      Add(out, byte, byte, target(byte));
     }
   }
 }
@@ -272,14 +273,13 @@ bool Lexer::LookOverEscapable() {
 }
 
 void Lexer::AddEscapes(Regex r, std::vector<ByteRange>* out) {
-  static constexpr std::pair<char, char> kShort[] = {{'"', '"'},  {'/', '/'},  {'\\', '\\'},
-                                                     {'b', '\b'}, {'f', '\f'}, {'n', '\n'},
-                                                     {'r', '\r'}, {'t', '\t'}};
+  static constexpr std::pair<uint8_t, uint8_t> kShort[] = {{'"', '"'},  {'/', '/'},  {'\\', '\\'},
+                                                           {'b', '\b'}, {'f', '\f'}, {'n', '\n'},
+                                                           {'r', '\r'}, {'t', '\t'}};
   for (const auto& [byte, code_point] : kShort) {
     if (byte == '/' && spelling_ == Spelling::kPlain) continue;
-    const Over over = LookOver(static_cast<uint8_t>(code_point), static_cast<uint8_t>(code_point));
-    grammar::Add(out, static_cast<uint8_t>(byte), static_cast<uint8_t>(byte),
-                 Body(Mode::kString, over.target));
+    const Over over = LookOver(code_point, code_point);
+    grammar::Add(out, byte, byte, Body(Mode::kString, over.target));
   }
   if (LookOverEscapable()) grammar::Add(out, 'u', 'u', Make(Mode::kHex, r));
 }

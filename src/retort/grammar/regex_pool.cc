@@ -182,7 +182,7 @@ Regex RegexPool::MakeList(Kind kind, std::vector<Regex> parts) {
   return result;
 }
 
-Regex RegexPool::Or(std::vector<Regex> parts) {
+Regex RegexPool::Or(const std::vector<Regex>& parts) {
   std::vector<Regex> flat;
   CodePointSet set;
   int num_sets = 0;
@@ -211,7 +211,7 @@ Regex RegexPool::Or(std::vector<Regex> parts) {
   return MakeList(Kind::kOr, std::move(flat));
 }
 
-Regex RegexPool::And(std::vector<Regex> parts) {
+Regex RegexPool::And(const std::vector<Regex>& parts) {
   std::vector<Regex> flat;
   CodePointSet set;
   int num_sets = 0;

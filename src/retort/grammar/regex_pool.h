@@ -73,9 +73,9 @@ class RegexPool {
   Regex Bytes(std::string_view bytes);  // each byte a symbol
   Regex Cat(Regex a, Regex b);
   Regex Cat(std::initializer_list<Regex> parts);
-  Regex Or(std::vector<Regex> parts);
+  Regex Or(const std::vector<Regex>& parts);
   Regex Or(Regex a, Regex b) { return Or(std::vector<Regex>{a, b}); }
-  Regex And(std::vector<Regex> parts);
+  Regex And(const std::vector<Regex>& parts);
   Regex And(Regex a, Regex b) { return And(std::vector<Regex>{a, b}); }
   Regex Not(Regex a);
   Regex Repeat(Regex a, uint32_t min, uint32_t max);

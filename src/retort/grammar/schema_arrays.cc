@@ -32,7 +32,7 @@ bool ArrayDomain::Merge(ArrayClause* into, const ArrayClause& from) {
   return true;
 }
 
-ArrayDnf ArrayDomain::And(std::vector<ArrayDnf> parts) {
+ArrayDnf ArrayDomain::And(const std::vector<ArrayDnf>& parts) {
   ArrayDnf result = True();
   for (const ArrayDnf& part : parts) {
     if (part.empty()) return {};

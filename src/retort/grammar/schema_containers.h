@@ -54,7 +54,7 @@ class ArrayDomain {
   ArrayDnf True() { return {ArrayClause{}}; }
   ArrayDnf False() { return {}; }
   bool IsFalse(const ArrayDnf& value) { return value.empty(); }
-  ArrayDnf And(std::vector<ArrayDnf> parts);
+  ArrayDnf And(const std::vector<ArrayDnf>& parts);
   ArrayDnf Or(std::vector<ArrayDnf> parts);
   ArrayDnf Const(const SchemaValue& value, bool positive);
   ArrayDnf Type(const std::string& name, Draft, bool positive) {

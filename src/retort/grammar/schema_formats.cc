@@ -121,7 +121,7 @@ std::string UriTemplate() {
 }
 
 std::string PatternOf(std::string_view name) {
-  const std::string pointer = "(?:/(?:[^/~]|~[01])*)*";
+  std::string pointer = "(?:/(?:[^/~]|~[01])*)*";
   if (name == "date") return std::string(kFullDate);
   if (name == "time") return FullTime() + "|" + LeapSeconds();
   if (name == "date-time") {

@@ -17,8 +17,8 @@ class ScalarDomain {
   Regex True() { return kEverything; }
   Regex False() { return kNothing; }
   bool IsFalse(Regex r) { return r == kNothing || (id_ != kNumber && compiler_.pool().IsEmpty(r)); }
-  Regex And(std::vector<Regex> parts) { return compiler_.pool().And(std::move(parts)); }
-  Regex Or(std::vector<Regex> parts) { return compiler_.pool().Or(std::move(parts)); }
+  Regex And(const std::vector<Regex>& parts) { return compiler_.pool().And(parts); }
+  Regex Or(const std::vector<Regex>& parts) { return compiler_.pool().Or(parts); }
   Regex Const(const SchemaValue& value, bool positive);
   Regex Type(const std::string& name, Draft draft, bool positive);
   void Keyword(const SchemaValue& schema, uint32_t scope, const std::string& name,
