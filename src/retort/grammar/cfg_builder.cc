@@ -96,9 +96,9 @@ std::optional<Regex> CfgBuilder::Regular(const CfgExpr& expr) {
     }
     return {};
   }
-  if (expr.kind == CfgExpr::Kind::kAnd) return pool().And(std::move(parts));
+  if (expr.kind == CfgExpr::Kind::kAnd) return pool().And(parts);
   if (expr.kind == CfgExpr::Kind::kNot) return pool().Not(parts[0]);
-  if (expr.kind == CfgExpr::Kind::kChoice) return pool().Or(std::move(parts));
+  if (expr.kind == CfgExpr::Kind::kChoice) return pool().Or(parts);
   Regex result = kEpsilon;
   for (size_t i = parts.size(); i-- > 0;) result = pool().Cat(parts[i], result);
   return result;
@@ -208,7 +208,7 @@ void CfgBuilder::Emit(NodeId node, const CfgExpr& expr) {
     AddAlternative(node, std::move(symbols));
   }
   if (!regular.empty()) {
-    const Regex all = pool().Or(std::move(regular));
+    const Regex all = pool().Or(regular);
     AddAlternative(node, all == kEpsilon ? std::vector<Symbol>{}
                                          : std::vector<Symbol>{{Symbol::Kind::kText, all}});
   }

@@ -64,8 +64,8 @@ Regex PlainAtLeast(const std::string& integer, const std::string& fraction, bool
   } else {
     tails.push_back(pool->Cat(pool->Bytes("." + fraction), Digits(pool, 0)));
   }
-  ways.push_back(pool->Cat(pool->Bytes(integer), pool->Or(std::move(tails))));
-  return pool->Or(std::move(ways));
+  ways.push_back(pool->Cat(pool->Bytes(integer), pool->Or(tails)));
+  return pool->Or(ways);
 }
 
 // Four digits at most, leading zeros welcome, value at least `bound` >= 0.
@@ -243,8 +243,8 @@ Regex IntegerNumber(RegexPool* pool) {
                                pool->Repeat(pool->Bytes("0"), 0, kFractionDigitsMax - k),
                                ExponentMark(pool), ExponentAtLeast(k, pool)}));
   }
-  ways.push_back(pool->Cat(Range(pool, '1', '9'), pool->Or(std::move(tails))));
-  return pool->Cat(Sign(pool), pool->Or(std::move(ways)));
+  ways.push_back(pool->Cat(Range(pool, '1', '9'), pool->Or(tails)));
+  return pool->Cat(Sign(pool), pool->Or(ways));
 }
 
 Regex NumberAtLeast(const Decimal& bound, bool exclusive, RegexPool* pool) {
@@ -284,9 +284,9 @@ std::optional<Regex> NumberMultipleOf(const Decimal& divisor, bool negated, Rege
       tails.push_back(pool->Cat({pool->Bytes("."), Digits(pool, k, k), ExponentMark(pool),
                                  ExponentAtLeast(least + k, pool)}));
     }
-    ways.push_back(pool->Cat(Range(pool, '1', '9'), pool->Or(std::move(tails))));
+    ways.push_back(pool->Cat(Range(pool, '1', '9'), pool->Or(tails)));
   }
-  return pool->Cat(Sign(pool), pool->Or(std::move(ways)));
+  return pool->Cat(Sign(pool), pool->Or(ways));
 }
 
 Regex NumberEqualTo(const Decimal& value, RegexPool* pool) {

@@ -382,7 +382,7 @@ class LarkParser {
       begins.push_back(from_here);
       rest = pool.Optional(from_here);
     }
-    return Language(pool.Or(std::move(begins)), start);
+    return Language(pool.Or(begins), start);
   }
 
   CfgExpr Repeats(CfgExpr item) {

@@ -307,7 +307,7 @@ Regex Machine::KeysOf(const ObjectState& state, const Seen* seen) {
     const Regex keys = WithoutSeen(shape.classes[c].keys, seen, true);
     parts.push_back(c == 0 ? keys : pool_.Cat(keys, pool_.Tag(ClassLabel(c))));
   }
-  return pool_.Or(std::move(parts));
+  return pool_.Or(parts);
 }
 
 void Machine::AfterKey(ObjectState state, uint32_t label, std::vector<Action>* actions) {
@@ -443,7 +443,7 @@ Regex Machine::WithoutSeen(Regex r, const Seen* seen, bool strings) {
       texts.push_back({seen->text, kLabelPlain});
     }
   }
-  if (!strings) return pool_.And(r, pool_.Not(pool_.Or(std::move(scalars))));
+  if (!strings) return pool_.And(r, pool_.Not(pool_.Or(scalars)));
   return pool_.And(r, pool_.Not(pool_.Names(std::move(texts))));
 }
 

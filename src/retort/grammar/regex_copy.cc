@@ -36,10 +36,10 @@ std::vector<Regex> RegexPool::Copy(const RegexPool& from, std::span<const Regex>
         copies[r] = Cat(copies[node.a], copies[node.b]);
         break;
       case Kind::kOr:
-        copies[r] = Or(std::move(children));
+        copies[r] = Or(children);
         break;
       case Kind::kAnd:
-        copies[r] = And(std::move(children));
+        copies[r] = And(children);
         break;
       case Kind::kNot:
         copies[r] = Not(copies[node.a]);

@@ -259,7 +259,7 @@ Regex RegexPool::And(const std::vector<Regex>& parts) {
     const Regex length = Repeat(any, min, max);
     if (length == kEpsilon) {
       flat.push_back(length);
-      return And(std::move(flat));
+      return And(flat);
     }
     if (length != kEverything) flat.push_back(length);
   }

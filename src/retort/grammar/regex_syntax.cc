@@ -109,7 +109,7 @@ class Parser {
       for (int e = 0; e < 2; ++e) {
         std::vector<Regex> parts;
         for (const Anchored& branch : branches) parts.push_back(branch.at[s][e]);
-        result.at[s][e] = pool_->Or(std::move(parts));
+        result.at[s][e] = pool_->Or(parts);
       }
     }
     return result;

@@ -180,7 +180,7 @@ Regex SchemaCompiler::StringsOf(const Literals& literals) {
     parts.push_back(Formula(*this, domain, literal));
     string_memo_[literal] = parts.back();
   }
-  const Regex all = pool().And(std::move(parts));
+  const Regex all = pool().And(parts);
   return pool().IsEmpty(all) ? kNothing : all;
 }
 
@@ -196,7 +196,7 @@ Regex SchemaCompiler::NumbersOf(const Literals& literals) {
     parts.push_back(Formula(*this, domain, literal));
     number_memo_[literal] = parts.back();
   }
-  const Regex all = pool().And(std::move(parts));
+  const Regex all = pool().And(parts);
   if (all == kNothing) return kNothing;
   if (all == kEverything) return AnyNumber(&pool());
   const Regex spelt = pool().IsPlain(all) ? all : pool().And(all, SpellableNumber(&pool()));
@@ -324,7 +324,7 @@ Regex SchemaCompiler::OthersIn(const KeySet& set) {
     const Regex any = pool().Or(atom.patterns);
     parts.push_back(atom.complement ? pool().Not(any) : any);
   }
-  const Regex all = pool().Or(std::move(parts));
+  const Regex all = pool().Or(parts);
   return set.complement ? pool().Not(all) : all;
 }
 

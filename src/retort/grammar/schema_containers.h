@@ -17,7 +17,7 @@ class ObjectDomain {
   ObjectDnf True() { return {ObjectClause{}}; }
   ObjectDnf False() { return {}; }
   bool IsFalse(const ObjectDnf& value) { return value.empty(); }
-  ObjectDnf And(std::vector<ObjectDnf> parts);
+  ObjectDnf And(const std::vector<ObjectDnf>& parts);
   ObjectDnf Or(std::vector<ObjectDnf> parts);
   ObjectDnf Const(const SchemaValue& value, bool positive);
   ObjectDnf Type(const std::string& name, Draft, bool positive) {

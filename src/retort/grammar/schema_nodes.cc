@@ -71,7 +71,7 @@ void SchemaCompiler::Expand(NodeId node) {
     if ((classes & (id == ScalarDomain::kNull ? kNullClass : kBoolClass)) == 0) continue;
     if (Holds(literals, id)) scalars.push_back(pool().Bytes(word));
   }
-  value.scalars = pool().Or(std::move(scalars));
+  value.scalars = pool().Or(scalars);
   if (classes & kObjectClass) {
     ObjectDomain domain(*this);
     for (const ObjectClause& clause : FormulaAll(*this, domain, literals))
@@ -282,7 +282,7 @@ NodeId SchemaCompiler::UniqueItemNode(NodeId item, uint64_t* num_values) {
   for (const char* word : {"null", "true", "false"}) {
     scalars.push_back(pool().And(value.scalars, pool().Bytes(word)));
   }
-  value.scalars = pool().Or(std::move(scalars));
+  value.scalars = pool().Or(scalars);
   // Each number once: without needless zeros.
   const Regex canonical = ParseRegex("0|-?(?:[1-9][0-9]*(?:\\.[0-9]*[1-9])?|0\\.[0-9]*[1-9])",
                                      RegexDialect::kEcma, false, options_.limits, &pool());

@@ -102,7 +102,7 @@ bool ObjectDomain::Possible(const ObjectClause& clause, bool look_closely) {
   return true;
 }
 
-ObjectDnf ObjectDomain::And(std::vector<ObjectDnf> parts) {
+ObjectDnf ObjectDomain::And(const std::vector<ObjectDnf>& parts) {
   ObjectDnf result = True();
   for (const ObjectDnf& part : parts) {
     if (part.empty()) return {};

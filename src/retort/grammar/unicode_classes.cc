@@ -152,7 +152,7 @@ std::optional<CodePointSet> UnicodeProperty(std::string_view name) {
 CodePointSet DigitSet(bool unicode) { return unicode ? Category("Nd") : CodePointSet{{'0', '9'}}; }
 
 CodePointSet WordSet(bool unicode) {
-  const CodePointSet ascii{{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
+  CodePointSet ascii{{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
   if (!unicode) return ascii;
   CodePointSet set = Category("M").Union(Category("Nd")).Union(Category("Pc"));
   set = set.Union(CodePointSet{{0x200C, 0x200D}});
@@ -161,7 +161,7 @@ CodePointSet WordSet(bool unicode) {
 }
 
 CodePointSet SpaceSet(bool unicode, bool ecma) {
-  const CodePointSet ascii{{'\t', '\r'}, {' ', ' '}};
+  CodePointSet ascii{{'\t', '\r'}, {' ', ' '}};
   if (!unicode && !ecma) return ascii;
   const CodePointSet wide = ascii.Union(CodePointSet{{0xA0, 0xA0},
                                                      {0x1680, 0x1680},
