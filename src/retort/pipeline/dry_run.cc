@@ -31,7 +31,7 @@ std::string PromptText(const Prompt& prompt) {
 // Answers without a model, and remembers what was asked.
 class RecordingContext : public RowContext {
  public:
-  RecordingContext(const GraphStep& step) : step_(step) {}
+  explicit RecordingContext(const GraphStep& step) : step_(step) {}
 
   uint64_t Random(uint64_t draw) const override { return RandomBits(0, draw); }
   using RowContext::Generate;

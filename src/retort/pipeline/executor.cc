@@ -308,7 +308,7 @@ class PipelineRun::Impl {
   }
 
   std::optional<Task> RunTask(Task task) {
-    return task.group ? RunJoin(std::move(task)) : RunStep(std::move(task));
+    return task.group ? RunJoin(task) : RunStep(std::move(task));
   }
 
   std::optional<Task> RunStep(Task task) {
@@ -329,7 +329,7 @@ class PipelineRun::Impl {
     return next;
   }
 
-  std::optional<Task> RunJoin(Task task) {
+  std::optional<Task> RunJoin(const Task& task) {
     StepRuntime& step = *steps_[task.step];
     ++step.counters.rows_in;
     std::vector<Item> items;

@@ -191,7 +191,7 @@ bool ModelContext::FindInLedger(Asked& asked) const {
   return true;
 }
 
-void ModelContext::AskOnce(LanguageModel& model, std::vector<Asked*> open) {
+void ModelContext::AskOnce(LanguageModel& model, const std::vector<Asked*>& open) {
   Waiter waiter;
   waiter.num_open = open.size();
   for (Asked* asked : open) Submit(model, *asked, waiter);

@@ -54,7 +54,7 @@ class ModelContext : public RowContext {
   void Submit(LanguageModel& model, Asked& asked, Waiter& waiter);
   // True if `asked` has its response now, or the error of the ledger.
   bool FindInLedger(Asked& asked) const;
-  void AskOnce(LanguageModel& model, std::vector<Asked*> open);
+  void AskOnce(LanguageModel& model, const std::vector<Asked*>& open);
   bool WaitBeforeRetry(int attempt);
 
   StepRuntime& step_;
