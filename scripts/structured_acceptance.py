@@ -110,10 +110,13 @@ def judge(schema, text):
     cls = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
 
     def number(digits):
-        # Exactly: 1e400 is an integer, if not in draft 4, and no double.
-        exact = decimal.Decimal(digits)
-        whole = cls is not jsonschema.Draft4Validator and exact.adjusted() < 10_000 and exact == exact.to_integral_value()
-        return int(exact) if whole else float(digits)
+        # Exactly: 1e400 is an integer, if not in draft 4, and no double. Beyond 1e9999 the size does not matter.
+        if cls is jsonschema.Draft4Validator:
+            return float(digits)
+        mantissa, _, exponent = digits.lower().partition("e")
+        power = max(-9999, min(9999, int(exponent or 0)))
+        exact = decimal.Decimal(f"{mantissa}e{power}")
+        return int(exact) if exact == exact.to_integral_value() else float(digits)
 
     try:
         value = json.loads(text, object_pairs_hook=no_repeated_keys, parse_float=number)
