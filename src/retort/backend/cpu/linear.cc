@@ -101,28 +101,28 @@ void LinearRunner::Reserve(int64_t num_inputs) {
 
 void LinearRunner::Run(const Rows& x, const CpuLinearWeight& weight, bool accumulate,
                        const Rows& out) {
-  for (int64_t begin = 0; begin < x.rows; begin += kRowsPerPass) {
-    const int64_t num_rows = std::min(kRowsPerPass, x.rows - begin);
-    Pass pass{.x = {x.Row(begin), num_rows, x.cols, x.stride},
-              .out = {out.Row(begin), num_rows, out.cols, out.stride},
-              .weight = weight,
-              .accumulate = accumulate};
-    RunPass(pass);
-  }
+  RunPasses({.x = x, .out = out, .weight = weight, .accumulate = accumulate});
 }
 
 bool LinearRunner::RunGated(const Rows& x, const CpuLinearWeight& weight, Activation activation,
                             const Rows& out) {
   if (weight.parts().size() != 1 || out.cols % kPanelOutputs != 0) return false;
+  RunPasses({.x = x, .out = out, .weight = weight, .gated = activation});
+  return true;
+}
+
+void LinearRunner::RunPasses(const Pass& all) {
+  const Rows& x = all.x;
+  const Rows& out = all.out;
   for (int64_t begin = 0; begin < x.rows; begin += kRowsPerPass) {
     const int64_t num_rows = std::min(kRowsPerPass, x.rows - begin);
     Pass pass{.x = {x.Row(begin), num_rows, x.cols, x.stride},
               .out = {out.Row(begin), num_rows, out.cols, out.stride},
-              .weight = weight,
-              .gated = activation};
+              .weight = all.weight,
+              .accumulate = all.accumulate,
+              .gated = all.gated};
     RunPass(pass);
   }
-  return true;
 }
 
 void LinearRunner::RunPass(Pass& pass) {

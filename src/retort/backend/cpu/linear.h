@@ -27,6 +27,7 @@ class LinearRunner {
   struct Pass;
 
   void RunPass(Pass& pass);
+  void RunPasses(const Pass& all);
   void Prepare(const Pass& pass, const PackedPart& part);
   void PrepareGroups(const Pass& pass, const GroupLayout& layout, int64_t block);
   void RunPart(const Pass& pass, const PackedPart& part);
