@@ -115,7 +115,7 @@ std::vector<Task> Router::Route(size_t step, std::vector<Item> items, std::vecto
     for (size_t n = 0; n < next.size(); ++n) {
       Item copy;
       if (n + 1 < next.size()) {
-        copy = result;
+        copy = result;  // NOLINT(bugprone-use-after-move): only the last round moves it
       } else {
         copy = std::move(result);
       }
