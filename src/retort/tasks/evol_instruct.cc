@@ -91,7 +91,7 @@ class EvolInstruct : public RowStep {
 };
 
 void Check(const Params& params) {
-  Evolution(params, kMutations, kVariables);
+  [[maybe_unused]] const Evolution refuses(params, kMutations, kVariables);
   if (params.Bool("generate_answers") && params.String("chat_template") == "none") {
     Throw(ErrorCode::kInvalid,
           "parameter 'generate_answers' asks the evolved instruction in a chat, which "

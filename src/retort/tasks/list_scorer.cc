@@ -167,7 +167,7 @@ Json ListScorer::ListwiseScores(const Row& inputs, size_t num_items, RowContext&
 Json ListScorer::ExpectedScores(const Row& inputs, RowContext& context) const {
   std::vector<Prompt> prompts;
   Json values = inputs;
-  const Json items = inputs.at(list_variable_);
+  const Json& items = inputs.at(list_variable_);
   for (const Json& item : items) {
     values[item_variable_] = item;
     prompts.push_back(prompt_.Render(values));
