@@ -258,7 +258,7 @@ void Lexer::AddCharacters(Mode body, std::vector<ByteRange>* out) {
   }
 }
 
-// If a character of [first, last], which has no surrogate, may be written as \uXXXX.
+// If a character of [first, last], which has no surrogate, may be written by its number.
 bool Lexer::LookOverHex(uint32_t first, uint32_t last) {
   if (spelling_ == Spelling::kAny || last < kPlainFirst || first > kPlainLast) {
     return LookOver(first, last).live;
@@ -267,7 +267,7 @@ bool Lexer::LookOverHex(uint32_t first, uint32_t last) {
          (last > kPlainLast && LookOver(kPlainLast + 1, last).live);
 }
 
-// If some character may be written as \uXXXX, or as two of them.
+// If some character may be written by its number, as one escape or as a pair of surrogates.
 bool Lexer::LookOverEscapable() {
   return LookOverHex(0, kSurrogateFirst - 1) || LookOver(kSurrogateLast + 1, kCodePointMax).live;
 }
