@@ -12,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "retort/base/digest.h"
 #include "retort/base/error.h"
 #include "retort/engine/engine.h"
 #include "retort/llm/constraint_text.h"
@@ -68,16 +67,14 @@ int main(int argc, char** argv) {
   }
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 3;
   const int num_tokens = argc > 3 ? std::atoi(argv[3]) : 128;
-  const auto files = MaskBenchFiles(std::filesystem::temp_directory_path() / "retort-maskbench");
+  const auto files =
+      MaskBenchFilesByDigest(std::filesystem::temp_directory_path() / "retort-maskbench");
   if (files.empty()) {
     std::fprintf(stderr, "../shared/data/maskbench is absent\n");
     return 3;
   }
-  std::vector<std::pair<std::string, std::filesystem::path>> chosen;
-  for (const auto& file : files) chosen.emplace_back(Sha256Hex(file.filename().string()), file);
-  std::sort(chosen.begin(), chosen.end());
   std::vector<std::shared_ptr<const ConstraintText>> constraints;
-  for (const auto& [digest, file] : chosen) {
+  for (const auto& file : files) {
     if (constraints.size() == kBatch * static_cast<size_t>(rounds)) break;
     const MaskBenchCase test = ReadMaskBenchCase(file);
     if (test.tests.empty()) continue;

@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "retort/base/digest.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
@@ -76,14 +75,12 @@ int main(int argc, char** argv) {
   const bool any = argc > 2 && std::string_view(argv[2]) == "any";
   const bool cold = argc > 3 && std::string_view(argv[3]) == "cold";
   std::FILE* output = argc > 4 ? std::fopen(argv[4], "w") : nullptr;
-  const auto files = MaskBenchFiles(std::filesystem::temp_directory_path() / "retort-maskbench");
+  const auto files =
+      MaskBenchFilesByDigest(std::filesystem::temp_directory_path() / "retort-maskbench");
   if (files.empty()) {
     std::fprintf(stderr, "../shared/data/maskbench is absent\n");
     return 3;
   }
-  std::vector<std::pair<std::string, std::filesystem::path>> chosen;
-  for (const auto& file : files) chosen.emplace_back(Sha256Hex(file.filename().string()), file);
-  std::sort(chosen.begin(), chosen.end());
   const auto tokenizer = Llama3();
   auto start = Clock::now();
   auto vocabulary = MakeVocabulary(tokenizer);
@@ -94,7 +91,7 @@ int main(int argc, char** argv) {
   size_t num_taken = 0;
   size_t num_refused = 0;
   std::vector<std::pair<double, std::string>> slowest;
-  for (const auto& [digest, file] : chosen) {
+  for (const auto& file : files) {
     const MaskBenchCase test = ReadMaskBenchCase(file);
     if (test.tests.empty()) continue;
     if (num_files > 0 && num_taken == num_files) break;

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "retort/base/digest.h"
 #include "retort/base/file.h"
 #include "retort/base/shared_data_test.h"
 
@@ -108,6 +109,16 @@ std::vector<std::filesystem::path> MaskBenchFiles(const std::filesystem::path& s
     if (entry.path().extension() == ".json") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::vector<std::filesystem::path> MaskBenchFilesByDigest(const std::filesystem::path& scratch) {
+  std::map<std::string, std::filesystem::path> by_digest;
+  for (const auto& file : MaskBenchFiles(scratch)) {
+    by_digest.emplace(Sha256Hex(file.filename().string()), file);
+  }
+  std::vector<std::filesystem::path> files;
+  for (const auto& [digest, file] : by_digest) files.push_back(file);
   return files;
 }
 
