@@ -12,22 +12,16 @@ import datetime
 import json
 import os
 import pathlib
-import platform
-import re
 import subprocess
 import sys
 import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import result_file  # noqa: E402
+
 ROOT = HERE.parents[2]
-
-
-def cpu_name():
-    for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def run_retort(binary, model, seeds, rows, folder):
@@ -88,12 +82,11 @@ def main():
     slowest = max(retort, key=lambda run: run["seconds"])
     ratio = distilabel["seconds"] / slowest["seconds"]
     result = {
-        "date": datetime.date.today().isoformat(), "cpu": cpu_name(), "cores": os.cpu_count(),
+        "date": datetime.date.today().isoformat(), "cpu": result_file.cpu_name(), "cores": os.cpu_count(),
         "load_average": os.getloadavg()[2], "seed_rows": args.rows, "distilabel": distilabel, "retort": retort,
         "ratio": ratio, "engine_share": slowest["engine_share"],
     }
-    name = re.sub(r"[^a-z0-9]+", "-", result["cpu"].lower()).strip("-")
-    path = ROOT / "bench/results" / f"{result['date']}-{name}-deita.json"
+    path = result_file.stem("deita").with_suffix(".json")
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(f"\n| seeds | Distilabel | Retort (slower run) | ratio | engine's share of Retort's time |\n|--:|--:|--:|--:|--:|\n"
           f"| {args.rows} | {distilabel['seconds']:.0f} s | {slowest['seconds']:.1f} s | {ratio:.0f} | "

@@ -9,28 +9,21 @@ the table of docs/performance.md.
 """
 
 import argparse
-import datetime
 import json
 import os
 import pathlib
-import platform
-import re
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import result_file  # noqa: E402
+
 ROOT = HERE.parents[2]
 PEERS = {"llamacpp": "llama.cpp", "openvino-genai": "OpenVINO GenAI"}
 RETORT = "Retort"
 MODEL = (pathlib.Path.home() / ".cache/retort/models/smollm2-135m-instruct" /
          "SmolLM2-135M-Instruct.Q4_1.gguf")
-
-
-def cpu_name():
-    for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"
 
 
 def commands(options):
@@ -134,10 +127,9 @@ def plot(best, path):
 
 def write(options, reports, best, loads, rounds):
     options.output.mkdir(parents=True, exist_ok=True)
-    cpu = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
-    stem = options.output / f"{datetime.date.today()}-{cpu}-engines"
+    stem = result_file.stem("engines", options.output)
     stem.with_suffix(".json").write_text(json.dumps({
-        "cpu": cpu_name(), "threads": options.threads, "model": options.model.name,
+        "cpu": result_file.cpu_name(), "threads": options.threads, "model": options.model.name,
         "note": options.note, "busy": options.busy, "load_averages": loads, "rounds": rounds,
         "versions": {name: found[0].get("version") for name, found in reports.items()
                      if name != RETORT},
@@ -166,7 +158,7 @@ def main():
                         help="other programs run beside: OpenMP's threads (llama.cpp's) sleep while "
                         "they wait, without which it falls to a tenth")
     parser.add_argument("--note", default="", help="kept with the results")
-    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "bench/results")
+    parser.add_argument("--output", type=pathlib.Path, default=result_file.FOLDER)
     options = parser.parse_args()
     reports = {}
     loads = []

@@ -8,20 +8,20 @@ the table of docs/structured_output.md.
 """
 
 import argparse
-import datetime
 import hashlib
 import json
 import os
 import pathlib
-import platform
 import queue
-import re
 import subprocess
 import sys
 import tempfile
 import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import result_file  # noqa: E402
+
 ROOT = HERE.parents[2]
 SHARED = pathlib.Path(os.environ.get("RETORT_SHARED", ROOT / "../shared/data"))
 
@@ -36,13 +36,6 @@ def choose_files(folder, count):
         if json.loads(path.read_text(encoding="utf-8")).get("tests"):
             chosen.append(path)
     return chosen
-
-
-def cpu_name():
-    for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"
 
 
 def run_retort(binary, count, log):
@@ -191,7 +184,7 @@ def main():
                         help="outlines-core gets the first so many: it takes seconds for each")
     parser.add_argument("--timeout", type=float, default=30, help="seconds for one file")
     parser.add_argument("--peers", default="llguidance,xgrammar,outlines-core")
-    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "bench/results")
+    parser.add_argument("--output", type=pathlib.Path, default=result_file.FOLDER)
     options = parser.parse_args()
     os.environ["PEER_VOCABULARY"] = str(SHARED / "tokenizers/llama3/tokenizer.model")
     files = choose_files(options.maskbench, options.files)
@@ -208,9 +201,8 @@ def main():
     rows = {name: summary(records) for name, records in results.items()}
     print(table(rows))
     options.output.mkdir(parents=True, exist_ok=True)
-    cpu = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
-    stem = options.output / f"{datetime.date.today()}-{cpu}-structured"
-    report = {"cpu": cpu_name(), "clock": "processor time of one thread", "versions": versions,
+    stem = result_file.stem("structured", options.output)
+    report = {"cpu": result_file.cpu_name(), "clock": "processor time of one thread", "versions": versions,
               "files": len(files), "outlines_files": options.outlines_files,
               "timeout_s": options.timeout, "summary": rows,
               "lost": {n: {r["file"]: r["lost"] for r in records if "lost" in r}
