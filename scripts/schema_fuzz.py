@@ -13,7 +13,6 @@ pip cannot install it the check is skipped, and says so.
 import argparse
 import collections
 import json
-import os
 import pathlib
 import random
 import re
@@ -21,21 +20,10 @@ import subprocess
 import sys
 import time
 
-try:
-    import jsonschema
-except ImportError:
-    venv = pathlib.Path(__file__).resolve().parent.parent / "build" / "structured" / "venv"
-    python = venv / "bin" / "python"
-    if pathlib.Path(sys.prefix) == venv:
-        raise
-    try:
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "jsonschema"], check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"skipped: there is no jsonschema to judge with ({error})")
-        sys.exit(0)
-    os.execv(str(python), [str(python), __file__, *sys.argv[1:]])
+import jsonschema_venv
+
+jsonschema_venv.enter()
+import jsonschema  # noqa: E402
 
 NAMES = ["a", "b", "ab", "c1", "x y", "é"]
 PATTERNS = ["^a", "b$", "^[a-c]*$", "[0-9]", "^x", "a|c", "^.{1,2}$", "^(ab|c1)$", "é"]
@@ -113,27 +101,20 @@ def schema(rng, depth=3):
 
 
 def mutated(rng, instance):
-    if isinstance(instance, dict) and instance:
-        result = dict(instance)
-        name = rng.choice(list(result))
-        if rng.random() < 0.4:
-            del result[name]
-        elif rng.random() < 0.5:
+    if not isinstance(instance, (dict, list)) or not instance:
+        return value(rng, 1)
+    result = instance.copy()
+    at = rng.choice(list(result)) if isinstance(result, dict) else rng.randrange(len(result))
+    if rng.random() < 0.4:
+        del result[at]
+    elif rng.random() < 0.5:
+        if isinstance(result, dict):
             result[rng.choice(NAMES)] = value(rng, 1)
         else:
-            result[name] = mutated(rng, result[name])
-        return result
-    if isinstance(instance, list) and instance:
-        result = list(instance)
-        at = rng.randrange(len(result))
-        if rng.random() < 0.4:
-            del result[at]
-        elif rng.random() < 0.5:
             result.insert(at, value(rng, 1))
-        else:
-            result[at] = mutated(rng, result[at])
-        return result
-    return value(rng, 1)
+    else:
+        result[at] = mutated(rng, result[at])
+    return result
 
 
 def is_ordinary(text):

@@ -21,6 +21,8 @@ import subprocess
 import sys
 import time
 
+import jsonschema_venv
+
 sys.set_int_max_str_digits(0)  # an integer may be long
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "structured"
@@ -40,23 +42,6 @@ steps:
     structured_output: {{column: shape, close: {close}}}
   - {{name: written, type: KeepColumns, columns: [id, file, generation]}}
 """
-
-
-def enter_venv():
-    """Runs the script again in an environment that has jsonschema."""
-    venv = WORK / "venv"
-    python = venv / "bin" / "python"
-    if pathlib.Path(sys.prefix) == venv:
-        return
-    try:
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-        if subprocess.run([str(python), "-c", "import jsonschema"], stderr=subprocess.DEVNULL).returncode != 0:
-            subprocess.run([str(python), "-m", "pip", "install", "--quiet", "jsonschema"], check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"skipped: there is no jsonschema to judge with ({error})")
-        sys.exit(0)
-    os.execv(str(python), [str(python), __file__, *sys.argv[1:]])
 
 
 def maskbench_files(count):
@@ -174,7 +159,7 @@ def main():
     parser.add_argument("--modes", default="free,close")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    enter_venv()
+    jsonschema_venv.enter()
     files = maskbench_files(arguments.files)
     results = [run(arguments.retort, mode, files, arguments.seeds) for mode in arguments.modes.split(",")]
     sys.exit(0 if all(results) else 1)
