@@ -224,8 +224,8 @@ int CheckGrammar(const GrammarOptions& options) {
   const int num_sources =
       (options.file.empty() ? 0 : 1) + (options.regex ? 1 : 0) + (options.choices.empty() ? 0 : 1);
   if (num_sources != 1) {
-    Throw(ErrorCode::kInvalid, "one of FILE, --regex and --choice is expected, {} are given",
-          num_sources);
+    Throw(ErrorCode::kInvalid,
+          "one of FILE, --regex, --choice and --batch is expected, {} are given", num_sources);
   }
   const std::string kind = KindOf(options);
   const std::string name = options.regex              ? "--regex"
@@ -320,11 +320,16 @@ std::function<int()> AddGrammarCommand(CLI::App& app) {
       ->add_option("--remote", options->remotes,
                    "Schemas: URI=FILE, a schema that '$ref' may name; nothing is ever fetched")
       ->allow_extra_args(false);
-  check->add_option("--batch", options->batch,
-                    "A file, '-' is standard input, of one JSON object per line instead: a "
-                    "'schema', 'texts' to judge, and a number of 'samples', random texts that it "
-                    "allows; the answers are JSON lines too");
+  CLI::Option* batch = check->add_option(
+      "--batch", options->batch,
+      "A file, '-' is standard input, of one JSON object per line instead: a "
+      "'schema', 'texts' to judge, and a number of 'samples', random texts that it "
+      "allows; the answers are JSON lines too");
   check->add_flag("--json", options->json, "The report as one JSON object");
+  for (const char* other :
+       {"file", "--kind", "--regex", "--choice", "--instance", "--text", "--json"}) {
+    batch->excludes(check->get_option(other));
+  }
   return [options] { return CheckGrammar(*options); };
 }
 
