@@ -202,12 +202,12 @@ void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration
     if (loop != from.lex) {
       Configuration looped = from;
       looped.lex = loop;
-      WalkEntry(node, looped, *EntryFor(node, loop, exits), depth);
+      WalkEntry(looped, *EntryFor(node, loop, exits), depth);
       int budget = kCorrectionsMax;
       if (Correct(node, from.lex, loop, from, depth, &budget)) return;
       for (const int32_t id : trie.Below(at)) Clear(id);
     }
-    WalkEntry(node, from, *EntryFor(node, from.lex, exits), depth);
+    WalkEntry(from, *EntryFor(node, from.lex, exits), depth);
     return;
   }
   if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
@@ -243,9 +243,7 @@ void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration
   --level_;
 }
 
-void MaskWalk::WalkEntry(uint32_t node, const Configuration& from, const MaskEntry& entry,
-                         int depth) {
-  (void)node;
+void MaskWalk::WalkEntry(const Configuration& from, const MaskEntry& entry, int depth) {
   lexer_.pool().Spend(entry.bits.size() / 16 + entry.ids.size() / 4 + entry.exits.size());
   for (size_t i = 0; i < entry.bits.size(); ++i) bits_[i] |= entry.bits[i];
   for (const int32_t id : entry.ids) Set_(id);

@@ -47,7 +47,7 @@ class MaskWalk {
 
   void Walk(const TokenTrie& trie, uint32_t node, Set from, int depth);
   void WalkOne(const TokenTrie& trie, uint32_t node, const Configuration& given, int depth);
-  void WalkEntry(uint32_t node, const Configuration& from, const MaskEntry& entry, int depth);
+  void WalkEntry(const Configuration& from, const MaskEntry& entry, int depth);
   // As the machine after `moved` (already stepped) and everything its token's end leads to. Ends of
   // rules' tokens are put aside until EndStep.
   void Advance(const Configuration& moved, Configurations* to);
