@@ -1,19 +1,26 @@
 // What constraints cost an engine: the same eight requests with and without a JSON Schema each.
-// Usage: structured_engine MODEL [ROUNDS] [TOKENS]
-// MODEL: a checkpoint, as `retort generate --model` takes it. The schemas are the MaskBench files
+// Usage: structured_engine MODEL [ROUNDS] [TOKENS] [scripted]
+// MODEL: a checkpoint, as `retort generate --model` takes it. `scripted`: a step takes 10 ms of no
+// processor, as on a device with a queue of its own, and every token is as likely as any other, so
+// that constraints meet the rarest texts. The schemas are the MaskBench files
 // with tests whose names have the smallest SHA-256, another eight in each round; each is asked for
 // four times, so that eight requests are under way most of the time. Prints time per step and per
 // token, both ways in turn. Needs ../shared/data (or RETORT_SHARED).
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <future>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include "retort/base/error.h"
+#include "retort/devices/devices.h"
 #include "retort/engine/engine.h"
+#include "retort/engine/forwarding_device_test.h"
 #include "retort/llm/constraint_text.h"
 #include "tests/conformance/maskbench/maskbench.h"
 
@@ -23,6 +30,40 @@ using namespace retort;
 
 constexpr size_t kBatch = 8;
 constexpr size_t kRepeats = 4;
+
+constexpr auto kScriptedStep = std::chrono::milliseconds(10);
+
+// Computes nothing: a step's logits are all zero, and there 10 ms after its begin.
+class ScriptedDevice : public ForwardingDevice {
+ public:
+  using ForwardingDevice::ForwardingDevice;
+
+  void UploadBatch(const BatchPlan& plan, DeviceBatch& batch) override {
+    done_ = std::chrono::steady_clock::now() + kScriptedStep;
+    ForwardingDevice::UploadBatch(plan, batch);
+  }
+  void Embed(const EmbeddingTable&, const DeviceBatch&, float, const Matrix&) override {}
+  void RmsNorm(const Matrix&, const Matrix&, float, const Matrix&) override {}
+  void Linear(const Matrix&, const LinearWeight&, bool, const Matrix&) override {}
+  void RopeAndStoreKv(const Matrix&, int, const RopeSpec&, const DeviceBatch&, KvCache&,
+                      int) override {}
+  void Attend(const Matrix&, const AttentionSpec&, const DeviceBatch&, const KvCache&, int,
+              const Matrix&) override {}
+  void GatedLinear(const Matrix&, const LinearWeight&, Activation, const Matrix&,
+                   const Matrix&) override {}
+  void GatherOutputRows(const Matrix&, const DeviceBatch&, const Matrix&) override {}
+  std::vector<SampledToken> Sample(const Matrix& logits,
+                                   std::span<const SamplingRow> rows) override {
+    Synchronize();
+    const std::vector<float> zeros(static_cast<size_t>(logits.rows * logits.cols));
+    Upload(zeros, logits);
+    return ForwardingDevice::Sample(logits, rows);
+  }
+  void Synchronize() override { std::this_thread::sleep_until(done_); }
+
+ private:
+  std::chrono::steady_clock::time_point done_;
+};
 
 struct Cost {
   double step_us = 0;
@@ -62,7 +103,7 @@ Cost Run(Engine& engine, const std::vector<std::shared_ptr<const ConstraintText>
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: structured_engine MODEL [ROUNDS] [TOKENS]\n");
+    std::fprintf(stderr, "usage: structured_engine MODEL [ROUNDS] [TOKENS] [scripted]\n");
     return 2;
   }
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 3;
@@ -88,7 +129,10 @@ int main(int argc, char** argv) {
   EngineOptions options;
   options.path = argv[1];
   options.max_num_seqs = kBatch;
-  const auto engine = Engine::Open(options);
+  const bool scripted = argc > 4 && std::string_view(argv[4]) == "scripted";
+  const auto engine =
+      scripted ? Engine::Open(options, std::make_unique<ScriptedDevice>(OpenDevice("cpu")))
+               : Engine::Open(options);
   Run(*engine, {}, 16, 1);
   std::vector<double> ratios;
   for (int round = 0; round < rounds; ++round) {
