@@ -16,6 +16,10 @@ constexpr uint32_t kCommaFirst = 0xFD;
 constexpr uint32_t kPlainFirst = 0x20;
 constexpr uint32_t kPlainLast = 0x7F;
 constexpr size_t kRangesInListMax = 4;  // beyond, a table of 256 is faster
+constexpr uint8_t kStepsBeforeTable = 24;
+// In `aux` of the states within a character: whatever the character, it leads to `r`. Otherwise `r`
+// is the language before it.
+constexpr uint32_t kUniform = 1u << 31;
 
 uint64_t Mix(uint64_t x) {
   x ^= x >> 31;
@@ -115,14 +119,23 @@ LexState Lexer::Done(Regex r) { return Make(Mode::kDone, r); }
 
 LexState Lexer::StepSlow(LexState state, uint8_t byte) {
   if (states_[state].ranges_begin < 0) Expand(state);
-  const State& from = states_[state];
-  if (from.table >= 0) return tables_[from.table + byte];
-  for (uint32_t i = 0; i < from.num_ranges; ++i) {
-    const ByteRange& range = ranges_[from.ranges_begin + i];
-    if (byte < range.first) return kDeadState;
-    if (byte <= range.last) return range.target;
+  State& from = states_[state];
+  const std::span<const ByteRange> ranges =
+      std::span(ranges_).subspan(from.ranges_begin, from.num_ranges);
+  // Most states are looked at a few times at most: a table is for those that are walked through.
+  if (ranges.size() > kRangesInListMax && ++from.num_steps >= kStepsBeforeTable) {
+    from.table = static_cast<int32_t>(tables_.size());
+    tables_.resize(tables_.size() + 256, kDeadState);
+    for (const ByteRange& range : ranges) {
+      std::fill(tables_.begin() + from.table + range.first,
+                tables_.begin() + from.table + range.last + 1, range.target);
+    }
+    return tables_[from.table + byte];
   }
-  return kDeadState;
+  const auto it =
+      std::lower_bound(ranges.begin(), ranges.end(), byte,
+                       [](const ByteRange& range, uint8_t value) { return range.last < value; });
+  return it != ranges.end() && it->first <= byte ? it->target : kDeadState;
 }
 
 std::span<const ByteRange> Lexer::Ranges(LexState state) {
@@ -168,6 +181,14 @@ uint32_t Lexer::SafeLength(LexState state, uint32_t most) {
     states_[state].safe_length = safe;
   }
   return std::min(states_[state].safe_length, most);
+}
+
+void Lexer::CopyRow(const State& state) {
+  if ((state.aux & kUniform) != 0) {
+    row_.assign(1, {kCodePointMax, state.r});
+    return;
+  }
+  CopyRow(state.r);
 }
 
 void Lexer::CopyRow(Regex r) {
@@ -232,7 +253,35 @@ LexState Lexer::Continue(Mode body, Regex r, uint32_t size, uint32_t rest, uint3
   if (over.constant && !special) {
     return Make(text ? Mode::kTextTail : Mode::kStringTail, over.target, rest);
   }
-  return Make(text ? Mode::kTextPartial : Mode::kStringPartial, r, size << 28 | rest << 24 | value);
+  const uint32_t read = size << 28 | rest << 24 | value;
+  return Make(text ? Mode::kTextPartial : Mode::kStringPartial, over.constant ? over.target : r,
+              over.constant ? kUniform | read : read);
+}
+
+// Characters beyond ASCII, by their first bytes; those treated alike at once.
+void Lexer::AddFirstBytes(Mode body, Regex r, std::vector<ByteRange>* out) {
+  struct Group {
+    uint8_t first_byte;
+    uint8_t last_byte;
+    uint8_t size;
+    uint32_t first;
+    uint32_t last;
+  };
+  static constexpr Group kGroups[] = {
+      {0xC2, 0xDF, 2, 0x80, 0x7FF},      {0xE0, 0xE0, 3, 0x800, 0xFFF},
+      {0xE1, 0xEC, 3, 0x1000, 0xCFFF},   {0xED, 0xED, 3, 0xD000, 0xD7FF},
+      {0xEE, 0xEF, 3, 0xE000, 0xFFFF},   {0xF0, 0xF0, 4, 0x10000, 0x3FFFF},
+      {0xF1, 0xF3, 4, 0x40000, 0xFFFFF}, {0xF4, 0xF4, 4, 0x100000, kCodePointMax}};
+  for (const Group& group : kGroups) {
+    const bool alike = LookOver(group.first, group.last).constant;
+    for (uint32_t byte = group.first_byte; byte <= group.last_byte; ++byte) {
+      const uint32_t last = alike ? group.last_byte : byte;
+      grammar::Add(
+          out, byte, last,
+          Continue(body, r, group.size, group.size - 1u, byte & (0xFF >> (group.size + 1))));
+      byte = last;
+    }
+  }
 }
 
 // Characters written as themselves; row_ is that of the language.
@@ -272,7 +321,26 @@ bool Lexer::LookOverEscapable() {
   return LookOverHex(0, kSurrogateFirst - 1) || LookOver(kSurrogateLast + 1, kCodePointMax).live;
 }
 
-void Lexer::AddEscapes(Regex r, std::vector<ByteRange>* out) {
+// What all characters lead to that may be written as escapes.
+Lexer::Over Lexer::LookOverEscapes() {
+  Over over = LookOver(kSurrogateLast + 1, kCodePointMax);
+  const auto also = [&](uint32_t first, uint32_t last) {
+    const Over part = LookOver(first, last);
+    over.live = over.live || part.live;
+    over.constant = over.constant && part.constant && part.target == over.target;
+  };
+  if (spelling_ == Spelling::kAny) {
+    also(0, kSurrogateFirst - 1);
+  } else {
+    also(0, kPlainFirst - 1);
+    also('"', '"');
+    also('\\', '\\');
+    also(kPlainLast + 1, kSurrogateFirst - 1);
+  }
+  return over;
+}
+
+void Lexer::AddEscapes(const State& from, std::vector<ByteRange>* out) {
   static constexpr std::pair<uint8_t, uint8_t> kShort[] = {{'"', '"'},  {'/', '/'},  {'\\', '\\'},
                                                            {'b', '\b'}, {'f', '\f'}, {'n', '\n'},
                                                            {'r', '\r'}, {'t', '\t'}};
@@ -281,22 +349,28 @@ void Lexer::AddEscapes(Regex r, std::vector<ByteRange>* out) {
     const Over over = LookOver(code_point, code_point);
     grammar::Add(out, byte, byte, Body(Mode::kString, over.target));
   }
-  if (LookOverEscapable()) grammar::Add(out, 'u', 'u', Make(Mode::kHex, r));
+  if (LookOverEscapable()) {
+    grammar::Add(out, 'u', 'u', Make(Mode::kHex, from.r, from.aux & kUniform));
+  }
 }
 
-LexState Lexer::AfterHex(Regex r, uint32_t digits, uint32_t value) {
+LexState Lexer::AfterHex(const State& from, uint8_t byte) {
+  const uint32_t digits = (from.aux >> 24 & 7) + 1;
+  const uint32_t value = (from.aux & 0xFFFF) << 4 | static_cast<uint32_t>(HexDigit(byte));
+  const Regex r = from.r;
+  const uint32_t read = (from.aux & kUniform) | digits << 24 | value;
   const uint32_t rest = 4 - digits;
   const uint32_t first = value << (4 * rest);
   const uint32_t last = first + (1u << (4 * rest)) - 1;
   if (last < kSurrogateFirst || first > kSurrogateLast) {
     if (!LookOverHex(first, last)) return kDeadState;
     if (first < kPlainFirst && last > kPlainLast && spelling_ == Spelling::kPlain) {
-      return Make(Mode::kHex, r, digits << 24 | value);
+      return Make(Mode::kHex, r, read);
     }
     const Over over = LookOver(first, last);
     if (rest == 0) return Body(Mode::kString, over.target);
     if (over.constant) return Make(Mode::kHexTail, over.target, rest);
-    return Make(Mode::kHex, r, digits << 24 | value);
+    return Make(Mode::kHex, r, read);
   }
   const auto pairs = [&](uint32_t low, uint32_t high) {
     return LookOver(0x10000 + ((low - 0xD800) << 10), 0x10000 + ((high - 0xD800) << 10) + 0x3FF);
@@ -306,17 +380,17 @@ LexState Lexer::AfterHex(Regex r, uint32_t digits, uint32_t value) {
     const Over over = pairs(value, value);
     if (!over.live) return kDeadState;
     if (over.constant) return Make(Mode::kLowTail, over.target, 0);
-    return Make(Mode::kLow, r, (value - 0xD800) << 16);
+    return Make(Mode::kLow, r, (from.aux & kUniform) | (value - 0xD800) << 16);
   }
   bool live = first < 0xDC00 && pairs(std::max(first, 0xD800u), std::min(last, 0xDBFFu)).live;
   live = live || (first < kSurrogateFirst && LookOverHex(first, kSurrogateFirst - 1));
   live = live || (last > kSurrogateLast && LookOver(kSurrogateLast + 1, last).live);
-  return live ? Make(Mode::kHex, r, digits << 24 | value) : kDeadState;
+  return live ? Make(Mode::kHex, r, read) : kDeadState;
 }
 
 // Inside the second half of a surrogate pair: stage 0 before '\', 1 before 'u', then the digits.
 LexState Lexer::AfterLow(const State& from, uint8_t byte) {
-  const uint32_t stage = from.aux >> 28;
+  const uint32_t stage = from.aux >> 28 & 7;
   if (stage < 2) {
     return byte == (stage == 0 ? '\\' : 'u') ? Make(Mode::kLow, from.r, from.aux + (1u << 28))
                                              : kDeadState;
@@ -333,7 +407,7 @@ LexState Lexer::AfterLow(const State& from, uint8_t byte) {
   const Over over = LookOver(base + first, base + last);
   if (!over.live) return kDeadState;
   if (rest == 0) return Body(Mode::kString, over.target);
-  return Make(Mode::kLow, from.r, (stage + 1) << 28 | high << 16 | value);
+  return Make(Mode::kLow, from.r, (from.aux & kUniform) | (stage + 1) << 28 | high << 16 | value);
 }
 
 void Lexer::ExpandJson(const State& from, std::vector<ByteRange>* out) {
@@ -362,7 +436,8 @@ void Lexer::ExpandJson(const State& from, std::vector<ByteRange>* out) {
 void Lexer::Expand(LexState state) {
   pool_->Spend(64);
   const State from = states_[state];
-  std::vector<ByteRange> out;
+  std::vector<ByteRange>& out = scratch_ranges_;
+  out.clear();
   switch (from.mode) {
     case Mode::kDead:
     case Mode::kDone:
@@ -383,11 +458,11 @@ void Lexer::Expand(LexState state) {
     }
     case Mode::kTextPartial:
     case Mode::kStringPartial:
-      CopyRow(from.r);
+      CopyRow(from);
       for (uint32_t byte = 0x80; byte < 0xC0; ++byte) {
         grammar::Add(&out, byte, byte,
                      Continue(from.mode == Mode::kTextPartial ? Mode::kText : Mode::kString, from.r,
-                              from.aux >> 28, (from.aux >> 24 & 15) - 1,
+                              from.aux >> 28 & 7, (from.aux >> 24 & 7) - 1,
                               (from.aux & 0xFFFFFF) << 6 | (byte & 63)));
       }
       break;
@@ -395,14 +470,13 @@ void Lexer::Expand(LexState state) {
     case Mode::kString: {
       CopyRow(from.r);
       AddCharacters(from.mode, &out);
-      for (uint32_t byte = 0xC2; byte < 0xF5; ++byte) {
-        const uint32_t size = byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
-        grammar::Add(&out, byte, byte,
-                     Continue(from.mode, from.r, size, size - 1, byte & (0xFF >> (size + 1))));
-      }
+      AddFirstBytes(from.mode, from.r, &out);
       if (from.mode == Mode::kString) {
         if (pool_->Nullable(from.r)) grammar::Add(&out, '"', '"', Done(from.r));
-        if (LookOver('"', '"').live || LookOver('\\', '\\').live || LookOverEscapable()) {
+        const Over escapes = LookOverEscapes();
+        if (escapes.live && escapes.constant) {
+          grammar::Add(&out, '\\', '\\', Make(Mode::kEscape, escapes.target, kUniform));
+        } else if (escapes.live) {
           grammar::Add(&out, '\\', '\\', Make(Mode::kEscape, from.r));
         }
         std::sort(out.begin(), out.end(),
@@ -411,15 +485,12 @@ void Lexer::Expand(LexState state) {
       break;
     }
     case Mode::kEscape:
-      CopyRow(from.r);
-      AddEscapes(from.r, &out);
+      CopyRow(from);
+      AddEscapes(from, &out);
       break;
     case Mode::kHex:
-      CopyRow(from.r);
-      AddHexDigits(&out, [&](uint8_t byte) {
-        return AfterHex(from.r, (from.aux >> 24) + 1,
-                        (from.aux & 0xFFFF) << 4 | static_cast<uint32_t>(HexDigit(byte)));
-      });
+      CopyRow(from);
+      AddHexDigits(&out, [&](uint8_t byte) { return AfterHex(from, byte); });
       break;
     case Mode::kHexTail:
       AddHexDigits(&out, [&](uint8_t) {
@@ -428,7 +499,7 @@ void Lexer::Expand(LexState state) {
       });
       break;
     case Mode::kLow:
-      CopyRow(from.r);
+      CopyRow(from);
       for (uint32_t byte = 0; byte < 128; ++byte) {
         grammar::Add(&out, byte, byte, AfterLow(from, static_cast<uint8_t>(byte)));
       }
@@ -453,14 +524,6 @@ void Lexer::Expand(LexState state) {
   to.ranges_begin = static_cast<int32_t>(ranges_.size());
   to.num_ranges = static_cast<uint32_t>(out.size());
   ranges_.insert(ranges_.end(), out.begin(), out.end());
-  if (out.size() > kRangesInListMax) {
-    to.table = static_cast<int32_t>(tables_.size());
-    tables_.resize(tables_.size() + 256, kDeadState);
-    for (const ByteRange& range : out) {
-      std::fill(tables_.begin() + to.table + range.first,
-                tables_.begin() + to.table + range.last + 1, range.target);
-    }
-  }
 }
 
 uint64_t Lexer::memory_bytes() const {

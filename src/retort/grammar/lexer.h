@@ -115,6 +115,7 @@ class Lexer {
     int32_t table = -1;
     uint32_t labels_begin = 0;
     uint32_t num_labels = 0;
+    uint8_t num_steps = 0;              // up to where a table is made
     uint64_t loop_groups = UINT64_MAX;  // not known yet
     uint32_t safe_length = UINT32_MAX;  // not known yet
   };
@@ -144,15 +145,18 @@ class Lexer {
   LexState StepSlow(LexState state, uint8_t byte);
   void Expand(LexState state);
   void CopyRow(Regex r);
+  void CopyRow(const State& state);
   Over LookOver(uint32_t first, uint32_t last);
   LexState Body(Mode body, Regex target);
   void AddBytes(Regex r, std::vector<ByteRange>* out);
   void AddCharacters(Mode body, std::vector<ByteRange>* out);
   LexState Continue(Mode body, Regex r, uint32_t size, uint32_t rest, uint32_t value);
+  void AddFirstBytes(Mode body, Regex r, std::vector<ByteRange>* out);
+  Over LookOverEscapes();
   bool LookOverEscapable();
   bool LookOverHex(uint32_t first, uint32_t last);
-  void AddEscapes(Regex r, std::vector<ByteRange>* out);
-  LexState AfterHex(Regex r, uint32_t digits, uint32_t value);
+  void AddEscapes(const State& from, std::vector<ByteRange>* out);
+  LexState AfterHex(const State& from, uint8_t byte);
   LexState AfterLow(const State& from, uint8_t byte);
   void ExpandJson(const State& from, std::vector<ByteRange>* out);
 
@@ -166,6 +170,7 @@ class Lexer {
   std::unordered_map<Key, LexState, KeyHash> index_;
   std::vector<RowEntry> row_;  // of the expression being expanded, dead targets made kNothing
   std::vector<uint32_t> scratch_labels_;
+  std::vector<ByteRange> scratch_ranges_;
 };
 
 }  // namespace retort::grammar

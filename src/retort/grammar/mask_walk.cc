@@ -277,42 +277,72 @@ LexState MaskWalk::Loop(LexState state) {
 bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, const Configuration& from, int depth,
                        int* budget) {
   const TokenTrie& trie = vocabulary_.trie();
-  const TokenTrie::Node& at = trie.node(node);
-  lexer_.pool().Spend(at.num_children);
-  *budget -= at.num_children;
-  if (*budget < 0) return false;
-  for (uint32_t i = 0; i < at.num_children; ++i) {
-    const uint32_t index = at.first_child + i;
-    const TokenTrie::Node& child = trie.node(index);
-    const LexState x = lexer_.Step(a, child.byte);
-    const LexState y = lexer_.Step(b, child.byte);
-    if (x == y) continue;
-    if (x == kDeadState || y == kDeadState || lexer_.Accepts(x) || lexer_.Accepts(y)) {
-      for (const int32_t id : trie.Own(child)) Clear(id);
-      for (const int32_t id : trie.Below(child)) Clear(id);
-      if (x == kDeadState) continue;
-      for (const int32_t id : trie.Own(child)) Set_(id);
-      if (child.num_children == 0) continue;
-      Configuration moved = from;
-      moved.lex = x;
-      text_ += static_cast<char>(child.byte);
-      if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
-      Configurations& to = *levels_[level_++];
-      to.clear();
-      Advance(moved, &to);
-      EndStep(&to);
-      Walk(trie, index, to.list, depth + 1);
-      --level_;
-      text_.pop_back();
-      continue;
+  const auto children = trie.Children(trie.node(node));
+  const size_t num_a = lexer_.Ranges(a).size();
+  const size_t num_b = lexer_.Ranges(b).size();
+  lexer_.pool().Spend(num_a + num_b);
+  *budget -= 2;
+  // Ranges may move as states are made: by index.
+  size_t i = 0;
+  size_t j = 0;
+  // Where the ones that `at` is in or before lead from there, up to `last`.
+  const auto target_at = [&](LexState state, size_t index, size_t size, uint32_t at,
+                             uint32_t* last) -> LexState {
+    if (index == size) return kDeadState;
+    const ByteRange range = lexer_.Ranges(state)[index];
+    *last = std::min<uint32_t>(*last, at < range.first ? range.first - 1u : range.last);
+    return at < range.first ? kDeadState : range.target;
+  };
+  for (uint32_t at = 0; at <= 0xFF;) {
+    uint32_t last = 0xFF;
+    const LexState x = target_at(a, i, num_a, at, &last);
+    const LexState y = target_at(b, j, num_b, at, &last);
+    if (x != y) {
+      for (const auto* child = FindChild(children, static_cast<uint8_t>(at));
+           child != nullptr && child != children.data() + children.size() && child->byte <= last;
+           ++child) {
+        if (--*budget < 0) return false;
+        const auto index =
+            static_cast<uint32_t>(trie.node(node).first_child + (child - children.data()));
+        if (!CorrectChild(index, x, y, from, depth, budget)) return false;
+      }
     }
-    if (child.num_children == 0) continue;
-    text_ += static_cast<char>(child.byte);
-    const bool done = Correct(index, x, y, from, depth + 1, budget);
-    text_.pop_back();
-    if (!done) return false;
+    at = last + 1;
+    if (i < num_a && lexer_.Ranges(a)[i].last < at) ++i;
+    if (j < num_b && lexer_.Ranges(b)[j].last < at) ++j;
   }
   return true;
+}
+
+// Of the tokens that end at or go on through a node; its byte leads to `a` or `b`, which differ.
+bool MaskWalk::CorrectChild(uint32_t node, LexState a, LexState b, const Configuration& from,
+                            int depth, int* budget) {
+  const TokenTrie& trie = vocabulary_.trie();
+  const TokenTrie::Node& at = trie.node(node);
+  lexer_.pool().Spend(2);
+  if (a == kDeadState || b == kDeadState || lexer_.Accepts(a) || lexer_.Accepts(b)) {
+    for (const int32_t id : trie.Subtree(at)) Clear(id);
+    if (a == kDeadState) return true;
+    for (const int32_t id : trie.Own(at)) Set_(id);
+    if (at.num_children == 0) return true;
+    Configuration moved = from;
+    moved.lex = a;
+    text_ += static_cast<char>(at.byte);
+    if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
+    Configurations& to = *levels_[level_++];
+    to.clear();
+    Advance(moved, &to);
+    EndStep(&to);
+    Walk(trie, node, to.list, depth + 1);
+    --level_;
+    text_.pop_back();
+    return true;
+  }
+  if (at.num_children == 0) return true;
+  text_ += static_cast<char>(at.byte);
+  const bool done = Correct(node, a, b, from, depth + 1, budget);
+  text_.pop_back();
+  return done;
 }
 
 std::shared_ptr<const MaskEntry> MaskWalk::EntryFor(uint32_t node, LexState state, bool exits) {

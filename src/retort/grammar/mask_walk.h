@@ -67,6 +67,8 @@ class MaskWalk {
   // Corrects what was set for `b` where `a` differs; false if they differ nearly everywhere.
   bool Correct(uint32_t node, LexState a, LexState b, const Configuration& from, int depth,
                int* budget);
+  bool CorrectChild(uint32_t node, LexState a, LexState b, const Configuration& from, int depth,
+                    int* budget);
   bool IsLarge(const TokenTrie& trie, uint32_t node) const;
   bool IsDense(LexState state);
   void CheckOneByOne(std::span<const int32_t> ids);
