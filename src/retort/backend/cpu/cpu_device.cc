@@ -104,7 +104,7 @@ class CpuDevice : public Device {
 
   std::unique_ptr<EmbeddingTable> PackEmbedding(const TensorView& table) override {
     CheckPackEmbedding(table);
-    return std::make_unique<CpuEmbeddingTable>(table);
+    return std::make_unique<CpuEmbeddingTable>(pool_, table);
   }
 
   std::unique_ptr<KvCache> CreateKvCache(const KvSpec& spec) override {

@@ -11,7 +11,7 @@ namespace retort::cpu {
 class CpuEmbeddingTable : public EmbeddingTable {
  public:
   // Throws as Device::PackEmbedding does; the shape is checked.
-  explicit CpuEmbeddingTable(const TensorView& table);
+  CpuEmbeddingTable(ThreadPool& pool, const TensorView& table);
 
   int64_t num_rows() const override { return table_.shape[0]; }
   int64_t row_values() const override { return table_.shape[1]; }

@@ -2,8 +2,8 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
-#include "retort/base/error.h"
 #include "retort/tensor/float_bits.h"
 
 namespace retort::cpu {
@@ -22,9 +22,9 @@ constexpr std::array<GroupLayout, 8> kLayouts = {{
     {Format::kQ6_K, 6, 32, ScaleKind::kSuper16, 210, 8},
 }};
 
-// One group of one output, as its block says.
+// One group of one output, as its block says. `codes` are words of 4 inputs where they are packed.
 struct SourceGroup {
-  uint8_t codes[kGroupValues];
+  alignas(uint32_t) uint8_t codes[kGroupValues];
   uint16_t scale = 0;  // f16: of the group, or the d of the super-block
   uint16_t min = 0;    // f16: of the group, or the dmin of the super-block
   uint8_t scale_code[2] = {0, 0};
@@ -84,47 +84,34 @@ void ReadQ6Group(const std::byte* block, size_t index, SourceGroup* group) {
   }
 }
 
-void ReadGroup(const GroupLayout& layout, const std::byte* row, int64_t index, SourceGroup* group) {
-  const int64_t groups_per_block = layout.groups_per_record;  // records are the source's blocks
-  const std::byte* block = row + index / groups_per_block * layout.block_bytes;
-  const auto within = static_cast<size_t>(index % groups_per_block);
-  switch (layout.format) {
-    case Format::kQ4_0:
-      group->scale = LoadAs<uint16_t>(block);
-      return ReadNibbles(block + 2, group->codes);
-    case Format::kQ4_1:
-      group->scale = LoadAs<uint16_t>(block);
-      group->min = LoadAs<uint16_t>(block + 2);
-      return ReadNibbles(block + 4, group->codes);
-    case Format::kQ5_0:
-      group->scale = LoadAs<uint16_t>(block);
-      ReadNibbles(block + 6, group->codes);
-      return AddFifthBits(LoadAs<uint32_t>(block + 2), group->codes);
-    case Format::kQ5_1:
-      group->scale = LoadAs<uint16_t>(block);
-      group->min = LoadAs<uint16_t>(block + 2);
-      ReadNibbles(block + 8, group->codes);
-      return AddFifthBits(LoadAs<uint32_t>(block + 4), group->codes);
-    case Format::kQ8_0:
-      group->scale = LoadAs<uint16_t>(block);
-      for (size_t j = 0; j < 32; ++j) {
-        group->codes[j] = static_cast<uint8_t>(Byte(block, 2 + j) ^ 0x80);
-      }
-      return;
-    case Format::kQ4_K:
-      return ReadKGroup(block, nullptr, block + 16, within, group);
-    case Format::kQ5_K:
-      return ReadKGroup(block, block + 16, block + 48, within, group);
-    case Format::kQ6_K:
-      return ReadQ6Group(block, within, group);
-    default:
-      Throw(ErrorCode::kInternal, "{} has no group layout", Info(layout.format).name);
+// Group `within` of a block.
+template <Format kFormat>
+void ReadGroup(const std::byte* block, size_t within, SourceGroup* group) {
+  if constexpr (kFormat == Format::kQ6_K) {
+    ReadQ6Group(block, within, group);
+  } else if constexpr (kFormat == Format::kQ5_K) {
+    ReadKGroup(block, block + 16, block + 48, within, group);
+  } else if constexpr (kFormat == Format::kQ4_K) {
+    ReadKGroup(block, nullptr, block + 16, within, group);
+  } else if constexpr (kFormat == Format::kQ8_0) {
+    group->scale = LoadAs<uint16_t>(block);
+    for (size_t j = 0; j < 32; ++j) {
+      group->codes[j] = static_cast<uint8_t>(Byte(block, 2 + j) ^ 0x80);
+    }
+  } else {  // Q4_0, Q4_1, Q5_0, Q5_1: scale, min, fifth bits, nibbles, where there are
+    constexpr bool kHasMin = kFormat == Format::kQ4_1 || kFormat == Format::kQ5_1;
+    constexpr bool kHasFifth = kFormat == Format::kQ5_0 || kFormat == Format::kQ5_1;
+    constexpr size_t kFifthAt = kHasMin ? 4 : 2;
+    group->scale = LoadAs<uint16_t>(block);
+    if constexpr (kHasMin) group->min = LoadAs<uint16_t>(block + 2);
+    ReadNibbles(block + kFifthAt + (kHasFifth ? 4 : 0), group->codes);
+    if constexpr (kHasFifth) AddFifthBits(LoadAs<uint32_t>(block + kFifthAt), group->codes);
   }
 }
 
-void StoreScales(const GroupLayout& layout, const SourceGroup& group, size_t output,
-                 bool first_of_record, std::byte* record, std::byte* header) {
-  switch (layout.scales) {
+void StoreScales(ScaleKind kind, const SourceGroup& group, size_t output, bool first_of_record,
+                 std::byte* record, std::byte* header) {
+  switch (kind) {
     case ScaleKind::kHalfMin:
       StoreAs<uint16_t>(header + 64 + 2 * output, group.min);
       [[fallthrough]];
@@ -147,6 +134,77 @@ void StoreScales(const GroupLayout& layout, const SourceGroup& group, size_t out
   }
 }
 
+// Stores an output's codes, four inputs (a quad) at a time, where its lane is in each plane.
+template <int kBits>
+void StoreCodes(const uint8_t* codes, size_t output, std::byte* planes) {
+  const size_t half = output / 16;
+  const size_t lane = output % 16;
+  std::array<uint32_t, 8> quads;
+  std::memcpy(quads.data(), codes, kGroupValues);
+  if constexpr (kBits == 8) {
+    for (size_t q = 0; q < 8; ++q) {
+      StoreAs<uint32_t>(planes + half * 512 + q * 64 + lane * 4, quads[q]);
+    }
+    return;
+  }
+  constexpr uint32_t kLow = 0x0f0f0f0f;
+  for (size_t q = 0; q < 4; ++q) {
+    StoreAs<uint32_t>(planes + half * 256 + q * 64 + lane * 4,
+                      (quads[q] & kLow) | (quads[q + 4] & kLow) << 4);
+  }
+  std::byte* high = planes + 512;
+  if constexpr (kBits == 5) {
+    constexpr uint32_t kGatherBits = 0x01020408;  // bits 0, 8, 16, 24 to bits 24 to 27
+    for (size_t q = 0; q < 8; ++q) {
+      const uint32_t nibble = (((quads[q] >> 4) & 0x01010101) * kGatherBits >> 24) & 15;
+      std::byte* to = high + half * 64 + q * 8 + lane / 2;
+      const auto below = lane % 2 == 0 ? std::byte{0} : *to;
+      *to = below | static_cast<std::byte>(nibble << (4 * (lane % 2)));
+    }
+  } else if constexpr (kBits == 6) {
+    for (size_t j = 0; j < 2; ++j) {
+      uint32_t word = 0;
+      for (size_t i = 0; i < 4; ++i) word |= ((quads[4 * j + i] >> 4) & 0x03030303) << (2 * i);
+      StoreAs<uint32_t>(high + half * 128 + j * 64 + lane * 4, word);
+    }
+  }
+}
+
+bool IsFiniteHalf(uint16_t half) { return (half & 0x7c00) != 0x7c00; }
+
+template <size_t kLayout>
+bool PackRecordOf(std::span<const std::byte* const> rows, int64_t record, std::byte* out) {
+  constexpr GroupLayout kThis = kLayouts[kLayout];
+  SourceGroup missing;
+  std::memset(missing.codes, kThis.zero, sizeof missing.codes);
+  bool finite = true;
+  for (int g = 0; g < kThis.groups_per_record; ++g) {
+    std::byte* header =
+        out + kThis.record_header_bytes() + static_cast<size_t>(g) * kThis.group_bytes();
+    for (size_t output = 0; output < kPanelOutputs; ++output) {
+      SourceGroup group;
+      if (output < rows.size()) {  // records are the source's blocks
+        ReadGroup<kThis.format>(rows[output] + record * kThis.block_bytes, static_cast<size_t>(g),
+                                &group);
+        finite = finite && IsFiniteHalf(group.scale) && IsFiniteHalf(group.min);
+      } else {
+        group = missing;
+      }
+      StoreScales(kThis.scales, group, output, g == 0, out, header);
+      StoreCodes<kThis.bits>(group.codes, output, header + kThis.group_header_bytes());
+    }
+  }
+  return finite;
+}
+
+using PackFunction = bool (*)(std::span<const std::byte* const>, int64_t, std::byte*);
+
+template <size_t... kIndices>
+constexpr std::array<PackFunction, sizeof...(kIndices)> PackFunctions(
+    std::index_sequence<kIndices...>) {
+  return {PackRecordOf<kIndices>...};
+}
+
 }  // namespace
 
 const GroupLayout* FindGroupLayout(Format format) {
@@ -156,62 +214,10 @@ const GroupLayout* FindGroupLayout(Format format) {
   return nullptr;
 }
 
-void PackPlanes(int bits, const uint8_t* codes, std::byte* planes) {
-  if (bits == 8) {
-    std::memcpy(planes, codes, kGroupCodes);
-    return;
-  }
-  for (size_t half = 0; half < 2; ++half) {
-    for (size_t quad = 0; quad < 4; ++quad) {
-      const uint8_t* low = codes + half * 512 + quad * 64;
-      std::byte* to = planes + half * 256 + quad * 64;
-      for (size_t i = 0; i < 64; ++i) {
-        StoreAs<uint8_t>(to + i, static_cast<uint8_t>((low[i] & 15) | (low[i + 4 * 64] & 15) << 4));
-      }
-    }
-  }
-  std::byte* high = planes + 512;
-  if (bits == 5) {
-    for (size_t vector = 0; vector < 16; ++vector) {
-      uint64_t mask = 0;
-      for (size_t i = 0; i < 64; ++i) {
-        mask |= static_cast<uint64_t>((codes[vector * 64 + i] >> 4) & 1) << i;
-      }
-      StoreAs<uint64_t>(high + vector * 8, mask);
-    }
-  } else if (bits == 6) {
-    for (size_t vector = 0; vector < 4; ++vector) {
-      const uint8_t* from = codes + vector * 256;
-      for (size_t i = 0; i < 64; ++i) {
-        StoreAs<uint8_t>(
-            high + vector * 64 + i,
-            static_cast<uint8_t>((from[i] >> 4) | (from[64 + i] >> 4) << 2 |
-                                 (from[128 + i] >> 4) << 4 | (from[192 + i] >> 4) << 6));
-      }
-    }
-  }
-}
-
-void PackRecord(const GroupLayout& layout, std::span<const std::byte* const> rows, int64_t record,
+bool PackRecord(const GroupLayout& layout, std::span<const std::byte* const> rows, int64_t record,
                 std::byte* out) {
-  std::memset(out, 0, layout.record_header_bytes());
-  std::array<uint8_t, kGroupCodes> codes;
-  for (int g = 0; g < layout.groups_per_record; ++g) {
-    std::byte* header =
-        out + layout.record_header_bytes() + static_cast<size_t>(g) * layout.group_bytes();
-    std::memset(header, 0, layout.group_header_bytes());
-    if (rows.size() < kPanelOutputs) codes.fill(static_cast<uint8_t>(layout.zero));
-    for (size_t output = 0; output < rows.size(); ++output) {
-      SourceGroup group;
-      ReadGroup(layout, rows[output], record * layout.groups_per_record + g, &group);
-      StoreScales(layout, group, output, g == 0, out, header);
-      uint8_t* lane = codes.data() + output / 16 * 512 + output % 16 * 4;
-      for (size_t quad = 0; quad < 8; ++quad) {
-        std::memcpy(lane + quad * 64, group.codes + quad * 4, 4);
-      }
-    }
-    PackPlanes(layout.bits, codes.data(), header + layout.group_header_bytes());
-  }
+  static constexpr auto kPack = PackFunctions(std::make_index_sequence<kLayouts.size()>());
+  return kPack[static_cast<size_t>(&layout - kLayouts.data())](rows, record, out);
 }
 
 }  // namespace retort::cpu

@@ -62,11 +62,8 @@ const GroupLayout* FindGroupLayout(Format format);
 
 // Packs one record of a panel: the groups [record · groups_per_record, ...) of the rows, whose
 // stored bytes `rows` points at, at most kPanelOutputs of them (what is missing is zero). `out` has
-// record_bytes().
-void PackRecord(const GroupLayout& layout, std::span<const std::byte* const> rows, int64_t record,
+// record_bytes(). `layout` is one that FindGroupLayout gave. False if a scale is not finite.
+bool PackRecord(const GroupLayout& layout, std::span<const std::byte* const> rows, int64_t record,
                 std::byte* out);
-
-// Splits a group's codes into planes, and back.
-void PackPlanes(int bits, const uint8_t* codes, std::byte* planes);
 
 }  // namespace retort::cpu

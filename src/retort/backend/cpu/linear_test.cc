@@ -350,20 +350,22 @@ TEST_P(LinearTest, LargestCodesDoNotSaturate) {
 }
 
 TEST_P(LinearTest, RefusesWhatItCannotMultiply) {
-  const auto code_of = [&](const TensorView& tensor) {
+  const auto code_of = [&](const TensorView& tensor, const std::string& where = "") {
     try {
       device_->PackLinear({&tensor, 1}, {}, Compute::kNative);
     } catch (const Error& error) {
       EXPECT_NE(error.message().find(std::string(tensor.name)), std::string::npos)
           << error.message();
+      EXPECT_NE(error.message().find(where), std::string::npos) << error.message();
       return error.code();
     }
     ADD_FAILURE() << "packed";
     return ErrorCode::kInternal;
   };
-  for (const Format format : {Format::kQ4_0, Format::kQ4_1, Format::kQ8_0, Format::kQ6_K,
-                              Format::kQ4_K, Format::kBF16, Format::kF16, Format::kF32}) {
-    StoredTensor w = MakeTensor(format, 40, 256, 9);
+  for (const Format format :
+       {Format::kQ4_0, Format::kQ4_1, Format::kQ5_0, Format::kQ5_1, Format::kQ8_0, Format::kQ6_K,
+        Format::kQ4_K, Format::kQ5_K, Format::kBF16, Format::kF16, Format::kF32}) {
+    StoredTensor w = MakeTensor(format, 300, 256, 9);
     const size_t last = w.bytes.size();
     if (format == Format::kF32) {
       StoreAs<float>(&w.bytes[last - 4], NAN);
@@ -374,8 +376,17 @@ TEST_P(LinearTest, RefusesWhatItCannotMultiply) {
     } else {
       StoreAs<uint16_t>(&w.bytes[last - static_cast<size_t>(Info(format).block_bytes)], 0x7e00);
     }
-    EXPECT_EQ(code_of(w.View()), ErrorCode::kCorrupt) << Info(format).name;
+    const size_t num_blocks = last / static_cast<size_t>(Info(format).block_bytes);
+    const std::string where = Info(format).block_values == 1
+                                  ? "[299, 255]"
+                                  : "block " + std::to_string(num_blocks - 1) + " ";
+    EXPECT_EQ(code_of(w.View(), where), ErrorCode::kCorrupt) << Info(format).name;
   }
+  StoredTensor odd = MakeTensor(Format::kBF16, 40, 37, 9);
+  StoreAs<uint16_t>(&odd.bytes[odd.bytes.size() - 2], 0xff81);
+  EXPECT_EQ(code_of(odd.View(), "[39, 36]"), ErrorCode::kCorrupt);
+  StoreAs<uint16_t>(&odd.bytes[2 * (33 * 37 + 35)], 0x7f80);
+  EXPECT_EQ(code_of(odd.View(), "[33, 35]"), ErrorCode::kCorrupt);
   StoredTensor w = MakeTensor(Format::kQ4_0, 4, 32, 9);
   w.bytes.resize(w.bytes.size() - 1);
   EXPECT_EQ(code_of(w.View()), ErrorCode::kCorrupt);

@@ -67,32 +67,59 @@ PanelRows FindRows(std::span<const TensorView> tensors, int64_t first, int64_t n
         (row - tensor.bytes.data()) / RowBytes(tensor), k);
 }
 
+// Source rows are walked side by side, a cache line of each at a time, so that what is stored close
+// together is stored at about the same time.
+
 // Values of T bits, [k][32].
 template <typename T>
 void PackColumns(const PanelRows& panel, int64_t num_inputs, T exponent_mask, std::byte* out) {
-  for (size_t n = 0; n < kPanelOutputs; ++n) {
-    for (int64_t k = 0; k < num_inputs; ++k) {
-      T value = 0;
-      if (n < panel.count) {
-        value = LoadAs<T>(panel.rows[n] + static_cast<size_t>(k) * sizeof(T));
-        if ((value & exponent_mask) == exponent_mask) {
-          ThrowNotFinite(*panel.tensors[n], panel.rows[n], k);
+  constexpr int64_t kStretch = 64 / sizeof(T);
+  for (int64_t begin = 0; begin < num_inputs; begin += kStretch) {
+    const int64_t end = std::min(begin + kStretch, num_inputs);
+    for (size_t n = 0; n < kPanelOutputs; ++n) {
+      for (int64_t k = begin; k < end; ++k) {
+        T value = 0;
+        if (n < panel.count) {
+          value = LoadAs<T>(panel.rows[n] + static_cast<size_t>(k) * sizeof(T));
+          if ((value & exponent_mask) == exponent_mask) {
+            ThrowNotFinite(*panel.tensors[n], panel.rows[n], k);
+          }
         }
+        StoreAs<T>(out + (static_cast<size_t>(k) * kPanelOutputs + n) * sizeof(T), value);
       }
-      StoreAs<T>(out + (static_cast<size_t>(k) * kPanelOutputs + n) * sizeof(T), value);
     }
   }
 }
 
+[[noreturn]] void ThrowNotFiniteBf16(const TensorView& tensor, const std::byte* row,
+                                     int64_t begin) {
+  int64_t k = begin;
+  while ((LoadAs<uint16_t>(row + 2 * k) & 0x7f80) != 0x7f80) ++k;
+  ThrowNotFinite(tensor, row, k);
+}
+
 void PackUnits(const PanelRows& panel, int64_t num_inputs, size_t panel_bytes, std::byte* out) {
-  constexpr uint16_t kExponent = 0x7f80;
-  std::memset(out, 0, panel_bytes);
-  for (size_t n = 0; n < panel.count; ++n) {
-    std::byte* lane = out + n / 16 * 1024 + n % 16 * 4;
-    for (int64_t k = 0; k < num_inputs; ++k) {
-      const auto value = LoadAs<uint16_t>(panel.rows[n] + 2 * k);
-      if ((value & kExponent) == kExponent) ThrowNotFinite(*panel.tensors[n], panel.rows[n], k);
-      StoreAs<uint16_t>(lane + k / 32 * 2048 + k % 32 / 2 * 64 + k % 2 * 2, value);
+  constexpr int64_t kPairs = kBf16UnitValues / 2;
+  if (panel.count < kPanelOutputs || num_inputs % kBf16UnitValues != 0) {
+    std::memset(out, 0, panel_bytes);
+  }
+  for (int64_t begin = 0; begin < num_inputs; begin += kBf16UnitValues, out += 2048) {
+    const int64_t num_pairs = std::min(kPairs, (num_inputs - begin) / 2);
+    for (size_t n = 0; n < panel.count; ++n) {
+      const std::byte* row = panel.rows[n];
+      std::byte* lane = out + n / 16 * 1024 + n % 16 * 4;
+      uint32_t not_finite = 0;
+      for (int64_t pair = 0; pair < num_pairs; ++pair) {
+        const auto two = LoadAs<uint32_t>(row + 2 * begin + 4 * pair);
+        StoreAs<uint32_t>(lane + 64 * pair, two);
+        not_finite |= (two & 0x7f807f80) + 0x00800080;  // an exponent of all ones carries
+      }
+      if (num_pairs < kPairs && num_inputs % 2 != 0) {
+        const auto last = LoadAs<uint16_t>(row + 2 * (num_inputs - 1));
+        StoreAs<uint32_t>(lane + 64 * num_pairs, last);
+        not_finite |= (last & 0x7f80u) + 0x80;
+      }
+      if ((not_finite & 0x80008000) != 0) ThrowNotFiniteBf16(*panel.tensors[n], row, begin);
     }
   }
 }
@@ -100,10 +127,13 @@ void PackUnits(const PanelRows& panel, int64_t num_inputs, size_t panel_bytes, s
 void PackGroups(const GroupLayout& layout, const PanelRows& panel, int64_t num_inputs,
                 std::byte* out) {
   const int64_t num_records = num_inputs / kGroupValues / layout.groups_per_record;
+  bool finite = true;
   for (int64_t record = 0; record < num_records; ++record) {
-    PackRecord(layout, {panel.rows.data(), panel.count}, record,
-               out + static_cast<size_t>(record) * layout.record_bytes());
+    finite &= PackRecord(layout, {panel.rows.data(), panel.count}, record,
+                         out + static_cast<size_t>(record) * layout.record_bytes());
   }
+  if (finite) return;
+  for (size_t n = 0; n < panel.count; ++n) CheckFinite(*panel.tensors[n]);  // names the block
 }
 
 void PackPanel(const PackedPart& part, const PanelRows& panel, int64_t num_inputs, std::byte* out) {
@@ -135,22 +165,6 @@ size_t PanelBytes(const PackedPart& part, int64_t num_inputs) {
   return 0;
 }
 
-// Block scales are looked at on all threads; CheckFinite names the block.
-void CheckScales(ThreadPool& pool, const TensorView& tensor) {
-  const int64_t row_bytes = RowBytes(tensor);
-  constexpr int64_t kRowsPerChunk = 256;
-  const int64_t num_rows = tensor.shape[0];
-  pool.ParallelFor((num_rows + kRowsPerChunk - 1) / kRowsPerChunk, [&](int64_t chunk, int) {
-    const int64_t begin = chunk * kRowsPerChunk;
-    const int64_t end = std::min(begin + kRowsPerChunk, num_rows);
-    TensorView rows = tensor;
-    rows.shape = Shape{end - begin, tensor.shape[1]};
-    rows.bytes = tensor.bytes.subspan(static_cast<size_t>(begin * row_bytes),
-                                      static_cast<size_t>((end - begin) * row_bytes));
-    CheckFinite(rows);
-  });
-}
-
 void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> tensors,
               int64_t num_inputs, PackedPart* part) {
   for (const TensorView& tensor : tensors) {
@@ -159,7 +173,6 @@ void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> 
       Throw(ErrorCode::kCorrupt, "tensor '{}' {}: expected {} bytes, found {}", tensor.name,
             tensor.shape.ToString(), expected, tensor.bytes.size());
     }
-    if (part->encoding == Encoding::kGroups) CheckScales(pool, tensor);
     part->num_outputs += tensor.shape[0];
   }
   part->num_panels = (part->num_outputs + kPanelOutputs - 1) / kPanelOutputs;
