@@ -11,6 +11,7 @@
 #include "retort/engine/engine_impl.h"
 #include "retort/llm/request_check.h"
 #include "retort/llm/request_key.h"
+#include "retort/models/architectures.h"
 
 namespace retort {
 namespace {
@@ -38,11 +39,21 @@ std::string_view AsText(const std::vector<int32_t>& ids) {
 }  // namespace
 
 Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device)
+    : Impl(options, std::move(device), Checkpoint::Open(options.path)) {}
+
+Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device,
+                   std::shared_ptr<const Checkpoint> checkpoint)
+    : Impl(options, std::move(device), checkpoint, std::async(std::launch::async, [checkpoint] {
+             return PromptEncoder(*checkpoint, ReadDecoderSpec(*checkpoint).vocab_size);
+           })) {}
+
+Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device,
+                   std::shared_ptr<const Checkpoint> checkpoint, std::future<PromptEncoder> encoder)
     : options_(options),
       device_(std::move(device)),
-      checkpoint_(Checkpoint::Open(options.path)),
+      checkpoint_(std::move(checkpoint)),
       decoder_(Decoder::Load(checkpoint_, *device_, options.compute, options.progress)),
-      encoder_(*checkpoint_, decoder_->spec().vocab_size),
+      encoder_(encoder.get()),
       kv_format_(options.kv_format.value_or(options.compute == Compute::kExact ? Format::kF32
                                                                                : Format::kBF16)),
       name_(options.name.empty() ? options.path.string() : options.name),

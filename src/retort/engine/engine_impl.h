@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -61,6 +62,12 @@ class Engine::Impl {
     std::atomic<uint64_t> completion_tokens{0}, num_steps{0}, num_step_sequences{0}, busy_ns{0};
     std::atomic<uint64_t> num_preemptions{0}, batch_tokens{0};
   };
+
+  // Another thread reads the tokenizer while weights are packed.
+  Impl(const EngineOptions& options, std::unique_ptr<Device> device,
+       std::shared_ptr<const Checkpoint> checkpoint);
+  Impl(const EngineOptions& options, std::unique_ptr<Device> device,
+       std::shared_ptr<const Checkpoint> checkpoint, std::future<PromptEncoder> encoder);
 
   // engine.cc: on the submitting thread.
   PromptEncoder::Encoded Encode(const Request& request) const;

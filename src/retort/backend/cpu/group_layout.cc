@@ -1,7 +1,6 @@
 #include "retort/backend/cpu/group_layout.h"
 
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "retort/tensor/float_bits.h"
@@ -22,9 +21,25 @@ constexpr std::array<GroupLayout, 8> kLayouts = {{
     {Format::kQ6_K, 6, 32, ScaleKind::kSuper16, 210, 8},
 }};
 
-// One group of one output, as its block says. `codes` are words of 4 inputs where they are packed.
+// Eight codes at a time, one in each byte of a word.
+constexpr uint64_t EachByte(uint8_t value) { return 0x0101010101010101u * value; }
+
+uint64_t EightBytes(const std::byte* bytes, size_t i) { return LoadAs<uint64_t>(bytes + 8 * i); }
+
+// Byte i is bit i of `bits`.
+uint64_t BytesFromBits(uint8_t bits) {
+  constexpr uint64_t kBitOfEachByte = 0x8040201008040201u;
+  return ((EachByte(bits) & kBitOfEachByte) + EachByte(0x7f)) >> 7 & EachByte(1);
+}
+
+// Bit i is byte i of `bytes`, each 0 or 1.
+uint8_t BitsFromBytes(uint64_t bytes) {
+  return static_cast<uint8_t>((bytes * 0x0102040810204080u) >> 56);
+}
+
+// One group of one output, as its block says.
 struct SourceGroup {
-  alignas(uint32_t) uint8_t codes[kGroupValues];
+  std::array<uint64_t, kGroupValues / 8> codes;
   uint16_t scale = 0;  // f16: of the group, or the d of the super-block
   uint16_t min = 0;    // f16: of the group, or the dmin of the super-block
   uint8_t scale_code[2] = {0, 0};
@@ -34,15 +49,18 @@ struct SourceGroup {
 int Byte(const std::byte* bytes, size_t i) { return LoadAs<uint8_t>(bytes + i); }
 
 // 16 bytes of nibbles: value j in the low half of byte j, value j + 16 in the high half.
-void ReadNibbles(const std::byte* bytes, uint8_t* codes) {
-  for (size_t j = 0; j < 16; ++j) {
-    codes[j] = static_cast<uint8_t>(Byte(bytes, j) & 15);
-    codes[j + 16] = static_cast<uint8_t>(Byte(bytes, j) >> 4);
+void ReadNibbles(const std::byte* bytes, SourceGroup* group) {
+  for (size_t i = 0; i < 2; ++i) {
+    const uint64_t both = EightBytes(bytes, i);
+    group->codes[i] = both & EachByte(15);
+    group->codes[i + 2] = both >> 4 & EachByte(15);
   }
 }
 
-void AddFifthBits(uint32_t bits, uint8_t* codes) {
-  for (int j = 0; j < 32; ++j) codes[j] |= static_cast<uint8_t>(((bits >> j) & 1) << 4);
+void AddFifthBits(const std::byte* bits, SourceGroup* group) {
+  for (size_t i = 0; i < 4; ++i) {
+    group->codes[i] |= BytesFromBits(LoadAs<uint8_t>(bits + i)) << 4;
+  }
 }
 
 void ReadKScales(const std::byte* packed, size_t j, SourceGroup* group) {
@@ -62,10 +80,10 @@ void ReadKGroup(const std::byte* block, const std::byte* high_bits, const std::b
   group->scale = LoadAs<uint16_t>(block);
   group->min = LoadAs<uint16_t>(block + 2);
   ReadKScales(block + 4, index, group);
-  for (size_t j = 0; j < 32; ++j) {
-    int code = (Byte(nibbles, 32 * (index / 2) + j) >> (4 * (index % 2))) & 15;
-    if (high_bits != nullptr) code |= ((Byte(high_bits, j) >> index) & 1) << 4;
-    group->codes[j] = static_cast<uint8_t>(code);
+  for (size_t i = 0; i < 4; ++i) {
+    uint64_t codes = EightBytes(nibbles + 32 * (index / 2), i) >> (4 * (index % 2)) & EachByte(15);
+    if (high_bits != nullptr) codes |= (EightBytes(high_bits, i) >> index & EachByte(1)) << 4;
+    group->codes[i] = codes;
   }
 }
 
@@ -77,10 +95,10 @@ void ReadQ6Group(const std::byte* block, size_t index, SourceGroup* group) {
   const size_t run = index % 4;
   const std::byte* low_bits = block + 64 * half + 32 * (run % 2);
   const std::byte* high_bits = block + 128 + 32 * half;
-  for (size_t j = 0; j < 32; ++j) {
-    const int low = (Byte(low_bits, j) >> (4 * (run / 2))) & 15;
-    const int high = (Byte(high_bits, j) >> (2 * run)) & 3;
-    group->codes[j] = static_cast<uint8_t>(low | high << 4);
+  for (size_t i = 0; i < 4; ++i) {
+    const uint64_t low = EightBytes(low_bits, i) >> (4 * (run / 2)) & EachByte(15);
+    const uint64_t high = EightBytes(high_bits, i) >> (2 * run) & EachByte(3);
+    group->codes[i] = low | high << 4;
   }
 }
 
@@ -95,17 +113,15 @@ void ReadGroup(const std::byte* block, size_t within, SourceGroup* group) {
     ReadKGroup(block, nullptr, block + 16, within, group);
   } else if constexpr (kFormat == Format::kQ8_0) {
     group->scale = LoadAs<uint16_t>(block);
-    for (size_t j = 0; j < 32; ++j) {
-      group->codes[j] = static_cast<uint8_t>(Byte(block, 2 + j) ^ 0x80);
-    }
+    for (size_t i = 0; i < 4; ++i) group->codes[i] = EightBytes(block + 2, i) ^ EachByte(0x80);
   } else {  // Q4_0, Q4_1, Q5_0, Q5_1: scale, min, fifth bits, nibbles, where there are
     constexpr bool kHasMin = kFormat == Format::kQ4_1 || kFormat == Format::kQ5_1;
     constexpr bool kHasFifth = kFormat == Format::kQ5_0 || kFormat == Format::kQ5_1;
     constexpr size_t kFifthAt = kHasMin ? 4 : 2;
     group->scale = LoadAs<uint16_t>(block);
     if constexpr (kHasMin) group->min = LoadAs<uint16_t>(block + 2);
-    ReadNibbles(block + kFifthAt + (kHasFifth ? 4 : 0), group->codes);
-    if constexpr (kHasFifth) AddFifthBits(LoadAs<uint32_t>(block + kFifthAt), group->codes);
+    ReadNibbles(block + kFifthAt + (kHasFifth ? 4 : 0), group);
+    if constexpr (kHasFifth) AddFifthBits(block + kFifthAt, group);
   }
 }
 
@@ -134,38 +150,43 @@ void StoreScales(ScaleKind kind, const SourceGroup& group, size_t output, bool f
   }
 }
 
-// Stores an output's codes, four inputs (a quad) at a time, where its lane is in each plane.
+// Stores an output's codes where its lane is in each plane: four inputs, a quad, are one word
+// there.
 template <int kBits>
-void StoreCodes(const uint8_t* codes, size_t output, std::byte* planes) {
+void StoreCodes(const std::array<uint64_t, 4>& codes, size_t output, std::byte* planes) {
   const size_t half = output / 16;
   const size_t lane = output % 16;
-  std::array<uint32_t, 8> quads;
-  std::memcpy(quads.data(), codes, kGroupValues);
+  const auto store_two_quads = [](uint64_t two, std::byte* first) {
+    StoreAs<uint32_t>(first, static_cast<uint32_t>(two));
+    StoreAs<uint32_t>(first + 64, static_cast<uint32_t>(two >> 32));
+  };
   if constexpr (kBits == 8) {
-    for (size_t q = 0; q < 8; ++q) {
-      StoreAs<uint32_t>(planes + half * 512 + q * 64 + lane * 4, quads[q]);
-    }
+    std::byte* to = planes + half * 512 + lane * 4;
+    for (size_t i = 0; i < 4; ++i) store_two_quads(codes[i], to + i * 128);
     return;
   }
-  constexpr uint32_t kLow = 0x0f0f0f0f;
-  for (size_t q = 0; q < 4; ++q) {
-    StoreAs<uint32_t>(planes + half * 256 + q * 64 + lane * 4,
-                      (quads[q] & kLow) | (quads[q + 4] & kLow) << 4);
+  std::byte* low = planes + half * 256 + lane * 4;
+  for (size_t i = 0; i < 2; ++i) {
+    store_two_quads((codes[i] & EachByte(15)) | (codes[i + 2] & EachByte(15)) << 4, low + i * 128);
   }
   std::byte* high = planes + 512;
   if constexpr (kBits == 5) {
-    constexpr uint32_t kGatherBits = 0x01020408;  // bits 0, 8, 16, 24 to bits 24 to 27
-    for (size_t q = 0; q < 8; ++q) {
-      const uint32_t nibble = (((quads[q] >> 4) & 0x01010101) * kGatherBits >> 24) & 15;
-      std::byte* to = high + half * 64 + q * 8 + lane / 2;
-      const auto below = lane % 2 == 0 ? std::byte{0} : *to;
-      *to = below | static_cast<std::byte>(nibble << (4 * (lane % 2)));
+    for (size_t i = 0; i < 4; ++i) {
+      const int two = BitsFromBytes(codes[i] >> 4 & EachByte(1));  // a nibble each
+      for (size_t q = 0; q < 2; ++q) {
+        std::byte* to = high + half * 64 + (2 * i + q) * 8 + lane / 2;
+        const int nibble = two >> (4 * q) & 15;
+        const int both = lane % 2 == 0 ? nibble : Byte(to, 0) | nibble << 4;
+        *to = static_cast<std::byte>(both);
+      }
     }
   } else if constexpr (kBits == 6) {
     for (size_t j = 0; j < 2; ++j) {
-      uint32_t word = 0;
-      for (size_t i = 0; i < 4; ++i) word |= ((quads[4 * j + i] >> 4) & 0x03030303) << (2 * i);
-      StoreAs<uint32_t>(high + half * 128 + j * 64 + lane * 4, word);
+      const uint64_t first = codes[2 * j] >> 4 & EachByte(3);
+      const uint64_t second = codes[2 * j + 1] >> 4 & EachByte(3);
+      const uint64_t pairs = first | second << 4;
+      StoreAs<uint32_t>(high + half * 128 + j * 64 + lane * 4,
+                        static_cast<uint32_t>(pairs | pairs >> 32 << 2));
     }
   }
 }
@@ -176,7 +197,7 @@ template <size_t kLayout>
 bool PackRecordOf(std::span<const std::byte* const> rows, int64_t record, std::byte* out) {
   constexpr GroupLayout kThis = kLayouts[kLayout];
   SourceGroup missing;
-  std::memset(missing.codes, kThis.zero, sizeof missing.codes);
+  missing.codes.fill(EachByte(kThis.zero));
   bool finite = true;
   for (int g = 0; g < kThis.groups_per_record; ++g) {
     std::byte* header =

@@ -41,6 +41,7 @@ struct PanelRows {
   std::array<const std::byte*, kPanelOutputs> rows;
   std::array<const TensorView*, kPanelOutputs> tensors;
   size_t count = 0;
+  const std::byte* end = nullptr;  // of the last one: where the next panel mostly begins
 };
 
 PanelRows FindRows(std::span<const TensorView> tensors, int64_t first, int64_t num_outputs) {
@@ -54,6 +55,7 @@ PanelRows FindRows(std::span<const TensorView> tensors, int64_t first, int64_t n
       const int64_t row = first + static_cast<int64_t>(panel.count) - begin;
       panel.rows[panel.count] = tensor.bytes.data() + row * row_bytes;
       panel.tensors[panel.count] = &tensor;
+      panel.end = panel.rows[panel.count] + row_bytes;
       ++panel.count;
     }
     begin = end;
@@ -69,6 +71,14 @@ PanelRows FindRows(std::span<const TensorView> tensors, int64_t first, int64_t n
 
 // Source rows are walked side by side, a cache line of each at a time, so that what is stored close
 // together is stored at about the same time.
+
+// Asks for a stretch of the next panel's rows while this one's are packed.
+void PrefetchNext(const PanelRows& panel, size_t begin, size_t num_bytes) {
+  constexpr size_t kCacheLineBytes = 64;
+  for (size_t at = begin; at < begin + num_bytes; at += kCacheLineBytes) {
+    __builtin_prefetch(panel.end + at, 0, 2);
+  }
+}
 
 // Values of T bits, [k][32].
 template <typename T>
@@ -104,6 +114,9 @@ void PackUnits(const PanelRows& panel, int64_t num_inputs, size_t panel_bytes, s
     std::memset(out, 0, panel_bytes);
   }
   for (int64_t begin = 0; begin < num_inputs; begin += kBf16UnitValues, out += 2048) {
+    constexpr size_t kSourceBytes = kPanelOutputs * kBf16UnitValues * sizeof(uint16_t);
+    PrefetchNext(panel, static_cast<size_t>(begin) * kPanelOutputs * sizeof(uint16_t),
+                 kSourceBytes);
     const int64_t num_pairs = std::min(kPairs, (num_inputs - begin) / 2);
     for (size_t n = 0; n < panel.count; ++n) {
       const std::byte* row = panel.rows[n];
@@ -128,7 +141,9 @@ void PackGroups(const GroupLayout& layout, const PanelRows& panel, int64_t num_i
                 std::byte* out) {
   const int64_t num_records = num_inputs / kGroupValues / layout.groups_per_record;
   bool finite = true;
+  const size_t source_bytes = kPanelOutputs * static_cast<size_t>(layout.block_bytes);
   for (int64_t record = 0; record < num_records; ++record) {
+    PrefetchNext(panel, static_cast<size_t>(record) * source_bytes, source_bytes);
     finite &= PackRecord(layout, {panel.rows.data(), panel.count}, record,
                          out + static_cast<size_t>(record) * layout.record_bytes());
   }
