@@ -1,7 +1,6 @@
 #include "retort/grammar/mask_walk.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace retort::grammar {
 namespace {
@@ -11,7 +10,6 @@ constexpr uint32_t kEntryTokensMin = 48;
 // A state is worth a lookup if at least so many bytes may come next.
 constexpr int kDenseBytesMin = 40;
 constexpr int kCorrectionsMax = 6000;  // nodes of the trie
-constexpr size_t kSparseIdsMax = 2048;
 
 const TokenTrie::Node* FindChild(std::span<const TokenTrie::Node> children, uint8_t byte) {
   const auto it = std::lower_bound(
@@ -20,36 +18,13 @@ const TokenTrie::Node* FindChild(std::span<const TokenTrie::Node> children, uint
   return it == children.end() ? nullptr : &*it;
 }
 
-// Reads on from `state` along the tokens below `root`, `depth` bytes from the trie's own: calls
-// visit(child, state after its byte, its depth), which says whether to go on below it.
-template <typename Visit>
-void ReadTokens(const TokenTrie& trie, Lexer& lexer, uint32_t root, LexState state, uint32_t depth,
-                const Visit& visit) {
-  struct Work {
-    uint32_t node;
-    LexState state;
-    uint32_t depth;
-  };
-  std::vector<Work> stack{{root, state, depth}};
-  while (!stack.empty()) {
-    const Work work = stack.back();
-    stack.pop_back();
-    const TokenTrie::Node& at = trie.node(work.node);
-    lexer.pool().Spend(at.num_children);
-    for (uint32_t i = 0; i < at.num_children; ++i) {
-      const uint32_t index = at.first_child + i;
-      const LexState next = lexer.Step(work.state, trie.node(index).byte);
-      if (visit(trie.node(index), next, work.depth + 1)) {
-        stack.push_back({index, next, work.depth + 1});
-      }
-    }
-  }
-}
-
 }  // namespace
 
 MaskWalk::MaskWalk(Machine* machine, const Vocabulary& vocabulary, MaskMemo* memo)
-    : machine_(machine), vocabulary_(vocabulary), memo_(memo), lexer_(machine->lexer()) {}
+    : machine_(machine),
+      vocabulary_(vocabulary),
+      lexer_(machine->lexer()),
+      entries_(&lexer_, vocabulary, memo) {}
 
 void MaskWalk::Run(const Configurations& from, std::string_view tail, std::span<uint32_t> bits) {
   start_ = &from;
@@ -194,7 +169,7 @@ void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration
     return;
   }
   if (IsLarge(trie, node) && IsDense(from.lex)) {
-    if (node == TokenTrie::kRoot) from.lex = WithoutDistantBounds(from.lex);
+    if (node == TokenTrie::kRoot) from.lex = entries_.WithoutDistantBounds(from.lex);
     // Where nothing can follow the token, what is left of tokens in which it ends is of no
     // interest.
     const bool exits = machine_->MayContinue(from);
@@ -202,12 +177,12 @@ void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration
     if (loop != from.lex) {
       Configuration looped = from;
       looped.lex = loop;
-      WalkEntry(looped, *EntryFor(node, loop, exits), depth);
+      WalkEntry(looped, *entries_.Find(node, loop, exits), depth);
       int budget = kCorrectionsMax;
       if (Correct(node, from.lex, loop, from, depth, &budget)) return;
       for (const int32_t id : trie.Below(at)) Clear(id);
     }
-    WalkEntry(from, *EntryFor(node, from.lex, exits), depth);
+    WalkEntry(from, *entries_.Find(node, from.lex, exits), depth);
     return;
   }
   if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
@@ -254,7 +229,7 @@ void MaskWalk::WalkEntry(const Configuration& from, const MaskEntry& entry, int 
     Configurations& to = *levels_[level_++];
     to.clear();
     machine_->Close(from, exit.label, std::nullopt, &to);
-    Walk(exit.rest, TokenTrie::kRoot, to.list, depth + 1);
+    Walk(*exit.rest, TokenTrie::kRoot, to.list, depth + 1);
     --level_;
   }
   text_known_ = known;
@@ -343,169 +318,6 @@ bool MaskWalk::CorrectChild(uint32_t node, LexState a, LexState b, const Configu
   const bool done = Correct(node, a, b, from, depth + 1, budget);
   text_.pop_back();
   return done;
-}
-
-std::shared_ptr<const MaskEntry> MaskWalk::EntryFor(uint32_t node, LexState state, bool exits) {
-  const uint32_t node_key = node << 1 | (exits ? 1 : 0);
-  const uint64_t own_key = uint64_t{node_key} << 32 | state;
-  const auto it = memo_->entries.find(own_key);
-  if (it != memo_->entries.end()) return it->second;
-  const Vocabulary::MaskKey key{lexer_.HashOf(state), node_key};
-  auto entry = vocabulary_.FindMask(key);
-  if (entry == nullptr) {
-    entry = node == TokenTrie::kRoot ? EntryByLength(state, exits) : nullptr;
-    if (entry == nullptr && node == TokenTrie::kRoot) entry = EntryBySafety(state, exits);
-    if (entry == nullptr) entry = ComputeEntry(node, state, exits);
-    vocabulary_.KeepMask(key, entry);
-  }
-  memo_->entries.emplace(own_key, entry);
-  return entry;
-}
-
-// Bounds on a string's length that no token can reach make no difference to a mask.
-LexState MaskWalk::WithoutDistantBounds(LexState state) {
-  const auto rest = lexer_.StringRest(state);
-  if (!rest) return state;
-  if (const auto both = lexer_.pool().SplitLengths(*rest)) {
-    // A pattern and a maximum: out of reach if, wherever a token leads, the pattern can still end
-    // below it.
-    const uint64_t reach =
-        uint64_t{vocabulary_.string_profile().count_max} + lexer_.pool().LongestNeed(both->first);
-    return both->second.min == 0 && both->second.max >= reach ? lexer_.StringBody(both->first)
-                                                              : state;
-  }
-  const auto lengths = lexer_.pool().LengthsOf(*rest);
-  if (!lengths || (lengths->min == 0 && lengths->max == kUnbounded)) return state;
-  const uint32_t beyond = vocabulary_.string_profile().count_max + 1;
-  const uint32_t min = std::min(lengths->min, beyond);
-  const uint32_t max = lengths->max >= beyond ? kUnbounded : lengths->max;
-  RegexPool& pool = lexer_.pool();
-  return lexer_.StringBody(pool.Repeat(pool.Set(CodePointSet::Any()), min, max));
-}
-
-// The entry of a string of which only the length matters: from counts made once.
-std::shared_ptr<const MaskEntry> MaskWalk::EntryByLength(LexState state, bool with_exits) {
-  const auto rest = lexer_.StringRest(state);
-  const auto lengths = rest ? lexer_.pool().LengthsOf(*rest) : std::nullopt;
-  if (!lengths) return nullptr;
-  const Vocabulary::StringProfile& profile = vocabulary_.string_profile();
-  auto entry = std::make_shared<MaskEntry>();
-  entry->bits = profile.within[std::min(lengths->max, profile.count_max)];
-  std::vector<std::pair<std::string_view, int32_t>> rests;
-  for (const auto& end : profile.ends) {
-    if (end.count < lengths->min || end.count > lengths->max) continue;
-    if (end.rest.empty()) {
-      entry->bits[end.id >> 5] |= 1u << (end.id & 31);
-    } else if (with_exits) {
-      rests.emplace_back(end.rest, end.id);
-    }
-  }
-  if (!rests.empty()) entry->exits.push_back({0, TokenTrie(std::move(rests))});
-  return entry;
-}
-
-// The entry of a string that most characters leave alive, such as one that must not contain a word:
-// that of any string, but for what a walk finds that goes only where the string may die or end.
-std::shared_ptr<const MaskEntry> MaskWalk::EntryBySafety(LexState state, bool with_exits) {
-  constexpr uint32_t kSafeMin = 2;
-  constexpr uint64_t kQuoteGroup = uint64_t{1} << ByteGroup('"');
-  if (!lexer_.StringRest(state) || lexer_.SafeLength(state, kSafeMin) < kSafeMin) return nullptr;
-  const TokenTrie& trie = vocabulary_.trie();
-  auto entry = std::make_shared<MaskEntry>();
-  entry->bits = vocabulary_.string_profile().within.back();
-  auto& bits = entry->bits;
-  ExitLists exits;
-  ReadTokens(trie, lexer_, TokenTrie::kRoot, state, 0,
-             [&](const TokenTrie::Node& child, LexState next, uint32_t depth) {
-               if (next == kDeadState) {
-                 for (const int32_t id : trie.Subtree(child)) bits[id >> 5] &= ~(1u << (id & 31));
-                 return false;
-               }
-               if (lexer_.Accepts(next)) {  // the closing quote: nothing of the string is left
-                 for (const int32_t id : trie.Own(child)) bits[id >> 5] |= 1u << (id & 31);
-                 if (with_exits && child.num_children > 0) AddExits(child, next, depth, &exits);
-                 return false;
-               }
-               return child.num_children > 0 &&
-                      ((child.groups_below & kQuoteGroup) != 0 ||
-                       lexer_.SafeLength(next, child.height) < child.height);
-             });
-  for (auto& [label, rests] : exits) {
-    entry->exits.push_back({label, TokenTrie(std::move(rests))});
-  }
-  return entry;
-}
-
-// What is left, beyond the lexeme's end, of the tokens below `node`, `depth` bytes from the root.
-void MaskWalk::AddExits(const TokenTrie::Node& node, LexState state, uint32_t depth,
-                        ExitLists* exits) {
-  const auto below = vocabulary_.trie().Below(node);
-  const size_t num_labels = lexer_.Labels(state).size();
-  for (size_t i = 0; i < num_labels; ++i) {
-    const uint32_t label = lexer_.Labels(state)[i];
-    auto it = std::find_if(exits->begin(), exits->end(),
-                           [&](const auto& exit) { return exit.first == label; });
-    if (it == exits->end()) it = exits->insert(exits->end(), {label, {}});
-    for (const int32_t id : below) {
-      it->second.emplace_back(vocabulary_.Text(id).substr(depth), id);
-    }
-  }
-}
-
-std::shared_ptr<const MaskEntry> MaskWalk::ComputeEntry(uint32_t node, LexState state,
-                                                        bool with_exits) {
-  const TokenTrie& trie = vocabulary_.trie();
-  auto entry = std::make_shared<MaskEntry>();
-  std::vector<uint32_t> bits(vocabulary_.num_mask_words());
-  size_t num_ids = 0;
-  const auto allow = [&](std::span<const int32_t> ids) {
-    for (const int32_t id : ids) bits[id >> 5] |= 1u << (id & 31);
-    num_ids += ids.size();
-  };
-  ExitLists exits;
-  ReadTokens(trie, lexer_, node, state, DepthOf(node),
-             [&](const TokenTrie::Node& child, LexState next, uint32_t depth) {
-               if (next == kDeadState) return false;
-               if (child.num_children == 0) {
-                 allow(trie.Own(child));
-                 return false;
-               }
-               const bool accepts = lexer_.Accepts(next);
-               if (!accepts && (child.groups_below & ~lexer_.LoopGroups(next)) == 0) {
-                 allow(trie.Subtree(child));  // all of it stays in this state
-                 return false;
-               }
-               allow(trie.Own(child));
-               if (with_exits && accepts) AddExits(child, next, depth, &exits);
-               return true;
-             });
-  if (num_ids > kSparseIdsMax) {
-    entry->bits = std::move(bits);
-  } else {
-    for (size_t i = 0; i < bits.size(); ++i) {
-      for (uint32_t word = bits[i]; word != 0; word &= word - 1) {
-        entry->ids.push_back(static_cast<int32_t>(i * 32 + std::countr_zero(word)));
-      }
-    }
-  }
-  for (auto& [label, rests] : exits) {
-    entry->exits.push_back({label, TokenTrie(std::move(rests))});
-  }
-  return entry;
-}
-
-// Bytes between the root and a node: every token below begins with the same path, so any will do.
-uint32_t MaskWalk::DepthOf(uint32_t node) const {
-  const TokenTrie& trie = vocabulary_.trie();
-  if (node == TokenTrie::kRoot) return 0;
-  const std::string_view text = vocabulary_.Text(trie.Below(trie.node(node)).front());
-  uint32_t depth = 0;
-  for (uint32_t at = TokenTrie::kRoot; at != node; ++depth) {
-    const auto children = trie.Children(trie.node(at));
-    const auto* child = FindChild(children, static_cast<uint8_t>(text[depth]));
-    at = static_cast<uint32_t>(trie.node(at).first_child + (child - children.data()));
-  }
-  return depth;
 }
 
 // For tokens of which some part depends on what was read in the same token.

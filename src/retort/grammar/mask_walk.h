@@ -8,25 +8,10 @@
 #include <vector>
 
 #include "retort/grammar/machine.h"
+#include "retort/grammar/mask_entries.h"
 #include "retort/grammar/vocabulary.h"
 
 namespace retort::grammar {
-
-// What one machine knows of the vocabulary's masks: entries by its own lexer states, so that a
-// repeated state needs no shared lock.
-struct MaskMemo {
-  std::unordered_map<uint64_t, std::shared_ptr<const MaskEntry>> entries;  // by node and state
-  // Whole masks by stack and state.
-  struct Whole {
-    std::vector<Configuration> key;  // where the stack is interned
-    std::string structure;           // elsewhere, and not empty then
-    std::vector<uint32_t> bits;      // or, if few tokens are allowed, their ids
-    std::vector<int32_t> ids;
-    bool is_sparse = false;
-  };
-  std::unordered_multimap<uint64_t, Whole> whole;
-  size_t whole_bytes = 0;
-};
 
 // Computes the mask of one state: which tokens lead to a state that is not dead. A walk over the
 // vocabulary's trie in step with the machine, except where a lexer state allows many tokens: there
@@ -52,16 +37,6 @@ class MaskWalk {
   // rules' tokens are put aside until EndStep.
   void Advance(const Configuration& moved, Configurations* to);
   void EndStep(Configurations* to);
-  std::shared_ptr<const MaskEntry> EntryFor(uint32_t node, LexState state, bool exits);
-  std::shared_ptr<const MaskEntry> ComputeEntry(uint32_t node, LexState state, bool exits);
-  std::shared_ptr<const MaskEntry> EntryBySafety(LexState state, bool with_exits);
-  // By label: rests of tokens in which the lexeme ends.
-  using ExitLists =
-      std::vector<std::pair<uint32_t, std::vector<std::pair<std::string_view, int32_t>>>>;
-  void AddExits(const TokenTrie::Node& node, LexState state, uint32_t depth, ExitLists* exits);
-  uint32_t DepthOf(uint32_t node) const;
-  LexState WithoutDistantBounds(LexState state);
-  std::shared_ptr<const MaskEntry> EntryByLength(LexState state, bool with_exits);
   // A state that nearly every byte leads to and keeps, or `state` itself.
   LexState Loop(LexState state);
   // Corrects what was set for `b` where `a` differs; false if they differ nearly everywhere.
@@ -77,8 +52,8 @@ class MaskWalk {
 
   Machine* machine_;
   const Vocabulary& vocabulary_;
-  MaskMemo* memo_;
   Lexer& lexer_;
+  MaskEntries entries_;
   const Configurations* start_ = nullptr;
   std::string_view tail_;
   std::span<uint32_t> bits_;

@@ -56,6 +56,7 @@ class TokenTrie {
     return std::span(tokens_).subspan(node.tokens_begin + node.num_own,
                                       node.tokens_end - node.tokens_begin - node.num_own);
   }
+  std::span<const int32_t> tokens() const { return tokens_; }  // all, in the order of their texts
   bool empty() const { return tokens_.empty(); }
   size_t num_nodes() const { return nodes_.size(); }
   uint64_t memory_bytes() const {
@@ -65,6 +66,34 @@ class TokenTrie {
  private:
   std::vector<Node> nodes_;
   std::vector<int32_t> tokens_;
+};
+
+// A trie's nodes but its root in preorder, small: for walks through all of it from front to back.
+class PreorderTrie {
+ public:
+  struct Node {
+    uint32_t end = 0;           // the node after its subtree
+    uint32_t tokens_begin = 0;  // in TokenTrie::tokens(): its own, then those below
+    uint32_t depth : 24 = 0;    // of its byte, from 1
+    uint32_t byte : 8 = 0;
+  };
+  struct Below {  // see TokenTrie::Node
+    uint64_t groups = 0;
+    uint8_t height = 0;
+  };
+
+  PreorderTrie() = default;
+  explicit PreorderTrie(const TokenTrie& trie);
+
+  // One more at the end, which begins where the last tokens end.
+  std::span<const Node> nodes() const { return nodes_; }
+  const Below& below(uint32_t index) const { return below_[index]; }
+  uint32_t depth_max() const { return depth_max_; }
+
+ private:
+  std::vector<Node> nodes_;
+  std::vector<Below> below_;
+  uint32_t depth_max_ = 0;
 };
 
 }  // namespace retort::grammar

@@ -8,7 +8,7 @@ namespace retort::grammar {
 
 uint64_t MaskEntry::memory_bytes() const {
   uint64_t bytes = sizeof(*this) + bits.capacity() * 4 + ids.capacity() * 4;
-  for (const Exit& exit : exits) bytes += sizeof(exit) + exit.rest.memory_bytes();
+  for (const Exit& exit : exits) bytes += sizeof(exit) + exit.rest->memory_bytes();
   return bytes;
 }
 
@@ -46,6 +46,7 @@ void Vocabulary::Build() {
     if (!texts_[id].empty()) tokens.emplace_back(texts_[id], id);
   }
   trie_ = TokenTrie(std::move(tokens));
+  preorder_ = PreorderTrie(trie_);
   BuildProfile();
 }
 
@@ -75,6 +76,14 @@ void Vocabulary::BuildProfile() {
     }
     profile_.count_max = std::max(profile_.count_max, count);
   }
+  std::sort(profile_.ends.begin(), profile_.ends.end(),
+            [](const auto& a, const auto& b) { return a.rest < b.rest; });
+  std::vector<std::pair<std::string_view, int32_t>> rests;
+  for (const auto& end : profile_.ends) {
+    if (!end.rest.empty()) rests.emplace_back(end.rest, end.id);
+  }
+  profile_.num_rests = rests.size();
+  profile_.rests = std::make_shared<const TokenTrie>(std::move(rests));
   std::sort(inside.begin(), inside.end());
   profile_.within.resize(profile_.count_max + 1);
   std::vector<uint32_t> bits(num_mask_words());
