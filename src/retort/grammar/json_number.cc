@@ -68,12 +68,29 @@ Regex PlainAtLeast(const std::string& integer, const std::string& fraction, bool
   return pool->Or(ways);
 }
 
-// Four digits at most, leading zeros welcome, value at least `bound` >= 0.
+// Four digits at most, leading zeros welcome, value at least `bound` >= 0. Written out, without
+// intersections: all integers have it.
 Regex ExponentDigitsAtLeast(int64_t bound, RegexPool* pool) {
-  if (bound <= 0) return Digits(pool, 1, 4);
-  const Regex value =
-      pool->And(PlainAtLeast(std::to_string(bound), "", false, pool), Digits(pool, 1));
-  return pool->And(Digits(pool, 1, 4), pool->Cat(Zeros(pool), value));
+  constexpr uint32_t kDigitsMax = 4;
+  if (bound <= 0) return Digits(pool, 1, kDigitsMax);
+  const std::string least = std::to_string(bound);
+  const auto size = static_cast<uint32_t>(least.size());
+  if (size > kDigitsMax) return kNothing;
+  const auto padded = [&](uint32_t digits, Regex value) {
+    return pool->Cat(pool->Repeat(pool->Bytes("0"), 0, kDigitsMax - digits), value);
+  };
+  std::vector<Regex> alike{pool->Bytes(least)};
+  for (uint32_t i = 0; i < size; ++i) {  // the first digit that is greater
+    alike.push_back(pool->Cat({pool->Bytes(least.substr(0, i)),
+                               Range(pool, static_cast<char>(least[i] + 1), '9'),
+                               Digits(pool, size - 1 - i, size - 1 - i)}));
+  }
+  std::vector<Regex> ways{padded(size, pool->Or(alike))};
+  for (uint32_t digits = size + 1; digits <= kDigitsMax; ++digits) {
+    ways.push_back(
+        padded(digits, pool->Cat(Range(pool, '1', '9'), Digits(pool, digits - 1, digits - 1))));
+  }
+  return pool->Or(ways);
 }
 
 Regex ExponentAtLeast(int64_t bound, RegexPool* pool) {
@@ -235,15 +252,12 @@ Regex IntegerNumber(RegexPool* pool) {
   const Regex integer = UnsignedInteger(pool);
   std::vector<Regex> ways{pool->Cat(integer, pool->Optional(pool->Cat(point, zeros)))};
   // d.ddd…e±N is whole if N is at least the number of digits up to the last that is not 0.
-  std::vector<Regex> tails{pool->Cat(
-      {pool->Optional(pool->Cat(point, pool->Repeat(pool->Bytes("0"), 1, kFractionDigitsMax))),
-       ExponentMark(pool), ExponentAtLeast(0, pool)})};
-  for (uint32_t k = 1; k <= kFractionDigitsMax; ++k) {
-    tails.push_back(pool->Cat({point, Digits(pool, k, k),
-                               pool->Repeat(pool->Bytes("0"), 0, kFractionDigitsMax - k),
-                               ExponentMark(pool), ExponentAtLeast(k, pool)}));
+  std::vector<Regex> tails;
+  for (uint32_t k = 0; k <= kFractionDigitsMax; ++k) {
+    tails.push_back(pool->Cat(ExponentMark(pool), ExponentAtLeast(k, pool)));
   }
-  ways.push_back(pool->Cat(Range(pool, '1', '9'), pool->Or(tails)));
+  const Regex fraction = pool->Cat(point, pool->Fraction(tails));
+  ways.push_back(pool->Cat(Range(pool, '1', '9'), pool->Or(tails[0], fraction)));
   return pool->Cat(Sign(pool), pool->Or(ways));
 }
 

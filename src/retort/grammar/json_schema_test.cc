@@ -24,6 +24,7 @@ const char* const kSchemas[] = {
     R"({"type":"array","items":{"type":"string","minLength":1,"maxLength":500}})",
     R"({"type":"string","pattern":"^a+b"})",
     R"({"type":"string","format":"date"})",
+    R"({"type":"integer"})",
     R"({"type":"integer","minimum":-3,"maximum":120})",
     R"({"type":"number","exclusiveMinimum":0.5,"multipleOf":0.25})",
     R"({"enum":["a","b",1,null,{"a":[1]},[]]})",
@@ -54,6 +55,30 @@ TEST(JsonSchema, WholeNumbersWithAFractionAreIntegersSinceDraft6) {
   for (const char* text : {"-10", "0", "null"}) {
     EXPECT_TRUE(CheckText(*draft4, text).accepted) << text;
     EXPECT_TRUE(CheckText(*later, text).accepted) << text;
+  }
+}
+
+TEST(JsonSchema, ScientificIntegersAreThoseWhoseExponentReachesTheLastDigit) {
+  const auto integer = CompileJsonSchema(R"({"type":"integer"})");
+  const std::string fractions[] = {"0",   "5",   "50",         "05",
+                                   "500", "505", "0000000001", "10",
+                                   "010", "000", "123",        std::string(16, '0') + "1"};
+  for (const std::string& fraction : fractions) {
+    const auto last = fraction.find_last_not_of('0');
+    const int least = last == std::string::npos ? 0 : static_cast<int>(last) + 1;
+    for (int exponent = -2; exponent < 120; ++exponent) {
+      const std::string sign = exponent < 0 ? "-" : exponent % 2 == 0 ? "+" : "";
+      const std::string zeros(exponent % 3 == 0 ? 1 : 0, '0');
+      const std::string text =
+          "7." + fraction + "e" + sign + zeros + std::to_string(std::abs(exponent));
+      EXPECT_EQ(CheckText(*integer, text).accepted, exponent >= least) << text;
+    }
+  }
+  for (const char* text : {"7e0", "7E+05", "7e0012", "7.0"}) {
+    EXPECT_TRUE(CheckText(*integer, text).accepted) << text;
+  }
+  for (const char* text : {"7.e1", "7.5", "7.50", "7e-1", "7e00012", "7.123e0002"}) {
+    EXPECT_FALSE(CheckText(*integer, text).accepted) << text;
   }
 }
 

@@ -9,7 +9,7 @@ std::vector<Regex> RegexPool::Copy(const RegexPool& from, std::span<const Regex>
   for (Regex r = static_cast<Regex>(used.size()); r-- > 3;) {
     if (!used[r]) continue;
     const Node& node = from.nodes_[r];
-    if (node.kind == Kind::kOr || node.kind == Kind::kAnd) {
+    if (HasList(node.kind)) {
       for (const Regex child : from.Children(node)) used[child] = true;
     } else if (node.kind == Kind::kCat || node.kind == Kind::kRepeat || node.kind == Kind::kNot) {
       used[node.a] = true;
@@ -25,7 +25,7 @@ std::vector<Regex> RegexPool::Copy(const RegexPool& from, std::span<const Regex>
     if (!used[r]) continue;
     const Node node = from.nodes_[r];
     std::vector<Regex> children;
-    if (node.kind == Kind::kOr || node.kind == Kind::kAnd) {
+    if (HasList(node.kind)) {
       for (const Regex child : from.Children(node)) children.push_back(copies[child]);
     }
     switch (node.kind) {
@@ -61,6 +61,12 @@ std::vector<Regex> RegexPool::Copy(const RegexPool& from, std::span<const Regex>
         const auto [it, is_new] = moduli.try_emplace(node.a, static_cast<uint32_t>(moduli_.size()));
         if (is_new) moduli_.push_back(from.moduli_[node.a]);
         copies[r] = MultiplesNode(it->second, node.b, uint64_t{node.d} << 32 | node.c);
+        break;
+      }
+      case Kind::kFraction: {
+        const auto begin = static_cast<uint32_t>(children_.size());
+        children_.insert(children_.end(), children.begin(), children.end());
+        copies[r] = FractionNode(begin, node.b, node.c, node.d);
         break;
       }
       default:

@@ -146,6 +146,9 @@ void RegexPool::ComputeRow(Regex r, std::vector<RowEntry>* out) {
     case Kind::kMultiples:
       MultiplesRow(node, out);
       break;
+    case Kind::kFraction:
+      FractionRow(node, out);
+      break;
   }
   Finish(out);
 }
@@ -181,6 +184,23 @@ void RegexPool::MultiplesRow(const Node& node, std::vector<RowEntry>* out) {
     AppendRange(out, '0' + digit, '0' + digit,
                 MultiplesNode(node.a, node.b == 0 ? 0 : node.b + 1, next));
   }
+}
+
+void RegexPool::FractionRow(const Node& node, std::vector<RowEntry>* out) {
+  std::vector<RowEntry> digits;
+  if (node.c + 1 < node.b) {
+    AppendRange(&digits, '0', '0', FractionNode(node.a, node.b, node.c + 1, node.d));
+    AppendRange(&digits, '1', '9', FractionNode(node.a, node.b, node.c + 1, node.c + 1));
+  }
+  Finish(&digits);
+  if (node.c == 0) {
+    *out = std::move(digits);
+    return;
+  }
+  const auto span = Row(children_[node.a + node.d]);
+  const std::vector<RowEntry> tail(span.begin(), span.end());
+  MergeRows(
+      digits, tail, [](Regex a, Regex b) { return a == kNothing ? b : a; }, out);
 }
 
 Regex RegexPool::Derive(Regex r, uint32_t symbol) {
@@ -317,6 +337,13 @@ RegexPool::Need RegexPool::NeedOf(Regex r) {
       need.longest = add(part.longest, node.b > 0 ? uint64_t{part.least} * (node.b - 1) : 0);
       break;
     }
+    case Kind::kFraction:
+      for (uint32_t i = 0; i < node.b; ++i) {
+        const Need part = NeedOf(children_[node.a + i]);
+        need.least = std::max(need.least, add(part.least, 1));
+        need.longest = std::max({need.longest, part.longest, need.least});
+      }
+      break;
     case Kind::kNames:
       need.least = kUnbounded;
       for (uint32_t i = node.b; i < node.c; ++i) {

@@ -145,6 +145,14 @@ Regex RegexPool::Cat(Regex a, Regex b) {
   return b;
 }
 
+void RegexPool::CheckChildren(size_t num_more) const {
+  if (children_.size() + num_more > limits_.regex_children_max) {
+    Throw(ErrorCode::kExhausted,
+          "the regular expression has more than {} alternatives in all its states",
+          limits_.regex_children_max);
+  }
+}
+
 Regex RegexPool::MakeList(Kind kind, std::vector<Regex> parts) {
   Spend(2 * parts.size());
   std::sort(parts.begin(), parts.end(),
@@ -168,11 +176,7 @@ Regex RegexPool::MakeList(Kind kind, std::vector<Regex> parts) {
     }
   }
   if (node.nullable) node.emptiness = Emptiness::kNonEmpty;
-  if (children_.size() + parts.size() > limits_.regex_children_max) {
-    Throw(ErrorCode::kExhausted,
-          "the regular expression has more than {} alternatives in all its states",
-          limits_.regex_children_max);
-  }
+  CheckChildren(parts.size());
   node.a = static_cast<uint32_t>(children_.size());
   node.b = static_cast<uint32_t>(parts.size());
   const Regex result = Intern(node);
@@ -401,6 +405,36 @@ Regex RegexPool::MultiplesNode(uint32_t modulus, uint32_t phase, uint64_t remain
   node.b = phase;
   node.c = static_cast<uint32_t>(remainder);
   node.d = static_cast<uint32_t>(remainder >> 32);
+  return Intern(node);
+}
+
+Regex RegexPool::Fraction(const std::vector<Regex>& tails) {
+  CheckChildren(tails.size());
+  const auto begin = static_cast<uint32_t>(children_.size());
+  children_.insert(children_.end(), tails.begin(), tails.end());
+  const Regex result = FractionNode(begin, static_cast<uint32_t>(tails.size()), 0, 0);
+  if (nodes_[result].a != begin) children_.resize(begin);
+  return result;
+}
+
+// After `num_digits` digits, of which the one numbered `last` is the last that is not 0.
+Regex RegexPool::FractionNode(uint32_t tails, uint32_t num_tails, uint32_t num_digits,
+                              uint32_t last) {
+  Node node;
+  node.kind = Kind::kFraction;
+  Add(&node.hash, 20);
+  Add(&node.hash, uint64_t{num_digits} << 32 | last);
+  for (uint32_t i = 0; i < num_tails; ++i) {
+    const Node& tail = nodes_[children_[tails + i]];
+    Add(&node.hash, tail.hash);
+    node.plain = node.plain && tail.plain;
+  }
+  node.nullable = num_digits > 0 && nodes_[children_[tails + last]].nullable;
+  if (node.plain || node.nullable) node.emptiness = Emptiness::kNonEmpty;
+  node.a = tails;
+  node.b = num_tails;
+  node.c = num_digits;
+  node.d = last;
   return Intern(node);
 }
 

@@ -89,6 +89,9 @@ class RegexPool {
   // Digits with an optional point and fraction, whose value is a multiple of
   // divisor / 10^scale. divisor in [1, 2^60), scale <= 4096. Leading zeros are allowed.
   Regex Multiples(uint64_t divisor, uint32_t scale);
+  // One digit or more, fewer than there are tails, then tails[n], where the n-th digit is the last
+  // that is not 0 (0: none is). No tail begins with a digit or is kNothing.
+  Regex Fraction(const std::vector<Regex>& tails);
 
   bool Nullable(Regex r) const { return nodes_[r].nullable; }
   // Labels of the ways in which `r` accepts the empty string; {0} where no tag is involved; empty
@@ -140,7 +143,8 @@ class RegexPool {
     kRepeat,
     kTag,
     kNames,
-    kMultiples
+    kMultiples,
+    kFraction
   };
   enum class Emptiness : uint8_t { kUnknown, kEmpty, kNonEmpty };
   struct Node {
@@ -167,15 +171,21 @@ class RegexPool {
   };
 
   Regex Intern(const Node& node);
+  void CheckChildren(size_t num_more) const;
   Regex MakeList(Kind kind, std::vector<Regex> parts);
   Regex NamesNode(uint32_t table, uint32_t first, uint32_t last, uint32_t depth);
   Regex MultiplesNode(uint32_t modulus, uint32_t phase, uint64_t remainder);
+  static bool HasList(Kind kind) {
+    return kind == Kind::kOr || kind == Kind::kAnd || kind == Kind::kFraction;
+  }
   std::span<const uint32_t> Children(const Node& node) const {
     return std::span(children_).subspan(node.a, node.b);
   }
+  Regex FractionNode(uint32_t tails, uint32_t num_tails, uint32_t num_digits, uint32_t last);
   void ComputeRow(Regex r, std::vector<RowEntry>* out);
   void NamesRow(const Node& node, std::vector<RowEntry>* out);
   void MultiplesRow(const Node& node, std::vector<RowEntry>* out);
+  void FractionRow(const Node& node, std::vector<RowEntry>* out);
   template <typename Combine>
   void MergeRows(std::span<const RowEntry> x, std::span<const RowEntry> y, Combine combine,
                  std::vector<RowEntry>* out);
