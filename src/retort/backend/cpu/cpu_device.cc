@@ -56,10 +56,12 @@ void CheckCopy(const char* op, size_t num_values, const Matrix& matrix) {
 // Every operation is done when it returns.
 class CpuDevice : public Device {
  public:
-  CpuDevice(int num_threads, DispatchLevel level)
+  CpuDevice(int num_threads, DispatchLevel level, bool huge_pages_late)
       : info_(MakeInfo(num_threads, level)),
         pool_(num_threads),
         context_{pool_, level},
+        memory_(huge_pages_late),
+        arena_(memory_),
         linear_(pool_, level) {}
 
   const DeviceInfo& info() const override { return info_; }
@@ -70,7 +72,7 @@ class CpuDevice : public Device {
   }
 
   std::unique_ptr<Buffer> Allocate(size_t bytes) override {
-    return std::make_unique<CpuBuffer>(bytes);
+    return std::make_unique<CpuBuffer>(memory_.Allocate(bytes));
   }
 
   void Upload(std::span<const float> values, const Matrix& to) override {
@@ -141,6 +143,8 @@ class CpuDevice : public Device {
                 to.sequence_of.begin() + plan.row_begin[s + 1], static_cast<int32_t>(s));
     }
     to.rope_tables.Clear();
+    if (has_stepped_) memory_.Start();
+    has_stepped_ = true;
   }
 
   void Embed(const EmbeddingTable& table, const DeviceBatch& batch, float scale,
@@ -232,6 +236,8 @@ class CpuDevice : public Device {
   DeviceInfo info_;
   ThreadPool pool_;
   Context context_;
+  LateHugePages memory_;
+  bool has_stepped_ = false;
   WeightArena arena_;
   LinearRunner linear_;
 };
@@ -241,7 +247,8 @@ class CpuDevice : public Device {
 
 std::unique_ptr<Device> OpenCpuDevice(const CpuDeviceOptions& options) {
   const int num_threads = options.num_threads == 0 ? cpu::CountCores() : options.num_threads;
-  return std::make_unique<cpu::CpuDevice>(num_threads, cpu::LevelOf(options));
+  return std::make_unique<cpu::CpuDevice>(num_threads, cpu::LevelOf(options),
+                                          options.huge_pages_late);
 }
 
 std::vector<CpuDispatchLevel> CpuDispatchLevels() {

@@ -14,6 +14,9 @@ struct CpuDeviceOptions {
   // "scalar", "avx2", "avx512", "vnni" or "amx"; empty: RETORT_CPU from the environment, else the
   // best of this machine.
   std::string dispatch_level;
+  // Memory begins as small pages and becomes huge ones behind the first step: a model is loaded
+  // sooner. Without, pages are huge at once: for measurements without steps.
+  bool huge_pages_late = true;
 };
 
 // The host's cores: SIMD and matrix-unit kernels chosen at run time. Throws Error{kUnsupported} for

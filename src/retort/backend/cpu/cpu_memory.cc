@@ -11,14 +11,13 @@ namespace retort::cpu {
 namespace {
 
 constexpr size_t kCacheLineBytes = 64;
-constexpr size_t kHugePageBytes = size_t{2} << 20;
 // Below this an allocation is not compared with the free memory: asking costs more than it is
 // worth.
 constexpr size_t kCheckedBytes = size_t{16} << 20;
 
 }  // namespace
 
-AlignedBytes::AlignedBytes(size_t bytes) : size_(bytes) {
+AlignedBytes::AlignedBytes(size_t bytes, HugePages when) : size_(bytes) {
   if (bytes == 0) return;
   if (bytes >= kCheckedBytes) {
     const HostMemory memory = ReadHostMemory();
@@ -35,7 +34,7 @@ AlignedBytes::AlignedBytes(size_t bytes) : size_(bytes) {
           ReadHostMemory().free_bytes);
   }
 #if defined(MADV_HUGEPAGE)
-  if (bytes >= kHugePageBytes)
+  if (bytes >= kHugePageBytes && when == HugePages::kNow)
     madvise(data, rounded / kHugePageBytes * kHugePageBytes, MADV_HUGEPAGE);
 #endif
   data_.reset(static_cast<std::byte*>(data));

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "retort/backend/cpu/dispatch.h"
@@ -14,12 +15,16 @@
 // is handed.
 namespace retort::cpu {
 
+inline constexpr size_t kHugePageBytes = size_t{2} << 20;
+
 // Bytes aligned for any kernel; large blocks ask the system for huge pages. Uninitialised.
 class AlignedBytes {
  public:
+  enum class HugePages { kNow, kLater };
+
   AlignedBytes() = default;
-  // Throws Error{kExhausted} with the bytes asked and free.
-  explicit AlignedBytes(size_t bytes);
+  // Throws Error{kExhausted} with the bytes asked and free. kLater is for late_huge_pages.h.
+  explicit AlignedBytes(size_t bytes, HugePages when = HugePages::kNow);
 
   std::byte* data() const { return data_.get(); }
   size_t size() const { return size_; }
@@ -38,12 +43,12 @@ class AlignedBytes {
 
 class CpuBuffer : public Buffer {
  public:
-  explicit CpuBuffer(size_t bytes) : bytes_(bytes) {}
-  size_t size_bytes() const override { return bytes_.size(); }
-  float* values() const { return bytes_.As<float>(); }
+  explicit CpuBuffer(std::shared_ptr<const AlignedBytes> bytes) : bytes_(std::move(bytes)) {}
+  size_t size_bytes() const override { return bytes_->size(); }
+  float* values() const { return bytes_->As<float>(); }
 
  private:
-  AlignedBytes bytes_;
+  std::shared_ptr<const AlignedBytes> bytes_;
 };
 
 // A checked view: row r is at data + r · stride.

@@ -188,14 +188,16 @@ void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> 
       Throw(ErrorCode::kCorrupt, "tensor '{}' {}: expected {} bytes, found {}", tensor.name,
             tensor.shape.ToString(), expected, tensor.bytes.size());
     }
+    ProvidePages(tensor.bytes.data(), tensor.bytes.size());
     part->num_outputs += tensor.shape[0];
   }
   part->num_panels = (part->num_outputs + kPanelOutputs - 1) / kPanelOutputs;
   part->panel_bytes = PanelBytes(*part, num_inputs);
   part->piece = arena.Allocate(static_cast<size_t>(part->num_panels) * part->panel_bytes);
   pool.ParallelFor(part->num_panels, [&](int64_t panel, int) {
-    PackPanel(*part, FindRows(tensors, panel * kPanelOutputs, part->num_outputs), num_inputs,
-              part->piece.data + static_cast<size_t>(panel) * part->panel_bytes);
+    std::byte* out = part->piece.data + static_cast<size_t>(panel) * part->panel_bytes;
+    ProvidePages(out, part->panel_bytes);
+    PackPanel(*part, FindRows(tensors, panel * kPanelOutputs, part->num_outputs), num_inputs, out);
   });
 }
 
@@ -204,11 +206,11 @@ void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> 
 WeightArena::Piece WeightArena::Allocate(size_t bytes) {
   const size_t rounded = (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
   if (rounded >= kArenaBlockBytes / 2) {
-    auto own = std::make_shared<AlignedBytes>(rounded);
+    auto own = memory_.Allocate(rounded);
     return {own, own->data()};
   }
   if (!block_ || used_ + rounded > block_->size()) {
-    block_ = std::make_shared<AlignedBytes>(kArenaBlockBytes);
+    block_ = memory_.Allocate(kArenaBlockBytes);
     used_ = 0;
   }
   Piece piece{block_, block_->data() + used_};

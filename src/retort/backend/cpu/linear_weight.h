@@ -6,6 +6,7 @@
 
 #include "retort/backend/cpu/cpu_memory.h"
 #include "retort/backend/cpu/group_layout.h"
+#include "retort/backend/cpu/late_huge_pages.h"
 
 // Private to backend/cpu: packed weights.
 namespace retort::cpu {
@@ -18,10 +19,13 @@ class WeightArena {
     std::shared_ptr<AlignedBytes> block;
     std::byte* data = nullptr;
   };
+  explicit WeightArena(LateHugePages& memory) : memory_(memory) {}
+
   // 64-byte aligned. Throws Error{kExhausted}.
   Piece Allocate(size_t bytes);
 
  private:
+  LateHugePages& memory_;
   std::shared_ptr<AlignedBytes> block_;
   size_t used_ = 0;
 };
