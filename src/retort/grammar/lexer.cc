@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "retort/base/error.h"
-#include "retort/grammar/token_trie.h"
 
 namespace retort::grammar {
 namespace {
@@ -143,17 +142,49 @@ std::span<const ByteRange> Lexer::Ranges(LexState state) {
   return std::span(ranges_).subspan(states_[state].ranges_begin, states_[state].num_ranges);
 }
 
-uint64_t Lexer::LoopGroups(LexState state) {
-  if (states_[state].loop_groups == UINT64_MAX) {
-    uint64_t out = 0;  // groups with a byte that leads elsewhere
-    for (int byte = 0; byte < 256; ++byte) {
-      if (Step(state, static_cast<uint8_t>(byte)) != state) {
-        out |= uint64_t{1} << ByteGroup(static_cast<uint8_t>(byte));
+ByteGroups Lexer::LoopGroups(LexState state) {
+  if (states_[state].loop_groups == kUnknownGroups) {
+    ByteGroups groups = 0;
+    ByteGroups out = kGroupsBeyondAscii;  // groups with a byte that leads elsewhere
+    uint32_t byte = 0;
+    const auto leave_up_to = [&](uint32_t end) {
+      for (; byte < end && byte < 0x80; ++byte) out |= GroupOf(static_cast<uint8_t>(byte));
+    };
+    for (const ByteRange& range : Ranges(state)) {
+      if (range.target != state) continue;
+      leave_up_to(range.first);
+      for (; byte <= range.last && byte < 0x80; ++byte) {
+        groups |= GroupOf(static_cast<uint8_t>(byte));
       }
     }
-    states_[state].loop_groups = ~out & ~(uint64_t{1} << 59);
+    leave_up_to(0x80);
+    groups &= ~out;
+    const State& at = states_[state];
+    if (at.mode == Mode::kString || at.mode == Mode::kText) {
+      groups |= LoopGroupsBeyondAscii(at.r);
+    }
+    states_[state].loop_groups = groups;
   }
   return states_[state].loop_groups;
+}
+
+ByteGroups Lexer::LoopGroupsBeyondAscii(Regex r) {
+  struct Characters {
+    uint8_t first_byte;
+    uint32_t first;
+    uint32_t last;
+  };
+  static constexpr Characters kCharacters[] = {
+      {0xC2, 0x80, 0x7FF},    {0xE0, 0x800, 0x1FFF},
+      {0xE2, 0x2000, 0x2FFF}, {0xE3, 0x3000, kSurrogateFirst - 1},
+      {0xE3, 0xE000, 0xFFFF}, {0xF0, 0x10000, kCodePointMax}};
+  CopyRow(r);
+  ByteGroups out = 0;
+  for (const Characters& characters : kCharacters) {
+    const Over over = LookOver(characters.first, characters.last);
+    if (!over.constant || over.target != r) out |= GroupOf(characters.first_byte);
+  }
+  return kGroupsBeyondAscii & ~out;
 }
 
 uint32_t Lexer::SafeLength(LexState state, uint32_t most) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "retort/grammar/regex_pool.h"
+#include "retort/grammar/token_trie.h"
 
 namespace retort::grammar {
 
@@ -69,8 +70,14 @@ class Lexer {
   bool Accepts(LexState state) const { return states_[state].num_labels > 0; }
   // Ascending, disjoint, none dead. Valid until the next call that is not const.
   std::span<const ByteRange> Ranges(LexState state);
-  // ByteGroup bits of the groups of which every byte leads back to the state.
-  uint64_t LoopGroups(LexState state);
+  // The groups of which every byte leads back to the state; beyond ASCII, every character.
+  ByteGroups LoopGroups(LexState state);
+  // Whether every token below a node leaves it in this state, or within a character after which it
+  // is there again.
+  bool Keeps(LexState state, const TokenStream::Below& below) {
+    return (below.groups & ~LoopGroups(state)) == 0 &&
+           ((below.groups & kGroupsBeyondAscii) == 0 || below.is_text);
+  }
   // If the state is between two characters of a JSON string: the language of its rest.
   std::optional<Regex> StringRest(LexState state) const {
     if (states_[state].mode != Mode::kString) return {};
@@ -104,6 +111,7 @@ class Lexer {
     kLowTail,
     kDone,
   };
+  static constexpr ByteGroups kUnknownGroups = ~ByteGroups{0};
   struct State {
     StructureHash hash;
     Mode mode = Mode::kDead;
@@ -115,8 +123,8 @@ class Lexer {
     int32_t table = -1;
     uint32_t labels_begin = 0;
     uint32_t num_labels = 0;
-    uint8_t num_steps = 0;              // up to where a table is made
-    uint64_t loop_groups = UINT64_MAX;  // not known yet
+    uint8_t num_steps = 0;  // up to where a table is made
+    ByteGroups loop_groups = kUnknownGroups;
     uint32_t safe_length = UINT32_MAX;  // not known yet
   };
   struct Key {
@@ -151,6 +159,7 @@ class Lexer {
   void AddBytes(Regex r, std::vector<ByteRange>* out);
   void AddCharacters(Mode body, std::vector<ByteRange>* out);
   LexState Continue(Mode body, Regex r, uint32_t size, uint32_t rest, uint32_t value);
+  ByteGroups LoopGroupsBeyondAscii(Regex r);
   void AddFirstBytes(Mode body, Regex r, std::vector<ByteRange>* out);
   Over LookOverEscapes();
   bool LookOverEscapable();

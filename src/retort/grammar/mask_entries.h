@@ -55,13 +55,12 @@ class MaskEntries {
   };
   struct Found;
 
-  std::shared_ptr<const MaskEntry> OfRoot(LexState state, bool with_exits);
-  std::shared_ptr<const MaskEntry> Below(uint32_t node, LexState state, bool with_exits);
+  std::shared_ptr<const MaskEntry> Make(uint32_t node, LexState state, bool with_exits);
   std::shared_ptr<const MaskEntry> OfLengths(RegexPool::Lengths lengths, bool with_exits);
-  void Walk(LexState state, bool with_exits, Found* found);
+  void Walk(uint32_t node, LexState state, bool with_exits, Found* found);
+  void WriteTokens(const Found& found, bool from_strings, MaskEntry* entry);
   void AddEndings(LexState state, Tokens tokens, uint32_t depth, std::vector<Ending>* endings);
-  void MakeExits(std::span<const Ending> endings, bool of_string, MaskEntry* entry);
-  uint32_t DepthOf(uint32_t node) const;
+  void MakeExits(std::span<const Ending> endings, bool from_strings, MaskEntry* entry);
 
   Lexer& lexer_;
   const Vocabulary& vocabulary_;

@@ -46,7 +46,7 @@ void Vocabulary::Build() {
     if (!texts_[id].empty()) tokens.emplace_back(texts_[id], id);
   }
   trie_ = TokenTrie(std::move(tokens));
-  preorder_ = PreorderTrie(trie_);
+  token_stream_ = TokenStream(trie_);
   BuildProfile();
 }
 

@@ -31,7 +31,7 @@ struct MaskEntry {
 
 // A tokenizer's tokens seen as bytes, and the masks of lexer states met so far, shared by all
 // grammars. Special and control tokens are no text: a constraint never allows them, but for the end
-// tokens once it is satisfied. Thread-safe. About 20 MB for 128,000 tokens.
+// tokens once it is satisfied. Thread-safe. About 15 MB for 128,000 tokens.
 class Vocabulary {
  public:
   // `end_ids`: more of them than the tokenizer knows; those outside it are left out.
@@ -48,7 +48,7 @@ class Vocabulary {
   // A text cut into the longest tokens there are, from its beginning; up to where none fits.
   std::vector<int32_t> LongestTokens(std::string_view text) const;
   const TokenTrie& trie() const { return trie_; }
-  const PreorderTrie& preorder() const { return preorder_; }
+  const TokenStream& token_stream() const { return token_stream_; }
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  // null in tests
 
   // How many code points of a JSON string's body each token is, so that a bound on the length of a
@@ -99,7 +99,7 @@ class Vocabulary {
   std::vector<int32_t> end_ids_;
   int32_t size_ = 0;
   TokenTrie trie_;
-  PreorderTrie preorder_;
+  TokenStream token_stream_;
   StringProfile profile_;
   mutable std::array<Shard, kNumShards> shards_;
 };
