@@ -21,8 +21,9 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import result_file  # noqa: E402
+from report_rows import best_of, is_time, text_of  # noqa: E402
 
-PEERS = {"llamacpp": "llama.cpp", "llamacpp-amx": "llama.cpp, AMX",
+PEERS = {"llamacpp": "llama.cpp", "llamacpp-avx512": "llama.cpp, AVX-512",
          "openvino-genai": "OpenVINO GenAI", "vllm": "vLLM"}
 RETORT = "Retort"
 # Issue 4: Retort to the best peer.
@@ -63,10 +64,14 @@ class Model:
     shape: Shape | None = None
     gates: dict = dataclasses.field(default_factory=dict)
     f16: pathlib.Path | None = None  # for OpenVINO, which reads no bf16
+    # Whether llama.cpp without AMX was faster than with it at anything: elsewhere it is not run.
+    without_amx: bool = False
 
     def file_for(self, peer):
         if peer == "vllm":
             return self.folder
+        if peer == "llamacpp-avx512" and not self.without_amx:
+            return None
         return self.f16 if peer == "openvino-genai" and self.f16 else self.gguf
 
 
@@ -79,7 +84,7 @@ def models(options):
                               bf16 | {"decode 1": 1.8}, folder / "smollm2-f16.gguf"),
         "1b-q4_0": Model(folder / "1b-q4_0.gguf", None, LLAMA_1B),
         "1b-q8_0": Model(folder / "1b-q8_0.gguf", None, LLAMA_1B),
-        "1b-q4_k": Model(folder / "1b-q4_k.gguf", None, LLAMA_1B),
+        "1b-q4_k": Model(folder / "1b-q4_k.gguf", None, LLAMA_1B, without_amx=True),
         "1b-bf16": Model(folder / "1b-bf16.gguf", folder / "1b-bf16", LLAMA_1B, bf16,
                          folder / "1b-f16.gguf"),
     }
@@ -110,7 +115,7 @@ def commands(options, model):
                        pathlib.Path("/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4")]
             environment["LD_PRELOAD"] = ":".join(str(path) for path in preload if path.exists())
         found[PEERS[peer]] = (
-            [home / "bin/python", HERE / "peer.py", peer.split("-amx")[0], model.file_for(peer),
+            [home / "bin/python", HERE / "peer.py", peer.split("-avx512")[0], model.file_for(peer),
              "--threads", str(options.threads), *common, *(depth if options.peers_depth else [])],
             environment)
     return found
@@ -142,31 +147,6 @@ def busy_core():
         program.wait()
 
 
-def rows_of(report):
-    """What a report says, by row of the table: tokens per second, and seconds to load."""
-    rows = {}
-    for m in report["measurements"]:
-        if "tokens_per_s" in m:
-            key = f"prefill {m['tokens']}" if m["what"] == "prefill" else f"decode {m['batch']}"
-            deep = m["what"] == "decode" and m["context_tokens"] > 16
-            rows[key + (f" after {m['context_tokens']}" if deep else "")] = m["tokens_per_s"]
-    rows["load to first token"] = report["load_to_first_token_s"]
-    return rows
-
-
-def is_time(row):
-    return row.startswith("load")
-
-
-def best_of(reports):
-    best = {}
-    for report in reports:
-        for row, value in rows_of(report).items():
-            choose = min if is_time(row) else max
-            best[row] = choose(best.get(row, value), value)
-    return best
-
-
 def ratios(best):
     """Retort over the best peer: above 1 is faster, for times too."""
     found = {}
@@ -195,19 +175,19 @@ def limits(model, own, report, peaks, busy, options):
                default=0) * 1e9
     if dram and "decode 1" in own:
         found.append(("decode 1: weights read, of DRAM's speed",
-                      report["weight_bytes"] * own["decode 1"] / dram, 0.85))
+                      report["weight_bytes"] * own["decode 1"] / dram, "≥ 0.85"))
     if depth_row in own and dram and model.shape:
         kv_seconds = options.depth * model.shape.kv_bytes_per_token / dram
         found.append((f"step after {options.depth}, of step + reading keys and values",
-                      1 / own[depth_row] / (1 / own["decode 1"] + kv_seconds), 1.25))
+                      1 / own[depth_row] / (1 / own["decode 1"] + kv_seconds), "≤ 1.25"))
     if long_row in own:
-        found.append((f"{long_row}, of {short_row}", own[long_row] / own[short_row], 0.6))
+        found.append((f"{long_row}, of {short_row}", own[long_row] / own[short_row], "≥ 0.6"))
     if model.shape:
         found.append((f"{short_row}: TFLOP/s of linears",
-                      own[short_row] * model.shape.prefill_ops_per_token * 1e-12, 2.8))
+                      own[short_row] * model.shape.prefill_ops_per_token * 1e-12, "≥ 2.8 with AMX"))
     for row, value in busy.items():
-        if not is_time(row):
-            found.append((f"{row} with one core busy, of idle", value / own[row], 0.4))
+        if row in own and not is_time(row):
+            found.append((f"{row} with one core busy, of idle", value / own[row], "≥ 0.4"))
     return found
 
 
@@ -217,11 +197,7 @@ def table(model, best, ratio):
              "|---|" + "--:|" * (len(names) + 2)]
     gates = GATES | model.gates
     for row in best[RETORT]:
-        cells = []
-        for name in names:
-            value = best[name].get(row)
-            cells.append("" if value is None else f"{value:.2f} s" if is_time(row)
-                         else f"{value:,.0f}")
+        cells = [text_of(row, best[name].get(row)) for name in names]
         factor = f"{ratio[row]:.2f}" if row in ratio else ""
         lines.append(f"| {row} | " + " | ".join(cells) + f" | {factor} | {gates.get(row, '')} |")
     return "\n".join(lines)
@@ -265,7 +241,7 @@ class Comparison:
             if report is None:
                 continue
             self.reports.setdefault(name, []).append(report)
-            shown = ", ".join(f"{row} {value:.4g}" for row, value in rows_of(report).items())
+            shown = ", ".join(f"{row} {value:.4g}" for row, value in best_of([report]).items())
             print(f"{self.name}, {name}: {shown}", file=sys.stderr, flush=True)
         if RETORT not in self.reports:
             sys.exit("Retort did not run")
@@ -301,7 +277,7 @@ class Comparison:
             "limits": [{"what": what, "value": value, "gate": gate}
                        for what, value, gate in self.limits()],
             "busy": best_of(self.busy),
-            "all": {name: [rows_of(r) for r in found] for name, found in self.reports.items()},
+            "all": {name: [best_of([r]) for r in found] for name, found in self.reports.items()},
         }, indent=1) + "\n", encoding="utf-8")
         plot(self.name, best, stem.with_suffix(".svg"))
         print(f"written: {stem}.json and .svg", file=sys.stderr)
@@ -343,7 +319,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=result_file.FOLDER)
     options = parser.parse_args()
     for peer in options.peers.split(","):
-        if not (options.home / peer / "installed").exists():
+        if not (options.home / peer / "installed").exists() and peer != "llamacpp-avx512":
             print(f"{PEERS[peer]} is not installed: left out", file=sys.stderr)
     comparisons = []
     with open(options.home / "log.txt", "w", encoding="utf-8") as log:

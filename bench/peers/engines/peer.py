@@ -195,8 +195,8 @@ def measure(engine, prompts, options):
         line = {"what": "decode", "batch": batch, "context_tokens": context,
                 "tokens": batch * options.tokens}
         try:
-            one = best(batch, context, 1)
-            line["seconds"] = best(batch, context, 1 + options.tokens) - one
+            one = line["first_token_s"] = best(batch, context, 1)
+            line["seconds"] = max(best(batch, context, 1 + options.tokens) - one, 1e-9)
         except RuntimeError as error:
             line["refused"] = str(error)
         yield line

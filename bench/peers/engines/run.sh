@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the peers, each into its own virtual environment under build/engine_peers, writes the
 # models (models.py) and compares. llama.cpp is built for this very processor, which takes a while,
-# and where the processor has AMX once more without it, since neither is the faster one for every
-# model. A peer that does not install is named and left out. Arguments go to compare.py.
+# and where the processor has AMX once more without it, which for some models is no slower. A peer
+# that does not install is named and left out. Arguments go to compare.py.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 home=build/engine_peers
@@ -31,11 +31,9 @@ install_llamacpp() {
 }
 
 export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-2}
+install_llamacpp llamacpp "-include $PWD/bench/peers/engines/gcc_tiles.h"
 if grep -q amx_tile /proc/cpuinfo; then
-  install_llamacpp llamacpp "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
-  install_llamacpp llamacpp-amx "-include $PWD/bench/peers/engines/gcc_tiles.h"
-else
-  install_llamacpp llamacpp ""
+  install_llamacpp llamacpp-avx512 "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 fi
 install openvino-genai openvino-genai==2026.4.1.0
 # Its own requirements name a build of torch that is not in the index.

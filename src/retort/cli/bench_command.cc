@@ -43,6 +43,7 @@ struct Measurement {
   int context_tokens = 0;  // at the first token that is measured
   int64_t tokens = 0;      // computed in `seconds`
   double seconds = 0;
+  double first_token_s = 0;  // decode: what `seconds` was taken after
 
   double tokens_per_s() const { return static_cast<double>(tokens) / seconds; }
 };
@@ -96,8 +97,12 @@ class Bench {
       best_one = std::min(best_one, Time(batch, prompt_tokens, 1));
       best_all = std::min(best_all, Time(batch, prompt_tokens, 1 + options_.new_tokens));
     }
-    return {"decode", batch, prompt_tokens, int64_t{batch} * options_.new_tokens,
-            std::max(best_all - best_one, 1e-9)};
+    return {"decode",
+            batch,
+            prompt_tokens,
+            int64_t{batch} * options_.new_tokens,
+            std::max(best_all - best_one, 1e-9),
+            best_one};
   }
 
  private:
@@ -150,6 +155,7 @@ Json ToJson(const Report& report) {
                                     {"context_tokens", m.context_tokens},
                                     {"tokens", m.tokens},
                                     {"seconds", m.seconds},
+                                    {"first_token_s", m.first_token_s},
                                     {"tokens_per_s", m.tokens_per_s()}});
   }
   return json;

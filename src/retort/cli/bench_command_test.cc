@@ -38,6 +38,7 @@ TEST(BenchCommand, ReportsWhatWasAsked) {
     EXPECT_EQ(m["tokens"], tokens) << i;
     EXPECT_NEAR(m["tokens_per_s"].get<double>() * m["seconds"].get<double>(), tokens,
                 1e-6 * tokens);
+    EXPECT_EQ(m["first_token_s"].get<double>() > 0, std::string(what) == "decode") << i;
   };
   expect(0, "prefill", 1, 0, 40);
   expect(1, "decode", 1, 16, 5);
