@@ -119,6 +119,7 @@ LexState Lexer::Done(Regex r) { return Make(Mode::kDone, r); }
 LexState Lexer::StepSlow(LexState state, uint8_t byte) {
   if (states_[state].ranges_begin < 0) Expand(state);
   State& from = states_[state];
+  if (from.table >= 0) return tables_[from.table + byte];
   const std::span<const ByteRange> ranges =
       std::span(ranges_).subspan(from.ranges_begin, from.num_ranges);
   // Most states are looked at a few times at most: a table is for those that are walked through.

@@ -58,10 +58,16 @@ class Lexer {
   };
   LexState Json(Before before, Regex bytes, Regex string);
 
-  LexState Step(LexState state, uint8_t byte) {
-    const State& from = states_[state];
+  LexState Step(LexState state, uint8_t byte) { return Step(ReaderOf(state), byte); }
+  // A state with what reading a byte from it needs, if it is known yet: for many bytes.
+  struct Reader {
+    LexState state = kDeadState;
+    int32_t table = -1;
+  };
+  Reader ReaderOf(LexState state) const { return {state, states_[state].table}; }
+  LexState Step(const Reader& from, uint8_t byte) {
     if (from.table >= 0) return tables_[from.table + byte];
-    return StepSlow(state, byte);
+    return StepSlow(from.state, byte);
   }
   // The labels with which the bytes so far are a whole token; empty if they are not.
   std::span<const uint32_t> Labels(LexState state) const {

@@ -129,11 +129,11 @@ void MaskEntries::Walk(uint32_t node, LexState state, bool with_exits, Found* fo
   const TokenStream& stream = vocabulary_.token_stream();
   uint32_t i = 0;
   uint32_t end = stream.size();
-  std::vector<LexState> path(stream.depth_max() + 1);  // by depth
-  path[0] = state;
+  std::vector<Lexer::Reader> path(stream.depth_max() + 1);  // by depth
+  path[0] = lexer_.ReaderOf(state);
   if (node != TokenTrie::kRoot) {
     const uint32_t place = stream.place_of(node);
-    path[stream.node(place).depth] = state;
+    path[stream.node(place).depth] = path[0];
     i = stream.next(place);
     end = stream.node(place).end;
   }
@@ -164,7 +164,7 @@ void MaskEntries::Walk(uint32_t node, LexState state, bool with_exits, Found* fo
       continue;
     }
     found->Allow(at.tokens_begin, below);
-    path[at.depth] = next;
+    if (first_below != at.end) path[at.depth] = lexer_.ReaderOf(next);
     i = first_below;
   }
   lexer_.pool().Spend(1 + num_visited % kNodesPerCheck / kNodesPerUnit);

@@ -7,8 +7,10 @@ namespace {
 
 // Below this many tokens a subtree is walked rather than looked up.
 constexpr uint32_t kEntryTokensMin = 48;
-// A state is worth a lookup if at least so many bytes may come next.
+// A state is worth a lookup if at least so many bytes may come next; in a string fewer will do, as
+// few tokens end it.
 constexpr int kDenseBytesMin = 40;
+constexpr int kDenseStringBytesMin = 12;
 constexpr int kCorrectionsMax = 6000;  // nodes of the trie
 
 const TokenTrie::Node* FindChild(std::span<const TokenTrie::Node> children, uint8_t byte) {
@@ -157,7 +159,7 @@ bool MaskWalk::IsDense(LexState state) {
   if (state == kUncertainState) return false;
   int bytes = 0;
   for (const ByteRange& range : lexer_.Ranges(state)) bytes += range.last - range.first + 1;
-  return bytes >= kDenseBytesMin;
+  return bytes >= (lexer_.StringRest(state) ? kDenseStringBytesMin : kDenseBytesMin);
 }
 
 void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration& given,

@@ -216,8 +216,9 @@ bool RegexPool::Matches(Regex r, std::u32string_view text) {
 }
 
 bool RegexPool::IsEmpty(Regex r) {
+  const Emptiness known = nodes_[r].emptiness;
+  if (known != Emptiness::kUnknown) return known == Emptiness::kEmpty;
   const Node node = nodes_[r];
-  if (node.emptiness != Emptiness::kUnknown) return node.emptiness == Emptiness::kEmpty;
   bool empty = false;
   switch (node.kind) {
     case Kind::kCat:
@@ -425,25 +426,36 @@ uint32_t RegexPool::SafeSearch(Regex r) {
   constexpr size_t kStatesMax = 96;
   constexpr uint32_t kSafeMax = 255;
   if (IsEmpty(r)) return 0;
-  std::unordered_set<Regex> seen{r};
+  ++search_;
+  size_t num_seen = 0;
+  const auto is_new = [&](Regex state) {
+    if (searched_.size() < nodes_.size()) searched_.resize(nodes_.size() + nodes_.size() / 2, 0);
+    if (searched_[state] == search_) return false;
+    searched_[state] = search_;
+    ++num_seen;
+    return true;
+  };
+  is_new(r);
   std::vector<Regex> level{r};
+  std::vector<Regex> next;
+  std::vector<RowEntry> row;
   for (uint32_t safe = 0; safe < kSafeMax; ++safe) {
-    std::vector<Regex> next;
+    next.clear();
     for (const Regex from : level) {
       const auto span = Row(from);
-      const std::vector<RowEntry> row(span.begin(), span.end());
+      row.assign(span.begin(), span.end());
       uint32_t first = 0;
       for (const RowEntry& entry : row) {
         const bool only_surrogates = first >= kSurrogateFirst && entry.last <= kSurrogateLast;
         first = entry.last + 1;
         if (only_surrogates) continue;
         if (IsEmpty(entry.target)) return safe;
-        if (seen.insert(entry.target).second) next.push_back(entry.target);
+        if (is_new(entry.target)) next.push_back(entry.target);
       }
-      if (seen.size() > kStatesMax) return safe;
+      if (num_seen > kStatesMax) return safe;
     }
     if (next.empty()) return kUnbounded;  // it never dies
-    level = std::move(next);
+    level.swap(next);
   }
   return kSafeMax;
 }

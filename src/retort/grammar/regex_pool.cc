@@ -489,7 +489,8 @@ std::optional<std::pair<Regex, RegexPool::Lengths>> RegexPool::SplitLengths(Rege
 
 uint64_t RegexPool::memory_bytes() const {
   uint64_t bytes = nodes_.capacity() * sizeof(Node) + table_.capacity() * 4 +
-                   children_.capacity() * 4 + rows_.capacity() * sizeof(RowEntry);
+                   (children_.capacity() + searched_.capacity()) * 4 +
+                   rows_.capacity() * sizeof(RowEntry);
   for (const NameTable& table : name_tables_) {
     for (const NamedString& name : table.names) bytes += sizeof(name) + name.text.size() * 4;
   }

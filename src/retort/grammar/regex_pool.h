@@ -213,6 +213,8 @@ class RegexPool {
   std::vector<RowEntry> rows_;
   std::unordered_map<Regex, Need> needs_;
   std::unordered_map<Regex, uint32_t> safe_;
+  std::vector<uint32_t> searched_;  // by which search a state was met last
+  uint32_t search_ = 0;
 };
 
 }  // namespace retort::grammar
