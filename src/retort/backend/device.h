@@ -273,6 +273,36 @@ class Device {
     GatedActivation(scratch, activation, out);
   }
 
+  // The norm of a block's input.
+  struct Norm {
+    Matrix weight;  // [1, E]
+    float epsilon = 0.0f;
+  };
+
+  // out = norm(x) Wᵀ + b: an RmsNorm and a Linear, with their bits, where a device can spare the
+  // memory between them.  x [T, E], scratch [T, E] whose values are lost, out [T, N].
+  virtual void NormedLinear(const Matrix& x, const Norm& norm, const LinearWeight& weight,
+                            const Matrix& scratch, const Matrix& out) {
+    RmsNorm(x, norm.weight, norm.epsilon, scratch);
+    Linear(scratch, weight, /*accumulate=*/false, out);
+  }
+
+  struct FeedForwardScratch {
+    Matrix normed;   // [T, E]
+    Matrix gate_up;  // [T, 2F]
+    Matrix gated;    // [T, F]
+  };
+
+  // x += (activation(n Gᵀ) · (n Uᵀ)) Dᵀ, n = norm(x): an RmsNorm, a GatedLinear and a Linear, with
+  // their bits.  x [T, E], gate_up [2F, E], down [E, F]; the scratch's values are lost.
+  virtual void FeedForward(const Matrix& x, const Norm& norm, const LinearWeight& gate_up,
+                           Activation activation, const LinearWeight& down,
+                           const FeedForwardScratch& scratch) {
+    RmsNorm(x, norm.weight, norm.epsilon, scratch.normed);
+    GatedLinear(scratch.normed, gate_up, activation, scratch.gate_up, scratch.gated);
+    Linear(scratch.gated, down, /*accumulate=*/true, x);
+  }
+
   // out[r] = x[output_rows[r]].  x [T, E], out [R, E].
   virtual void GatherOutputRows(const Matrix& x, const DeviceBatch& batch, const Matrix& out) = 0;
 

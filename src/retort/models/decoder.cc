@@ -264,17 +264,16 @@ void Decoder::RunLayer(int layer, const DeviceBatch& batch, KvCache& cache, int6
 
   const Matrix qkv = workspace.qkv_.Rows(0, num_tokens);
   const Matrix attended = workspace.attention_.Rows(0, num_tokens);
-  device_.RmsNorm(residual, weights.attention_norm, spec_.norm_epsilon, normed);
-  device_.Linear(normed, *weights.qkv, /*accumulate=*/false, qkv);
+  device_.NormedLinear(residual, {weights.attention_norm, spec_.norm_epsilon}, *weights.qkv, normed,
+                       qkv);
   device_.RopeAndStoreKv(qkv, spec_.num_heads, rope_, batch, cache, layer);
   device_.Attend(qkv.Cols(0, spec_.query_dim()), attention_, batch, cache, layer, attended);
   device_.Linear(attended, *weights.attention_output, /*accumulate=*/true, residual);
 
   const Matrix gate_up = workspace.gate_up_.Rows(0, num_tokens);
   const Matrix ffn = workspace.ffn_.Rows(0, num_tokens);
-  device_.RmsNorm(residual, weights.ffn_norm, spec_.norm_epsilon, normed);
-  device_.GatedLinear(normed, *weights.gate_up, spec_.activation, gate_up, ffn);
-  device_.Linear(ffn, *weights.down, /*accumulate=*/true, residual);
+  device_.FeedForward(residual, {weights.ffn_norm, spec_.norm_epsilon}, *weights.gate_up,
+                      spec_.activation, *weights.down, {normed, gate_up, ffn});
 }
 
 Matrix Decoder::Forward(const DeviceBatch& batch, const BatchPlan& plan, KvCache& cache,

@@ -300,6 +300,61 @@ TEST_P(LinearTest, GatedLinearIsALinearAndAGatedActivation) {
   }
 }
 
+struct BlockResult {
+  std::vector<float> normed;  // what the first linear makes of the normed rows
+  std::vector<float> out;     // after the feed-forward
+};
+
+// A NormedLinear by `in`, and a FeedForward by `in` and `down`; in one operation each, or in all.
+BlockResult RunBlock(Device& device, int64_t rows, const LinearWeight& in, const LinearWeight& down,
+                     bool in_one) {
+  const int64_t width = in.num_inputs();
+  const int64_t num_gated = down.num_inputs();
+  const GuardedMatrix x(device, rows, width, RandomValues(71, rows * width, 3.0f));
+  const GuardedMatrix weight(device, 1, width, RandomValues(72, width));
+  const GuardedMatrix normed(device, rows, width);
+  const GuardedMatrix gate_up(device, rows, 2 * num_gated);
+  const GuardedMatrix gated(device, rows, num_gated);
+  const GuardedMatrix first(device, rows, 2 * num_gated);
+  constexpr float kEpsilon = 1e-5f;
+  if (in_one) {
+    const Device::Norm norm{weight.view(), kEpsilon};
+    device.NormedLinear(x.view(), norm, in, normed.view(), first.view());
+    device.FeedForward(x.view(), norm, in, Activation::kSilu, down,
+                       {normed.view(), gate_up.view(), gated.view()});
+  } else {
+    device.RmsNorm(x.view(), weight.view(), kEpsilon, normed.view());
+    device.Linear(normed.view(), in, /*accumulate=*/false, first.view());
+    device.GatedLinear(normed.view(), in, Activation::kSilu, gate_up.view(), gated.view());
+    device.Linear(gated.view(), down, /*accumulate=*/true, x.view());
+  }
+  for (const GuardedMatrix* scratch : {&normed, &gate_up, &gated}) scratch->Read();
+  return {first.Read(), x.Read()};
+}
+
+// Judged by the bits of their parts, as above.
+TEST_P(LinearTest, NormedLinearAndFeedForwardAreTheirParts) {
+  constexpr int64_t kInputs = 96;
+  for (const Compute compute : kComputes) {
+    for (const Format format : {Format::kF32, Format::kBF16, Format::kQ4_1, Format::kQ8_0}) {
+      for (const int64_t num_gated : {64, 96, 128, 48}) {
+        if (num_gated % Info(format).block_values != 0) continue;
+        const std::vector<Part> gate_up = {{format, num_gated, true}, {format, num_gated, true}};
+        for (const int64_t rows : {1, 3, 16, 21, 40, 300}) {
+          const LinearCase first(rows, kInputs, gate_up, compute);
+          const LinearCase back(rows, num_gated, {{format, kInputs, false}}, compute, true);
+          const auto in = first.Pack(*device_);
+          const auto down = back.Pack(*device_);
+          const auto apart = RunBlock(*device_, rows, *in, *down, /*in_one=*/false);
+          const auto in_one = RunBlock(*device_, rows, *in, *down, /*in_one=*/true);
+          ExpectSameBits("normed " + first.name(), first.cols(), apart.normed, in_one.normed);
+          ExpectSameBits("feed-forward " + first.name(), kInputs, apart.out, in_one.out);
+        }
+      }
+    }
+  }
+}
+
 // A row with a NaN is NaN throughout and its neighbours are untouched.
 TEST_P(LinearTest, NaNStaysInItsRow) {
   for (const Compute compute : kComputes) {
