@@ -201,6 +201,35 @@ class CpuDevice : public Device {
     GatedActivation(scratch, activation, out);
   }
 
+  void NormedLinear(const Matrix& x, const Norm& norm, const LinearWeight& weight,
+                    const Matrix& scratch, const Matrix& out) override {
+    CheckRmsNorm(x, norm.weight, scratch);
+    CheckLinear(scratch, weight, out);
+    if (x.rows == 0) return;
+    const RowNorm row_norm{ToRows(norm.weight).data, norm.epsilon, ToRows(scratch)};
+    if (linear_.RunNormed(ToRows(x), row_norm, static_cast<const CpuLinearWeight&>(weight),
+                          ToRows(out))) {
+      return;
+    }
+    Device::NormedLinear(x, norm, weight, scratch, out);
+  }
+
+  void FeedForward(const Matrix& x, const Norm& norm, const LinearWeight& gate_up,
+                   Activation activation, const LinearWeight& down,
+                   const FeedForwardScratch& scratch) override {
+    CheckRmsNorm(x, norm.weight, scratch.normed);
+    CheckLinear(scratch.normed, gate_up, scratch.gate_up);
+    CheckGatedActivation(scratch.gate_up, scratch.gated);
+    CheckLinear(scratch.gated, down, x);
+    if (x.rows == 0) return;
+    const RowNorm row_norm{ToRows(norm.weight).data, norm.epsilon, ToRows(scratch.normed)};
+    if (linear_.RunFeedForward(ToRows(x), row_norm, static_cast<const CpuLinearWeight&>(gate_up),
+                               activation, static_cast<const CpuLinearWeight&>(down))) {
+      return;
+    }
+    Device::FeedForward(x, norm, gate_up, activation, down, scratch);
+  }
+
   void GatherOutputRows(const Matrix& x, const DeviceBatch& batch, const Matrix& out) override {
     CheckGatherOutputRows(x, PlanOf(batch), out);
     if (out.rows == 0) return;

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 
-#define RETORT_AMX                                                        \
-  __attribute__((                                                         \
-      target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,amx-tile," \
-             "amx-bf16")))
+#define RETORT_AMX                                               \
+  __attribute__((                                                \
+      target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl," \
+             "avx512bf16,amx-tile,amx-bf16")))
 
 // AMX tiles: bf16 products with f32 sums at any number of rows. Grouped integers are decoded to
 // bf16, once per panel and call: to scale their own integer products group by group, the sums of
@@ -155,6 +155,17 @@ void MultiplyDecoded(const GroupLayout& layout, const std::byte* panel, int64_t 
   multiply(layout, panel, num_groups, rows, block_stride, scratch, units, sums);
 }
 
+// Values below 2^-126 become 0, which tiles take them for anyway.
+RETORT_AMX void RoundRow(const float* x, int64_t num_inputs, size_t stride, uint16_t* out) {
+  for (int64_t k = 0; k < num_inputs; k += kBf16UnitValues, out += stride) {
+    const int64_t rest = num_inputs - k;
+    const uint32_t seen = rest >= kBf16UnitValues ? ~0u : (1u << rest) - 1;
+    const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(seen), x + k);
+    const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(seen >> 16), x + k + 16);
+    _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+  }
+}
+
 }  // namespace
 
 LinearKernels AmxKernels(const LinearKernels& lower) {
@@ -164,6 +175,7 @@ LinearKernels AmxKernels(const LinearKernels& lower) {
   kernels.groups_as_bf16 = true;
   kernels.multiply_decoded = MultiplyDecoded;
   kernels.multiply_bf16 = MultiplyBf16;
+  kernels.round_row = RoundRow;
   return kernels;
 }
 

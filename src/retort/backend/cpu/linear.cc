@@ -45,6 +45,13 @@ void Prefetch(const std::byte* begin, const std::byte* end) {
   for (; begin < end; begin += kCacheLineBytes) __builtin_prefetch(begin, 0, 2);
 }
 
+// Rows that a block of more than one lacks: tiles multiply them too. Tiles of a block that is alone
+// have no more rows than it.
+void ClearLastRows(int64_t num_rows, int64_t num_rows_all, int64_t block_stride, uint16_t* block) {
+  if (num_rows == kBlockRows || num_rows_all <= kBlockRows) return;
+  std::memset(block, 0, static_cast<size_t>(block_stride) * sizeof(uint16_t));
+}
+
 // Values of one panel's sums: whole blocks of rows.
 int64_t SumsStride(int64_t num_rows) {
   return CeilDiv(num_rows, kBlockRows) * kBlockRows * kPanelOutputs;
@@ -66,12 +73,20 @@ struct LinearRunner::Pass {
   bool accumulate = false;
   // Outputs are gates, then as many ups: what is written is their gated activation.
   std::optional<Activation> gated = std::nullopt;
+  // Of x's rows, before they are multiplied.
+  const RowNorm* norm = nullptr;
+  // Where gated outputs go instead of `out`: bf16 rows of the next linear.
+  uint16_t* gated_rows = nullptr;
+  // Rows that are in bf16 already; x has none then, but its shape.
+  const uint16_t* rows = nullptr;
   Preparation preparation = Preparation::kNone;
 
   int64_t num_inputs() const { return x.cols; }
   int64_t num_groups() const { return x.cols / kGroupValues; }
   int64_t num_units() const { return CeilDiv(x.cols, kBf16UnitValues); }
   int64_t num_blocks() const { return CeilDiv(x.rows, kBlockRows); }
+  // Values of a block of bf16 rows.
+  int64_t block_stride() const { return num_units() * kBlockRows * kBf16UnitValues; }
 
   // Where the prepared rows lie in `rows_`: first all blocks' codes, then scales, ...
   size_t codes_stride() const { return static_cast<size_t>(x.cols) * kBlockRows; }
@@ -111,6 +126,50 @@ bool LinearRunner::RunGated(const Rows& x, const CpuLinearWeight& weight, Activa
   return true;
 }
 
+bool LinearRunner::TakesBf16Rows(const CpuLinearWeight& weight) const {
+  return std::all_of(weight.parts().begin(), weight.parts().end(), [&](const PackedPart& part) {
+    return PreparationOf(part, weight.compute(), kernels_) == Preparation::kBf16;
+  });
+}
+
+uint16_t* LinearRunner::GatedRows() const {
+  return rows_.As<uint16_t>() + kRowsPerPass * inputs_max_;
+}
+
+bool LinearRunner::RunNormed(const Rows& x, const RowNorm& norm, const CpuLinearWeight& weight,
+                             const Rows& out) {
+  if (!TakesBf16Rows(weight)) return false;
+  RunPasses({.x = x, .out = out, .weight = weight, .norm = &norm});
+  return true;
+}
+
+bool LinearRunner::RunFeedForward(const Rows& x, const RowNorm& norm,
+                                  const CpuLinearWeight& gate_up, Activation activation,
+                                  const CpuLinearWeight& down) {
+  const int64_t num_gated = down.num_inputs();
+  if (gate_up.parts().size() != 1 || num_gated % kPanelOutputs != 0 || !TakesBf16Rows(gate_up) ||
+      !TakesBf16Rows(down)) {
+    return false;
+  }
+  for (int64_t begin = 0; begin < x.rows; begin += kRowsPerPass) {
+    const int64_t num_rows = std::min(kRowsPerPass, x.rows - begin);
+    const Rows rows{x.Row(begin), num_rows, x.cols, x.stride};
+    Pass gated{.x = rows,
+               .out = {nullptr, num_rows, num_gated, 0},
+               .weight = gate_up,
+               .gated = activation,
+               .norm = &norm,
+               .gated_rows = GatedRows()};
+    const int64_t last_row = (num_rows - 1) / kBlockRows * kBlockRows;
+    ClearLastRows(num_rows - last_row, num_rows, num_gated * kBlockRows,
+                  GatedRows() + last_row * num_gated);
+    RunPass(gated);
+    Pass back{.x = gated.out, .out = rows, .weight = down, .accumulate = true, .rows = GatedRows()};
+    RunPass(back);
+  }
+  return true;
+}
+
 void LinearRunner::RunPasses(const Pass& all) {
   const Rows& x = all.x;
   const Rows& out = all.out;
@@ -120,7 +179,8 @@ void LinearRunner::RunPasses(const Pass& all) {
               .out = {out.Row(begin), num_rows, out.cols, out.stride},
               .weight = all.weight,
               .accumulate = all.accumulate,
-              .gated = all.gated};
+              .gated = all.gated,
+              .norm = all.norm};
     RunPass(pass);
   }
 }
@@ -137,7 +197,7 @@ void LinearRunner::RunPass(Pass& pass) {
     const bool again = previous == nullptr || wanted != pass.preparation ||
                        (wanted == Preparation::kGroups && part.layout != previous->layout);
     pass.preparation = wanted;
-    if (again) Prepare(pass, part);
+    if (again && pass.rows == nullptr) Prepare(pass, part);
     RunPart(pass, part);
     previous = &part;
   }
@@ -147,29 +207,35 @@ void LinearRunner::Prepare(const Pass& pass, const PackedPart& part) {
   if (pass.preparation == Preparation::kNone) return;
   const auto prepare_block = [&](int64_t block, int) {
     if (pass.preparation == Preparation::kGroups) return PrepareGroups(pass, *part.layout, block);
+    if (pass.preparation == Preparation::kBf16) return PrepareBf16(pass, block);
     const int64_t begin = block * kBlockRows;
     const int64_t end = std::min(begin + kBlockRows, pass.x.rows);
-    const int64_t num_units = pass.num_units();
-    if (pass.preparation == Preparation::kRoundedF32) {
-      for (int64_t row = begin; row < end; ++row) {
-        float* to = rows_.As<float>() + row * pass.num_inputs();
-        for (int64_t k = 0; k < pass.num_inputs(); ++k) {
-          to[k] = BF16ToF32(F32ToBF16(pass.x.Row(row)[k]));
-        }
-      }
-      return;
-    }
-    uint16_t* to = rows_.As<uint16_t>() + block * num_units * kBlockRows * kBf16UnitValues;
-    if (end - begin < kBlockRows) {  // a tile multiplies all rows of a block
-      std::memset(to, 0, static_cast<size_t>(num_units) * kBlockRows * kBf16UnitValues * 2);
-    }
     for (int64_t row = begin; row < end; ++row) {
-      kernels_.round_row(pass.x.Row(row), pass.num_inputs(), kBlockRows * kBf16UnitValues,
-                         to + (row - begin) * kBf16UnitValues);
+      float* to = rows_.As<float>() + row * pass.num_inputs();
+      for (int64_t k = 0; k < pass.num_inputs(); ++k) {
+        to[k] = BF16ToF32(F32ToBF16(pass.x.Row(row)[k]));
+      }
     }
   };
   if (pass.num_blocks() == 1) return prepare_block(0, 0);  // not worth waking anyone
   pool_.ParallelFor(pass.num_blocks(), prepare_block);
+}
+
+void LinearRunner::PrepareBf16(const Pass& pass, int64_t block) {
+  const int64_t begin = block * kBlockRows;
+  const int64_t end = std::min(begin + kBlockRows, pass.x.rows);
+  uint16_t* to = rows_.As<uint16_t>() + block * pass.block_stride();
+  ClearLastRows(end - begin, pass.x.rows, pass.block_stride(), to);
+  for (int64_t row = begin; row < end; ++row) {
+    const float* from = pass.x.Row(row);
+    if (pass.norm != nullptr) {
+      float* normed = pass.norm->scratch.Row(begin);  // one for the block, in the L1 cache
+      vector_kernels_.rms_norm(from, pass.norm->weight, pass.norm->epsilon, pass.x.cols, normed);
+      from = normed;
+    }
+    kernels_.round_row(from, pass.num_inputs(), kBlockRows * kBf16UnitValues,
+                       to + (row - begin) * kBf16UnitValues);
+  }
 }
 
 void LinearRunner::PrepareGroups(const Pass& pass, const GroupLayout& layout, int64_t block) {
@@ -310,9 +376,9 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
                                 ThreadScratch& scratch) {
   static_assert(kFusedUnits <= kUnitsPerChunk);
   const int64_t num_rows = row_end - row_begin;
-  const size_t block_stride = static_cast<size_t>(pass.num_units()) * kBlockRows * kBf16UnitValues;
-  const uint16_t* rows =
-      rows_.As<uint16_t>() + static_cast<size_t>(row_begin / kBlockRows) * block_stride;
+  const auto block_stride = static_cast<size_t>(pass.block_stride());
+  const uint16_t* rows = (pass.rows != nullptr ? pass.rows : rows_.As<uint16_t>()) +
+                         row_begin / kBlockRows * pass.block_stride();
   const bool is_decoded = part.encoding == Encoding::kGroups;
   if (is_decoded && num_rows <= kFusedRowsMax && kernels_.multiply_decoded != nullptr) {
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
@@ -412,15 +478,25 @@ void LinearRunner::WriteGated(const Pass& pass, const PackedPart& part, int64_t 
   const float* bias = pass.weight.bias();
   const float* up_bias = bias == nullptr ? nullptr : bias + part.num_outputs / 2 + first;
   if (bias != nullptr) bias += first;
+  // A panel's outputs are a unit of the next linear's inputs.
+  static_assert(kPanelOutputs == kBf16UnitValues);
+  const int64_t unit_at = panel * kBlockRows * kBf16UnitValues;
   for (int64_t row = row_begin; row < row_end; ++row) {
     alignas(64) float gate[kPanelOutputs];
     alignas(64) float up[kPanelOutputs];
+    alignas(64) float gated[kPanelOutputs];
     if (bias != nullptr) {
       kernels_.write_out(gates, bias, /*accumulate=*/false, kPanelOutputs, gate);
       kernels_.write_out(ups, up_bias, /*accumulate=*/false, kPanelOutputs, up);
     }
+    float* to = pass.gated_rows != nullptr ? gated : pass.out.Row(row) + panel * kPanelOutputs;
     vector_kernels_.gated_activation(bias != nullptr ? gate : gates, bias != nullptr ? up : ups,
-                                     *pass.gated, kPanelOutputs, pass.out.Row(row) + first);
+                                     *pass.gated, kPanelOutputs, to);
+    if (pass.gated_rows != nullptr) {
+      const int64_t block_at = row / kBlockRows * kBlockRows * pass.out.cols;
+      kernels_.round_row(gated, kPanelOutputs, 0,
+                         pass.gated_rows + block_at + unit_at + row % kBlockRows * kBf16UnitValues);
+    }
     gates += kPanelOutputs;
     ups += kPanelOutputs;
   }

@@ -6,6 +6,13 @@
 
 namespace retort::cpu {
 
+// The RmsNorm of a linear's rows.
+struct RowNorm {
+  const float* weight = nullptr;  // [K]
+  float epsilon = 0.0f;
+  Rows scratch;  // as many rows as are normed, [., K]
+};
+
 // Runs linears: prepares the activations once per call (8-bit groups, bf16), then hands panels of
 // outputs to the threads. Owns the memory for both, which grows only when a weight is packed.
 class LinearRunner {
@@ -22,13 +29,23 @@ class LinearRunner {
   bool RunGated(const Rows& x, const CpuLinearWeight& weight, Activation activation,
                 const Rows& out);
 
+  // See Device::NormedLinear and FeedForward. False, and nothing done, unless all weights are
+  // multiplied with rows in bf16, which then come straight from the norm and the activation.
+  bool RunNormed(const Rows& x, const RowNorm& norm, const CpuLinearWeight& weight,
+                 const Rows& out);
+  bool RunFeedForward(const Rows& x, const RowNorm& norm, const CpuLinearWeight& gate_up,
+                      Activation activation, const CpuLinearWeight& down);
+
  private:
   struct ThreadScratch;
   struct Pass;
 
+  bool TakesBf16Rows(const CpuLinearWeight& weight) const;
+  uint16_t* GatedRows() const;
   void RunPass(Pass& pass);
   void RunPasses(const Pass& all);
   void Prepare(const Pass& pass, const PackedPart& part);
+  void PrepareBf16(const Pass& pass, int64_t block);
   void PrepareGroups(const Pass& pass, const GroupLayout& layout, int64_t block);
   void RunPart(const Pass& pass, const PackedPart& part);
   void RunTask(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
@@ -58,7 +75,8 @@ class LinearRunner {
   AlignedBytes scratch_;  // [num_threads] ThreadScratch
   int64_t inputs_max_ = 0;
   // The rows of a pass as the part at hand wants them. Of 8-bit groups: codes, scales, sums of 16
-  // codes, and corrections or f32 sums.
+  // codes, and corrections or f32 sums. In bf16 they fill one half; the other is for rows that
+  // leave a gated linear in bf16.
   AlignedBytes rows_;
 };
 
