@@ -1,11 +1,9 @@
 #include "retort/grammar/constraint.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
-#include <condition_variable>
-#include <list>
 #include <mutex>
-#include <unordered_map>
 
 #include "retort/base/error.h"
 #include "retort/grammar/mask_walk.h"
@@ -18,10 +16,12 @@ namespace grammar {
 // What the requests of one grammar share.
 struct ConstraintRuntime {
   ConstraintRuntime(std::shared_ptr<const GrammarIr> ir,
-                    std::shared_ptr<const Vocabulary> shared_vocabulary)
+                    std::shared_ptr<const Vocabulary> shared_vocabulary,
+                    std::shared_ptr<std::atomic<uint64_t>> bytes_noted)
       : machine(std::move(ir)),
         vocabulary(std::move(shared_vocabulary)),
-        walk(&machine, *vocabulary, &memo) {}
+        walk(&machine, *vocabulary, &memo),
+        bytes(std::move(bytes_noted)) {}
 
   Machine machine;
   std::shared_ptr<const Vocabulary> vocabulary;
@@ -29,6 +29,14 @@ struct ConstraintRuntime {
   MaskWalk walk;
   ShortestText shortest{&machine};
   size_t bytes_max = 0;
+  std::shared_ptr<std::atomic<uint64_t>> bytes;  // what it held when it was looked at last
+
+  // The machine's lock is held by the caller.
+  uint64_t NoteBytes() {
+    const uint64_t automata = machine.memory_bytes();
+    *bytes = automata + memo.whole_bytes + memo.entry_bytes;
+    return automata;
+  }
 };
 
 struct ConstraintPoint {
@@ -217,17 +225,23 @@ class ConstraintState::Meter {
 struct Constraint::Shared {
   std::mutex mutex;
   std::shared_ptr<ConstraintRuntime> runtime;
+  uint64_t ir_bytes = 0;
+  std::shared_ptr<std::atomic<uint64_t>> bytes = std::make_shared<std::atomic<uint64_t>>(0);
 };
 
 Constraint::Constraint(std::shared_ptr<const Grammar> grammar,
                        std::shared_ptr<const grammar::Vocabulary> vocabulary)
     : grammar_(std::move(grammar)),
       vocabulary_(std::move(vocabulary)),
-      shared_(std::make_unique<Shared>()) {}
+      shared_(std::make_unique<Shared>()) {
+  shared_->ir_bytes = grammar_->ir()->pool.memory_bytes();
+}
 
 Constraint::~Constraint() = default;
 
 size_t Constraint::num_mask_words() const { return vocabulary_->num_mask_words(); }
+
+uint64_t Constraint::memory_bytes() const { return shared_->ir_bytes + *shared_->bytes; }
 
 std::shared_ptr<ConstraintRuntime> Constraint::Runtime() const {
   const std::lock_guard lock(shared_->mutex);
@@ -236,7 +250,8 @@ std::shared_ptr<ConstraintRuntime> Constraint::Runtime() const {
     // Its requests keep the old one until they end.
     if (!shared_->runtime->machine.over_budget()) return shared_->runtime;
   }
-  shared_->runtime = std::make_shared<ConstraintRuntime>(grammar_->ir(), vocabulary_);
+  shared_->runtime =
+      std::make_shared<ConstraintRuntime>(grammar_->ir(), vocabulary_, shared_->bytes);
   shared_->runtime->bytes_max =
       grammar_->ir()->limits.runtime_bytes_max + grammar_->ir()->limits.session_bytes_max;
   return shared_->runtime;
@@ -249,6 +264,7 @@ ConstraintState Constraint::Start() const {
   const std::lock_guard lock(runtime->machine.mutex());
   const ConstraintState::Meter meter(state);
   runtime->machine.Start(&point->configurations);
+  runtime->NoteBytes();
   return state;
 }
 
@@ -329,8 +345,7 @@ bool ConstraintState::Commit(int32_t token) {
     const std::string_view text = vocabulary.Text(token);
     if (text.empty()) return false;
     const std::lock_guard lock(runtime_->machine.mutex());
-    if (point_->num_committed % 64 == 63 &&
-        runtime_->machine.memory_bytes() > runtime_->bytes_max) {
+    if (point_->num_committed % 64 == 63 && runtime_->NoteBytes() > runtime_->bytes_max) {
       Throw(ErrorCode::kExhausted, "the constraint's automata need more than {} bytes",
             runtime_->bytes_max);
     }
@@ -474,77 +489,6 @@ std::optional<std::string> ConstraintState::ClosingText() const {
   const grammar::Excursion excursion(runtime_->machine);
   ConstraintPoint to;
   return Advance(*text, &to) && to.configurations.complete ? text : std::nullopt;
-}
-
-// --- ConstraintCache ---
-
-struct ConstraintCache::State {
-  struct Slot {
-    std::shared_ptr<const Constraint> constraint;
-    std::exception_ptr error;
-    bool done = false;
-    std::list<std::string>::iterator age;
-  };
-  std::shared_ptr<const grammar::Vocabulary> vocabulary;
-  size_t capacity = 0;
-  mutable std::mutex mutex;
-  std::condition_variable ready;
-  std::unordered_map<std::string, std::shared_ptr<Slot>> slots;
-  std::list<std::string> ages;  // newest first
-};
-
-ConstraintCache::ConstraintCache(std::shared_ptr<const grammar::Vocabulary> vocabulary,
-                                 size_t capacity)
-    : state_(std::make_unique<State>()) {
-  state_->vocabulary = std::move(vocabulary);
-  state_->capacity = std::max<size_t>(capacity, 1);
-}
-
-ConstraintCache::~ConstraintCache() = default;
-
-size_t ConstraintCache::size() const {
-  const std::lock_guard lock(state_->mutex);
-  return state_->slots.size();
-}
-
-std::shared_ptr<const Constraint> ConstraintCache::Get(
-    const std::string& key, const std::function<std::shared_ptr<const Grammar>()>& compile) {
-  State& state = *state_;
-  std::unique_lock lock(state.mutex);
-  if (const auto it = state.slots.find(key); it != state.slots.end()) {
-    const auto slot = it->second;
-    state.ages.splice(state.ages.begin(), state.ages, slot->age);
-    state.ready.wait(lock, [&] { return slot->done; });
-    if (slot->error) std::rethrow_exception(slot->error);
-    return slot->constraint;
-  }
-  const auto slot = std::make_shared<State::Slot>();
-  state.ages.push_front(key);
-  slot->age = state.ages.begin();
-  state.slots.emplace(key, slot);
-  lock.unlock();
-  try {
-    slot->constraint = std::make_shared<const Constraint>(compile(), state.vocabulary);
-  } catch (...) {
-    slot->error = std::current_exception();
-  }
-  lock.lock();
-  slot->done = true;
-  state.ready.notify_all();
-  if (slot->error) {
-    state.ages.erase(slot->age);
-    state.slots.erase(key);
-    std::rethrow_exception(slot->error);
-  }
-  for (auto oldest = state.ages.end(); state.slots.size() > state.capacity;) {
-    if (oldest == state.ages.begin()) break;
-    --oldest;
-    const auto it = state.slots.find(*oldest);
-    if (!it->second->done) continue;
-    state.slots.erase(it);
-    oldest = state.ages.erase(oldest);
-  }
-  return slot->constraint;
 }
 
 std::shared_ptr<const grammar::Vocabulary> MakeVocabulary(

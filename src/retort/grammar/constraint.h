@@ -36,6 +36,10 @@ class Constraint {
   // Words of a mask: one bit per token id, ⌈V/32⌉ words.
   size_t num_mask_words() const;
 
+  // What it keeps for requests to come, as far as was last looked (every 64 tokens); masks that it
+  // shares with other constraints count in full.
+  uint64_t memory_bytes() const;
+
   // Before the first token.
   ConstraintState Start() const;
 
@@ -106,13 +110,15 @@ class ConstraintState {
   mutable uint64_t credit_ = 0;  // work that may still be done (Limits::work_max)
 };
 
-// Compiled grammars by digest of their text, least recently used out first. Two threads that ask
-// for the same text compile it once; a failed compile throws to all who wait and is not kept.
-// Thread-safe.
+// Compiled grammars by digest of their text, with their automata and masks; least recently used out
+// first, beyond a number or a sum of memory_bytes(). What requests still use lives as long as they.
+// Two threads that ask for the same text compile it once; a failed compile throws to all who wait
+// and is not kept. Thread-safe.
 class ConstraintCache {
  public:
+  static constexpr uint64_t kBytesMax = 512u << 20;
   explicit ConstraintCache(std::shared_ptr<const grammar::Vocabulary> vocabulary,
-                           size_t capacity = 256);
+                           size_t capacity = 256, uint64_t bytes_max = kBytesMax);
   ~ConstraintCache();
 
   // `key` must name front end, options and text; `compile` is called if it is not there.

@@ -171,6 +171,42 @@ TEST(ConstraintCache, CompilesOnceAndForgetsTheOldest) {
   EXPECT_EQ(num_compiles, 5);
 }
 
+TEST(ConstraintCache, ForgetsTheOldestBeyondItsBytes) {
+  const auto one = [](ConstraintCache& cache, int i) {
+    const std::string pattern = "(a{1," + std::to_string(200 + i) + "}b)*";
+    return cache.Get(pattern, [&] { return CompileRegex(pattern); });
+  };
+  const auto use = [](const std::shared_ptr<const Constraint>& constraint) {
+    ConstraintState state = constraint->Start();
+    std::vector<uint32_t> bits(state.num_mask_words());
+    for (int i = 0; i < 64; ++i) {
+      state.Mask(bits);
+      EXPECT_TRUE(state.Commit('a'));
+    }
+  };
+  ConstraintCache probe(SmallVocabulary());
+  const auto probed = one(probe, 0);
+  const uint64_t unused = probed->memory_bytes();
+  use(probed);
+  const uint64_t used = probed->memory_bytes();
+  EXPECT_GT(used, unused);
+
+  ConstraintCache cache(SmallVocabulary(), 100, 4 * used);
+  const auto first = one(cache, 0);
+  for (int i = 0; i < 12; ++i) use(one(cache, i));
+  one(cache, 11);
+  EXPECT_GE(cache.size(), 2);
+  EXPECT_LE(cache.size(), 5);
+  EXPECT_NE(one(cache, 0), first);  // made anew
+  use(first);                       // and lives as long as it is held
+
+  ConstraintCache tiny(SmallVocabulary(), 100, 1);
+  use(one(tiny, 0));
+  EXPECT_EQ(one(tiny, 0), one(tiny, 0));  // the one that is asked for stays
+  one(tiny, 1);
+  EXPECT_EQ(tiny.size(), 1);
+}
+
 TEST(Constraint, IsSharedBetweenThreads) {
   const auto constraint = Regex_("(\"[a-z]{1,8}\",)*!");
   std::vector<std::thread> threads;

@@ -6,6 +6,7 @@ namespace retort::grammar {
 namespace {
 
 constexpr size_t kSparseIdsMax = 2048;
+constexpr uint64_t kMemoBytesMax = 32u << 20;  // of one grammar's entries
 // A string of which so many characters are safe is walked only where it may die or end.
 constexpr uint32_t kSafeMin = 2;
 // Nodes of a walk in which one unit of work is done.
@@ -42,6 +43,13 @@ std::shared_ptr<const MaskEntry> MaskEntries::Find(uint32_t node, LexState state
     entry = Make(node, state, exits);
     vocabulary_.KeepMask(key, entry);
   }
+  const uint64_t bytes = entry->memory_bytes();
+  if (memo_->entry_bytes + bytes > kMemoBytesMax) {
+    // Begin anew, as the vocabulary does.
+    memo_->entries.clear();
+    memo_->entry_bytes = 0;
+  }
+  memo_->entry_bytes += bytes;
   memo_->entries.emplace(own_key, entry);
   return entry;
 }

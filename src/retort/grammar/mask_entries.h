@@ -17,6 +17,7 @@ namespace retort::grammar {
 // repeated state needs no shared lock.
 struct MaskMemo {
   std::unordered_map<uint64_t, std::shared_ptr<const MaskEntry>> entries;  // by node and state
+  uint64_t entry_bytes = 0;
   // Whole masks by stack and state.
   struct Whole {
     std::vector<Configuration> key;  // where the stack is interned
