@@ -3,10 +3,10 @@
   bench/peers/engines/run.sh [--model NAME-OR-GGUF ...] [--rounds 2] [--tokens 32] [--busy]
                              [--note "what ran beside"]
 
-Without --model: all that models() names. One process after another, round after round, so that a busy
-minute meets them all; each number is the best of all rounds. bench/machine measures the machine in
-the same rounds. For each model, writes bench/results/DATE-CPU-engines-NAME.json and, beside it, a
-plot; prints the tables of docs/performance.md.
+Without --model: all that models() names. One process after another, round after round, so that a
+busy minute meets them all; each number is the best of all rounds. bench/machine measures the
+machine in the same rounds. For each model, writes bench/results/DATE-CPU-engines-NAME.json and,
+beside it, a plot; prints the tables of docs/performance.md.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from report_rows import best_of, is_time, text_of  # noqa: E402
 
 PEERS = {"llamacpp": "llama.cpp", "llamacpp-avx512": "llama.cpp, AVX-512",
          "openvino-genai": "OpenVINO GenAI", "vllm": "vLLM"}
+AVX2_PEERS = {"llamacpp-avx2": "llama.cpp, AVX2"}
 RETORT = "Retort"
 # Issue 4: Retort to the best peer.
 GATES = {"prefill 512": 1.25, "decode 1": 1.1, "decode 4": 1.8, "decode 16": 1.8,
@@ -104,8 +105,8 @@ def commands(options, model):
               str(options.tokens), "--repeat", str(options.repeat)]
     depth = ["--depth", str(options.depth)]
     own = [options.build / "retort", "bench", model.folder or model.gguf, "--json"]
-    found = {RETORT: ([*own, *common, *depth], {})}
-    for peer in options.peers.split(","):
+    found = {RETORT: ([*own, *common, *depth], {"RETORT_CPU": "avx2"} if options.avx2 else {})}
+    for peer in options.peers:
         home = options.home / peer
         if not (home / "installed").exists() or model.file_for(peer) is None:
             continue
@@ -114,8 +115,8 @@ def commands(options, model):
             preload = [home / "lib/libiomp5.so",
                        pathlib.Path("/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4")]
             environment["LD_PRELOAD"] = ":".join(str(path) for path in preload if path.exists())
-        found[PEERS[peer]] = (
-            [home / "bin/python", HERE / "peer.py", peer.split("-avx512")[0], model.file_for(peer),
+        found[(PEERS | AVX2_PEERS)[peer]] = (
+            [home / "bin/python", HERE / "peer.py", peer.split("-avx")[0], model.file_for(peer),
              "--threads", str(options.threads), *common, *(depth if options.peers_depth else [])],
             environment)
     return found
@@ -182,20 +183,20 @@ def limits(model, own, report, peaks, busy, options):
                       1 / own[depth_row] / (1 / own["decode 1"] + kv_seconds), "≤ 1.25"))
     if long_row in own:
         found.append((f"{long_row}, of {short_row}", own[long_row] / own[short_row], "≥ 0.6"))
-    if model.shape:
-        found.append((f"{short_row}: TFLOP/s of linears",
-                      own[short_row] * model.shape.prefill_ops_per_token * 1e-12, "≥ 2.8 with AMX"))
+    if model.shape and not options.avx2:
+        tflops = own[short_row] * model.shape.prefill_ops_per_token * 1e-12
+        found.append((f"{short_row}: TFLOP/s of linears", tflops, "≥ 2.8 with AMX"))
     for row, value in busy.items():
         if row in own and not is_time(row):
             found.append((f"{row} with one core busy, of idle", value / own[row], "≥ 0.4"))
     return found
 
 
-def table(model, best, ratio):
+def table(model, best, ratio, avx2):
     names = list(best)
     lines = ["| | " + " | ".join(names) + " | Retort : best peer | gate |",
              "|---|" + "--:|" * (len(names) + 2)]
-    gates = GATES | model.gates
+    gates = dict.fromkeys(best[RETORT], 0.9) if avx2 else GATES | model.gates
     for row in best[RETORT]:
         cells = [text_of(row, best[name].get(row)) for name in names]
         factor = f"{ratio[row]:.2f}" if row in ratio else ""
@@ -208,7 +209,7 @@ def plot(name, best, path):
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "engines"
     from matplotlib import pyplot
-    rows = [row for row in best[RETORT] if not is_time(row)]
+    rows = [row for row in ratios(best) if not is_time(row)]
     figure, axis = pyplot.subplots(figsize=(8, 4))
     width = 0.8 / len(best)
     for i, (engine, values) in enumerate(best.items()):
@@ -247,8 +248,7 @@ class Comparison:
             sys.exit("Retort did not run")
         if self.options.busy:
             with busy_core():
-                report = run(RETORT, commands(self.options, self.model)[RETORT][0], {},
-                             self.options, log)
+                report = run(RETORT, *commands(self.options, self.model)[RETORT], self.options, log)
             if report:
                 self.busy.append(report)
 
@@ -264,7 +264,8 @@ class Comparison:
         """After each round, so that a run that is cut short leaves what it has."""
         options = self.options
         options.output.mkdir(parents=True, exist_ok=True)
-        stem = result_file.stem("engines-" + self.name, options.output)
+        kind = "engines-avx2-" if options.avx2 else "engines-"
+        stem = result_file.stem(kind + self.name, options.output)
         best = self.best()
         stem.with_suffix(".json").write_text(json.dumps({
             "cpu": result_file.cpu_name(), "threads": options.threads, "model": self.name,
@@ -279,12 +280,13 @@ class Comparison:
             "busy": best_of(self.busy),
             "all": {name: [best_of([r]) for r in found] for name, found in self.reports.items()},
         }, indent=1) + "\n", encoding="utf-8")
-        plot(self.name, best, stem.with_suffix(".svg"))
+        if len(best) > 1:
+            plot(self.name, best, stem.with_suffix(".svg"))
         print(f"written: {stem}.json and .svg", file=sys.stderr)
 
     def print(self):
         best = self.best()
-        print(f"\n{self.name}\n\n{table(self.model, best, ratios(best))}\n")
+        print(f"\n{self.name}\n\n{table(self.model, best, ratios(best), self.options.avx2)}\n")
         print("| Retort | | gate |\n|---|--:|--:|")
         for what, value, gate in self.limits():
             print(f"| {what} | {value:.2f} | {gate} |")
@@ -307,7 +309,9 @@ def main():
                         help="the peers' too, which takes llama.cpp minutes")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one process")
-    parser.add_argument("--peers", default=",".join(PEERS), help="of " + ", ".join(PEERS))
+    parser.add_argument("--peers", help="of " + ", ".join(PEERS))
+    parser.add_argument("--avx2", action="store_true",
+                        help="Retort without AVX-512 and AMX, beside llama.cpp built for AVX2")
     parser.add_argument("--busy", action="store_true",
                         help="Retort once more with another program computing on one core")
     parser.add_argument("--shared", action="store_true",
@@ -318,9 +322,11 @@ def main():
     parser.add_argument("--note", default="", help="kept with the results")
     parser.add_argument("--output", type=pathlib.Path, default=result_file.FOLDER)
     options = parser.parse_args()
-    for peer in options.peers.split(","):
+    options.peers = (options.peers.split(",") if options.peers
+                     else list(AVX2_PEERS if options.avx2 else PEERS))
+    for peer in options.peers:
         if not (options.home / peer / "installed").exists() and peer != "llamacpp-avx512":
-            print(f"{PEERS[peer]} is not installed: left out", file=sys.stderr)
+            print(f"{peer} is not installed: left out", file=sys.stderr)
     comparisons = []
     with open(options.home / "log.txt", "w", encoding="utf-8") as log:
         for name, model in chosen_models(options).items():
