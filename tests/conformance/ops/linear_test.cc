@@ -229,6 +229,16 @@ TEST_P(LinearTest, EveryNumberOfRowsAgreesWithRef) {
   }
 }
 
+// Inputs that a device may walk in several stretches, with many rows.
+TEST_P(LinearTest, LongInputsAgreeWithRef) {
+  for (const Format format : {Format::kBF16, Format::kQ4_1, Format::kQ8_0, Format::kQ6_K}) {
+    for (const int64_t inputs : {320, 608, 2304}) {
+      if (inputs % Info(format).block_values != 0) continue;
+      Judge(LinearCase(70, inputs, {{format, 33, true}}, Compute::kNative, true));
+    }
+  }
+}
+
 // What real files mix in: Q6_K is symmetric, 16 values to a scale; Q4_K has minima.
 TEST_P(LinearTest, SuperBlocksAgreeWithRef) {
   for (const Compute compute : kComputes) {
