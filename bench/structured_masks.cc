@@ -37,6 +37,16 @@ struct Clock {
   }
 };
 
+// A token that took long: what came before it is worth printing.
+struct Slow {
+  double us = 0;
+  double mask_us = 0;
+  std::string file;
+  std::string text;
+};
+constexpr double kSlowMicroseconds = 100;
+constexpr size_t kSlowText = 40;
+
 double Microseconds(Clock::time_point since) { return Clock::now() - since; }
 
 void Print(const char* name, std::vector<double> values, double scale, const char* unit) {
@@ -90,7 +100,7 @@ int main(int argc, char** argv) {
   std::vector<double> token;
   size_t num_taken = 0;
   size_t num_refused = 0;
-  std::vector<std::pair<double, std::string>> slowest;
+  std::vector<Slow> slowest;
   for (const auto& file : files) {
     const MaskBenchCase test = ReadMaskBenchCase(file);
     if (test.tests.empty()) continue;
@@ -121,12 +131,14 @@ int main(int argc, char** argv) {
           start = Clock::now();
           state.Mask(bits);
           const bool allowed = bits[id >> 5] >> (id & 31) & 1;
+          const double mask_us = Microseconds(start);
           const bool committed = state.Commit(id);
           const double us = Microseconds(start);
           token.push_back(us);
-          if (us > 1000)
-            slowest.emplace_back(
-                us, test.name + " after " + text.substr(text.size() > 40 ? text.size() - 40 : 0));
+          if (us > kSlowMicroseconds) {
+            slowest.push_back({us, mask_us, test.name,
+                               text.substr(text.size() > kSlowText ? text.size() - kSlowText : 0)});
+          }
           if (allowed != committed) {
             std::printf("MISMATCH %s token %d after %s\n", test.name.c_str(), id, text.c_str());
           }
@@ -156,8 +168,11 @@ int main(int argc, char** argv) {
   Print("compile", compile, 1000, "ms");
   Print("compile + first mask", first, 1000, "ms");
   Print("mask + commit per token", token, 1, "us");
-  std::sort(slowest.rbegin(), slowest.rend());
+  std::sort(slowest.begin(), slowest.end(),
+            [](const Slow& a, const Slow& b) { return a.us > b.us; });
   for (size_t i = 0; i < std::min<size_t>(slowest.size(), 12); ++i) {
-    std::printf("  %.0f us: %s\n", slowest[i].first, slowest[i].second.c_str());
+    const Slow& slow = slowest[i];
+    std::printf("  %.0f us, mask %.0f: %s after %s\n", slow.us, slow.mask_us, slow.file.c_str(),
+                slow.text.c_str());
   }
 }
