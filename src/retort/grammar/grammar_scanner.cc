@@ -1,7 +1,7 @@
 #include "retort/grammar/grammar_scanner.h"
 
 #include "retort/base/error.h"
-#include "retort/grammar/regex_syntax.h"
+#include "retort/grammar/utf8_text.h"
 
 namespace retort::grammar {
 

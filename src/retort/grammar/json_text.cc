@@ -1,6 +1,6 @@
 #include "retort/grammar/json_text.h"
 
-#include "retort/grammar/regex_syntax.h"
+#include "retort/grammar/utf8_text.h"
 
 namespace retort::grammar {
 namespace {

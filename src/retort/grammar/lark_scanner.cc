@@ -1,8 +1,8 @@
 #include "retort/grammar/lark_scanner.h"
 
 #include "retort/base/error.h"
-#include "retort/grammar/regex_syntax.h"
 #include "retort/grammar/schema_document.h"
+#include "retort/grammar/utf8_text.h"
 
 namespace retort::grammar {
 namespace {

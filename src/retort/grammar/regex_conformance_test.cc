@@ -10,6 +10,7 @@
 #include "retort/base/error.h"
 #include "retort/grammar/mask_check.h"
 #include "retort/grammar/regex_syntax.h"
+#include "retort/grammar/utf8_text.h"
 
 namespace retort::grammar {
 namespace {

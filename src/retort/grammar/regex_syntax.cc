@@ -4,25 +4,12 @@
 #include <vector>
 
 #include "retort/base/error.h"
+#include "retort/grammar/regex_anchors.h"
 #include "retort/grammar/unicode_classes.h"
+#include "retort/grammar/utf8_text.h"
 
 namespace retort::grammar {
 namespace {
-
-// A pattern with anchors, sorted by what it demands of its surroundings:
-// at[s][e]: matches that must begin at the start of the text (s) and end at its end (e).
-struct Anchored {
-  Regex at[2][2] = {{kNothing, kNothing}, {kNothing, kNothing}};
-  bool plain() const {
-    return at[0][1] == kNothing && at[1][0] == kNothing && at[1][1] == kNothing;
-  }
-};
-
-Anchored Plain(Regex r) {
-  Anchored result;
-  result.at[0][0] = r;
-  return result;
-}
 
 class Parser {
  public:
@@ -66,39 +53,6 @@ class Parser {
     return true;
   }
 
-  Anchored Union(const Anchored& a, const Anchored& b) {
-    Anchored result;
-    for (int s = 0; s < 2; ++s) {
-      for (int e = 0; e < 2; ++e) result.at[s][e] = pool_->Or(a.at[s][e], b.at[s][e]);
-    }
-    return result;
-  }
-
-  // A part that must end at the text's end leaves nothing for what follows, and so on.
-  Anchored Concat(const Anchored& a, const Anchored& b) {
-    if (a.plain() && b.plain()) return Plain(pool_->Cat(a.at[0][0], b.at[0][0]));
-    Anchored result;
-    const auto add = [&](int s, int e, Regex r) {
-      result.at[s][e] = pool_->Or(result.at[s][e], r);
-    };
-    for (int bits = 0; bits < 16; ++bits) {
-      const int s1 = bits & 1, e1 = bits >> 1 & 1, s2 = bits >> 2 & 1, e2 = bits >> 3 & 1;
-      const Regex x = a.at[s1][e1];
-      const Regex y = b.at[s2][e2];
-      if (x == kNothing || y == kNothing) continue;
-      if (e1 == 0 && s2 == 0) {
-        add(s1, e2, pool_->Cat(x, y));
-      } else if (e1 == 1 && s2 == 0) {
-        if (pool_->Nullable(y)) add(s1, 1, x);
-      } else if (e1 == 0) {
-        if (pool_->Nullable(x)) add(1, e2, y);
-      } else if (pool_->Nullable(x) && pool_->Nullable(y)) {
-        add(1, 1, kEpsilon);
-      }
-    }
-    return result;
-  }
-
   Anchored ParseAlternatives(int depth) {
     if (depth > limits_.depth_max) Fail(ErrorCode::kExhausted, "groups nest too deep");
     std::vector<Anchored> branches{ParseSequence(depth)};
@@ -123,8 +77,8 @@ class Parser {
       if (!atom) continue;  // a flag group
       items.push_back(ParseRepeats(*atom));
     }
-    Anchored result = Plain(kEpsilon);
-    for (size_t i = items.size(); i-- > 0;) result = Concat(items[i], result);
+    Anchored result = Anchored::Plain(kEpsilon);
+    for (size_t i = items.size(); i-- > 0;) result = anchors_.Concat(items[i], result);
     return result;
   }
 
@@ -199,22 +153,16 @@ class Parser {
   }
 
   Anchored Repeat(const Anchored& x, uint32_t min, uint32_t max) {
-    if (x.plain()) return Plain(pool_->Repeat(x.at[0][0], min, max));
-    if (min == 1 && max == 1) return x;
-    if (max == 0) return Plain(kEpsilon);
-    if (min == 0 && max == 1) return Union(x, Plain(kEpsilon));
-    if (max != kUnbounded || min > 1) {
+    const auto repeated = anchors_.Repeat(x, min, max);
+    if (!repeated) {
       Fail(ErrorCode::kUnsupported, "an anchor inside a counted repeat is not supported");
     }
-    // Anchored rounds can only be the first, the last, or empty.
-    Anchored many = Concat(Concat(x, Plain(pool_->Star(x.at[0][0]))), x);
-    many = Union(many, x);
-    return min == 0 ? Union(many, Plain(kEpsilon)) : many;
+    return *repeated;
   }
 
   Anchored Class(CodePointSet set) {
     if (flags_.ignore_case) set = FoldCase(set);
-    return Plain(pool_->Set(set));
+    return Anchored::Plain(pool_->Set(set));
   }
 
   std::optional<Anchored> ParseAtom(int depth) {
@@ -238,10 +186,10 @@ class Parser {
       }
       case U'.': {
         ++pos_;
-        if (flags_.dot_all) return Plain(pool_->Set(CodePointSet::Any()));
+        if (flags_.dot_all) return Anchored::Plain(pool_->Set(CodePointSet::Any()));
         CodePointSet line_ends = CodePointSet::One('\n');
         if (!unicode_) line_ends = CodePointSet{{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}};
-        return Plain(pool_->Set(line_ends.Complement()));
+        return Anchored::Plain(pool_->Set(line_ends.Complement()));
       }
       case U'*':
       case U'+':
@@ -535,6 +483,7 @@ class Parser {
   Flags flags_;
   const Limits& limits_;
   RegexPool* pool_;
+  Anchors anchors_{pool_};
 };
 
 }  // namespace
@@ -552,54 +501,6 @@ Regex ParseRegex(std::string_view pattern, RegexDialect dialect, bool search, co
   return pool->Or({pool->Cat({kEverything, parts.at[0][0], kEverything}),
                    pool->Cat(kEverything, parts.at[0][1]), pool->Cat(parts.at[1][0], kEverything),
                    parts.at[1][1]});
-}
-
-std::u32string DecodeUtf8(std::string_view text) {
-  std::u32string out;
-  out.reserve(text.size());
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<uint8_t>(text[i]);
-    const size_t size = lead < 0x80   ? 1
-                        : lead < 0xC2 ? 0
-                        : lead < 0xE0 ? 2
-                        : lead < 0xF0 ? 3
-                        : lead < 0xF5 ? 4
-                                      : 0;
-    uint32_t value = size == 1 ? lead : lead & (0xFF >> (size + 1));
-    bool good = size > 0 && i + size <= text.size();
-    for (size_t k = 1; good && k < size; ++k) {
-      const auto byte = static_cast<uint8_t>(text[i + k]);
-      good = (byte & 0xC0) == 0x80;
-      value = value << 6 | (byte & 0x3F);
-    }
-    good = good && !(size == 3 && value < 0x800) && !(size == 4 && value < 0x10000) &&
-           value <= kCodePointMax && !(value >= kSurrogateFirst && value <= kSurrogateLast);
-    out += good ? static_cast<char32_t>(value) : U'\uFFFD';
-    i += good ? size : 1;
-  }
-  return out;
-}
-
-std::string EncodeUtf8(std::u32string_view text) {
-  std::string out;
-  for (const char32_t c : text) {
-    if (c < 0x80) {
-      out += static_cast<char>(c);
-    } else if (c < 0x800) {
-      out += static_cast<char>(0xC0 | c >> 6);
-      out += static_cast<char>(0x80 | (c & 63));
-    } else if (c < 0x10000) {
-      out += static_cast<char>(0xE0 | c >> 12);
-      out += static_cast<char>(0x80 | (c >> 6 & 63));
-      out += static_cast<char>(0x80 | (c & 63));
-    } else {
-      out += static_cast<char>(0xF0 | c >> 18);
-      out += static_cast<char>(0x80 | (c >> 12 & 63));
-      out += static_cast<char>(0x80 | (c >> 6 & 63));
-      out += static_cast<char>(0x80 | (c & 63));
-    }
-  }
-  return out;
 }
 
 }  // namespace retort::grammar

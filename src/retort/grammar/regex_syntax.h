@@ -1,6 +1,5 @@
 #pragma once
 
-#include <string>
 #include <string_view>
 
 #include "retort/grammar/regex_pool.h"
@@ -21,9 +20,5 @@ enum class RegexDialect {
 // those that it matches as a whole. Anchors mean the ends of the whole string in both cases.
 Regex ParseRegex(std::string_view pattern, RegexDialect dialect, bool search, const Limits& limits,
                  RegexPool* pool);
-
-// Decodes UTF-8; a byte that is not part of it becomes U+FFFD.
-std::u32string DecodeUtf8(std::string_view text);
-std::string EncodeUtf8(std::u32string_view text);
 
 }  // namespace retort::grammar

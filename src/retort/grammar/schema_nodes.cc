@@ -9,6 +9,7 @@
 #include "retort/grammar/schema_containers.h"
 #include "retort/grammar/schema_formula.h"
 #include "retort/grammar/schema_scalars.h"
+#include "retort/grammar/utf8_text.h"
 
 namespace retort::grammar {
 namespace {

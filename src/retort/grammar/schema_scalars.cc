@@ -1,7 +1,7 @@
 #include "retort/grammar/schema_scalars.h"
 
 #include "retort/grammar/json_number.h"
-#include "retort/grammar/regex_syntax.h"
+#include "retort/grammar/utf8_text.h"
 
 namespace retort::grammar {
 

@@ -5,7 +5,7 @@
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
 #include "retort/grammar/cfg_builder.h"
-#include "retort/grammar/regex_syntax.h"
+#include "retort/grammar/utf8_text.h"
 
 namespace retort {
 namespace grammar {

@@ -6,6 +6,7 @@
 #include "retort/grammar/grammar.h"
 #include "retort/grammar/grammar_ir.h"
 #include "retort/grammar/regex_syntax.h"
+#include "retort/grammar/utf8_text.h"
 
 namespace retort {
 namespace {
