@@ -64,11 +64,14 @@ CpuKvCache::CpuKvCache(const KvSpec& spec)
       page_bytes_(PageBytes(spec)),
       bytes_(page_bytes_ * static_cast<size_t>(spec.num_pages)) {}
 
-void CpuKvCache::Store(int32_t page, int layer, int kv_head, int token, const float* key,
-                       const float* value) const {
+void CpuKvCache::Store(const VectorKernels& kernels, int32_t page, int layer, int kv_head,
+                       int token, const float* key, const float* value) const {
   std::byte* keys = Keys(page, layer, kv_head);
   std::byte* values = Values(page, layer, kv_head);
-  if (spec_.format == Format::kBF16) {
+  if (is_paired() && kernels.store_paired != nullptr && spec_.head_dim % 32 == 0) {
+    kernels.store_paired(key, value, spec_.head_dim, token, reinterpret_cast<uint16_t*>(keys),
+                         reinterpret_cast<uint16_t*>(values));
+  } else if (is_paired()) {
     StorePaired(key, value, spec_.head_dim, token, keys, values);
   } else if (spec_.format == Format::kF16) {
     StorePlain<uint16_t, F32ToF16>(key, value, spec_.head_dim, token, keys, values);

@@ -33,8 +33,8 @@ class CpuKvCache : public KvCache {
   size_t page_bytes() const { return page_bytes_; }
 
   // Writes one token's key and value [D] of one head, rounded to the cache's format.
-  void Store(int32_t page, int layer, int kv_head, int token, const float* key,
-             const float* value) const;
+  void Store(const VectorKernels& kernels, int32_t page, int layer, int kv_head, int token,
+             const float* key, const float* value) const;
   // Copies a whole page: what lies beyond the tokens that are wanted is nobody's.
   void CopyPage(int32_t from_page, int32_t to_page) const;
 

@@ -71,6 +71,11 @@ struct VectorKernels {
   // The sums of such weights, block by block.
   void (*block_sums)(const float* logits, int64_t count, float largest, float temperature,
                      float weight_min, double* sums);
+
+  // Writes one token's key and value [D] of one head to its place in a page's matrices of bf16, D a
+  // multiple of 32. Null where CpuKvCache does it value by value.
+  void (*store_paired)(const float* key, const float* value, int head_dim, int token,
+                       uint16_t* keys, uint16_t* values) = nullptr;
 };
 
 const VectorKernels& KernelsOf(DispatchLevel level);
