@@ -191,10 +191,11 @@ int RunBench(BenchOptions options) {
   bench.Time(1, kShortPromptTokens, 1);
   report.first_token_s = SecondsSince(begin);
 
-  // Prefill is measured behind decode, which takes longer than memory needs to settle after
-  // loading.
-  for (const int batch : options.batches) {
-    report.measurements.push_back(bench.Decode(batch, kShortPromptTokens));
+  // From the last to the first: the largest batch, mostly the last, takes longer than memory needs
+  // to settle after loading.
+  for (auto batch = options.batches.rbegin(); batch != options.batches.rend(); ++batch) {
+    report.measurements.insert(report.measurements.begin(),
+                               bench.Decode(*batch, kShortPromptTokens));
   }
   report.measurements.insert(report.measurements.begin(), bench.Prefill(options.prompt_tokens));
   if (options.depth > 0) {
