@@ -49,8 +49,7 @@ class ScriptedDevice : public ForwardingDevice {
                       int) override {}
   void Attend(const Matrix&, const AttentionSpec&, const DeviceBatch&, const KvCache&, int,
               const Matrix&) override {}
-  void GatedLinear(const Matrix&, const LinearWeight&, Activation, const Matrix&,
-                   const Matrix&) override {}
+  void GatedActivation(const Matrix&, Activation, const Matrix&) override {}
   void GatherOutputRows(const Matrix&, const DeviceBatch&, const Matrix&) override {}
   std::vector<SampledToken> Sample(const Matrix& logits,
                                    std::span<const SamplingRow> rows) override {

@@ -9,6 +9,7 @@
 namespace retort {
 
 // A device that does what another one does: what tests and benchmarks change a single operation of.
+// Operations that stand for several others (NormedLinear, ...) come to it as those.
 class ForwardingDevice : public Device {
  public:
   explicit ForwardingDevice(std::unique_ptr<Device> device) : device_(std::move(device)) {}
@@ -66,10 +67,6 @@ class ForwardingDevice : public Device {
   }
   void GatedActivation(const Matrix& gate_up, Activation activation, const Matrix& out) override {
     device_->GatedActivation(gate_up, activation, out);
-  }
-  void GatedLinear(const Matrix& x, const LinearWeight& gate_up, Activation activation,
-                   const Matrix& scratch, const Matrix& out) override {
-    device_->GatedLinear(x, gate_up, activation, scratch, out);
   }
   void GatherOutputRows(const Matrix& x, const DeviceBatch& batch, const Matrix& out) override {
     device_->GatherOutputRows(x, batch, out);
