@@ -92,6 +92,14 @@ class Attention {
       key_begin = std::min(key_begin, tile_.key_begin[row]);
       key_end = std::max(key_end, tile_.key_end[row]);
     }
+    for (int row = 0; row < tile_.num_rows; ++row) {
+      const int block = row / kBlockRows;
+      const bool is_first = row % kBlockRows == 0;
+      all_begin_[block] =
+          is_first ? tile_.key_begin[row] : std::max(all_begin_[block], tile_.key_begin[row]);
+      all_end_[block] =
+          is_first ? tile_.key_end[row] : std::min(all_end_[block], tile_.key_end[row]);
+    }
     Configure(std::min(tile_.num_rows, kBlockRows));
     state_.Clear(tile_.num_rows, dim_);
     bool has_total = false;
@@ -129,26 +137,30 @@ class Attention {
   RETORT_AMX void AttendPage(int32_t base, int block) {
     const int row_begin = block * kBlockRows;
     const int num_rows = std::min(kBlockRows, tile_.num_rows - row_begin);
-    bool sees_all = true;
+    const size_t page = static_cast<size_t>(tile_.pages[base / kPageTokens]) * tile_.page_bytes;
+    const auto* keys = reinterpret_cast<const uint16_t*>(tile_.keys + page);
+    const auto* values = reinterpret_cast<const uint16_t*>(tile_.values + page);
+    float* outs = state_.outs + row_begin * dim_;
+    if (base >= all_begin_[block] && base + kPageTokens <= all_end_[block]) {
+      Score(block, keys);
+      MoveToLargest<true>(row_begin, num_rows);
+      for (int r = 0; r < num_rows; ++r) Weigh<true>(row_begin + r, r);
+      return AddValues(values, weights_[0], outs);
+    }
     int begin_min = kPageTokens;
     int end_max = 0;
     for (int r = 0; r < num_rows; ++r) {
       const int begin = std::clamp<int>(tile_.key_begin[row_begin + r] - base, 0, kPageTokens);
       const int end = std::clamp<int>(tile_.key_end[row_begin + r] - base, 0, kPageTokens);
-      sees_all = sees_all && begin == 0 && end == kPageTokens;
       seen_[r] = begin >= end ? 0 : (~0u >> (kPageTokens - end)) & (~0u << begin);
       if (seen_[r] == 0) continue;
       begin_min = std::min(begin_min, begin);
       end_max = std::max(end_max, end);
     }
     if (begin_min >= end_max) return;
-    const size_t page = static_cast<size_t>(tile_.pages[base / kPageTokens]) * tile_.page_bytes;
-    Score(block, reinterpret_cast<const uint16_t*>(tile_.keys + page));
-    MoveToLargest(row_begin, num_rows);
-    for (int r = 0; r < num_rows; ++r) Weigh(row_begin + r, r);
-    const auto* values = reinterpret_cast<const uint16_t*>(tile_.values + page);
-    float* outs = state_.outs + row_begin * dim_;
-    if (sees_all) return AddValues(values, weights_[0], outs);
+    Score(block, keys);
+    MoveToLargest<false>(row_begin, num_rows);
+    for (int r = 0; r < num_rows; ++r) Weigh<false>(row_begin + r, r);
     // A weight of 0 must not meet what is no number: values nobody has written yet, or those of a
     // token that only some rows see.
     if (CopySeen(values, ~0u >> (kPageTokens - end_max) & (~0u << begin_min))) {
@@ -180,10 +192,12 @@ class Attention {
 
   // Moves the state of a block's rows to their new largest scores: all rows at once, since whether
   // one has a larger score is a guess the processor often gets wrong.
+  template <bool kSeesAll>
   RETORT_AMX RETORT_INLINE void MoveToLargest(int row_begin, int num_rows) {
     alignas(64) float block_largest[kBlockRows];
     for (int r = 0; r < num_rows; ++r) {
-      block_largest[r] = ReduceMax(_mm512_max_ps(SeenScores(r, 0), SeenScores(r, kLanes)));
+      block_largest[r] =
+          ReduceMax(_mm512_max_ps(SeenScores<kSeesAll>(r, 0), SeenScores<kSeesAll>(r, kLanes)));
     }
     const auto rows = static_cast<__mmask16>((1u << num_rows) - 1);
     const __m512 found = _mm512_maskz_load_ps(rows, block_largest);
@@ -203,20 +217,24 @@ class Attention {
   }
 
   // Scores of 16 keys, -inf for those row r does not see.
+  template <bool kSeesAll>
   RETORT_AMX RETORT_INLINE __m512 SeenScores(int r, int key) const {
+    const __m512 scores = _mm512_load_ps(scores_[r] + key);
+    if constexpr (kSeesAll) return scores;
     const auto seen = static_cast<__mmask16>(seen_[r] >> key);
-    return _mm512_mask_blend_ps(seen, _mm512_set1_ps(-INFINITY), _mm512_load_ps(scores_[r] + key));
+    return _mm512_mask_blend_ps(seen, _mm512_set1_ps(-INFINITY), scores);
   }
 
   // Turns the scores of row r of the block into weights in bf16, relative to its largest score.
+  template <bool kSeesAll>
   RETORT_AMX RETORT_INLINE void Weigh(int row, int r) {
-    const auto low_seen = static_cast<__mmask16>(seen_[r]);
-    const auto high_seen = static_cast<__mmask16>(seen_[r] >> kLanes);
     const __m512 base = _mm512_set1_ps(state_.largest[row]);
-    const __m512 low_weights =
-        _mm512_maskz_mov_ps(low_seen, Exp2(_mm512_sub_ps(SeenScores(r, 0), base)));
-    const __m512 high_weights =
-        _mm512_maskz_mov_ps(high_seen, Exp2(_mm512_sub_ps(SeenScores(r, kLanes), base)));
+    __m512 low_weights = Exp2(_mm512_sub_ps(SeenScores<kSeesAll>(r, 0), base));
+    __m512 high_weights = Exp2(_mm512_sub_ps(SeenScores<kSeesAll>(r, kLanes), base));
+    if constexpr (!kSeesAll) {
+      low_weights = _mm512_maskz_mov_ps(static_cast<__mmask16>(seen_[r]), low_weights);
+      high_weights = _mm512_maskz_mov_ps(static_cast<__mmask16>(seen_[r] >> kLanes), high_weights);
+    }
     _mm512_store_si512(weights_[r], (__m512i)_mm512_cvtne2ps_pbh(high_weights, low_weights));
     const __m512 sums = _mm512_load_ps(state_.sums[row]);
     _mm512_store_ps(state_.sums[row],
@@ -319,7 +337,9 @@ class Attention {
   State state_;
   State total_;
   alignas(64) uint16_t queries_[kNumBlocks * kBlockRows * kDimMax];  // [block][d / 32][16][32]
-  uint32_t seen_[kBlockRows];                                        // keys of the block at hand
+  int32_t all_begin_[kNumBlocks];  // keys that all rows of a block see
+  int32_t all_end_[kNumBlocks];
+  uint32_t seen_[kBlockRows];  // keys of the page at hand, where rows see different ones
   alignas(64) float scores_[kBlockRows][kPageTokens];
   alignas(64) uint16_t weights_[kBlockRows][kPageTokens];
   alignas(64) uint16_t seen_values_[kPageTokens * kDimMax];
