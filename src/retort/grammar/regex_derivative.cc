@@ -86,6 +86,12 @@ void RegexPool::ComputeRow(Regex r, std::vector<RowEntry>* out) {
       }
       break;
     case Kind::kCat: {
+      if (nodes_[node.a].kind == Kind::kSet) {
+        for (const CodePointRange& range : sets_[nodes_[node.a].a].ranges()) {
+          AppendRange(out, range.first, range.last, node.b);
+        }
+        break;
+      }
       const auto span = Row(node.a);
       std::vector<RowEntry> left(span.begin(), span.end());
       for (RowEntry& entry : left) entry.target = Cat(entry.target, node.b);
@@ -100,27 +106,18 @@ void RegexPool::ComputeRow(Regex r, std::vector<RowEntry>* out) {
       break;
     }
     case Kind::kOr:
+      UnionRow(node, out);
+      break;
     case Kind::kAnd: {
       const std::vector<uint32_t> children(Children(node).begin(), Children(node).end());
-      // Combined pairwise as lists of targets first would be quadratic in the sets' sizes; rows
-      // are short, so merge two at a time.
       const auto first = Row(children[0]);
       std::vector<RowEntry> merged(first.begin(), first.end());
       std::vector<RowEntry> next;
       for (size_t i = 1; i < children.size(); ++i) {
         const auto span = Row(children[i]);
         const std::vector<RowEntry> row(span.begin(), span.end());
-        if (node.kind == Kind::kOr) {
-          MergeRows(
-              merged, row,
-              [&](Regex a, Regex b) { return a == kNothing   ? b
-                                             : b == kNothing ? a
-                                                             : Or(a, b); },
-              &next);
-        } else {
-          MergeRows(
-              merged, row, [&](Regex a, Regex b) { return And(a, b); }, &next);
-        }
+        MergeRows(
+            merged, row, [&](Regex a, Regex b) { return And(a, b); }, &next);
         merged.swap(next);
       }
       *out = std::move(merged);

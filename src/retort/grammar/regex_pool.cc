@@ -186,35 +186,6 @@ Regex RegexPool::MakeList(Kind kind, std::vector<Regex> parts) {
   return result;
 }
 
-Regex RegexPool::Or(const std::vector<Regex>& parts) {
-  std::vector<Regex> flat;
-  CodePointSet set;
-  int num_sets = 0;
-  Regex one_set = kNothing;
-  const auto add = [&](Regex part) {
-    if (part == kNothing) return;
-    if (nodes_[part].kind == Kind::kSet) {
-      if (num_sets > 0 && part == one_set) return;
-      set = num_sets == 0 ? sets_[nodes_[part].a] : set.Union(sets_[nodes_[part].a]);
-      one_set = part;
-      ++num_sets;
-      return;
-    }
-    flat.push_back(part);
-  };
-  for (const Regex part : parts) {
-    if (part == kEverything) return kEverything;
-    if (nodes_[part].kind == Kind::kOr) {
-      for (const Regex child : Children(nodes_[part])) add(child);
-    } else {
-      add(part);
-    }
-  }
-  if (num_sets > 0) flat.push_back(num_sets == 1 ? one_set : Set(set));
-  if (flat.empty()) return kNothing;
-  return MakeList(Kind::kOr, std::move(flat));
-}
-
 Regex RegexPool::And(const std::vector<Regex>& parts) {
   std::vector<Regex> flat;
   CodePointSet set;

@@ -183,6 +183,8 @@ class RegexPool {
   }
   Regex FractionNode(uint32_t tails, uint32_t num_tails, uint32_t num_digits, uint32_t last);
   void ComputeRow(Regex r, std::vector<RowEntry>* out);
+  void DropImplied(std::vector<Regex>* alternatives) const;
+  void UnionRow(const Node& node, std::vector<RowEntry>* out);
   void NamesRow(const Node& node, std::vector<RowEntry>* out);
   void MultiplesRow(const Node& node, std::vector<RowEntry>* out);
   void FractionRow(const Node& node, std::vector<RowEntry>* out);
