@@ -38,6 +38,7 @@ void MaskWalk::Run(const Configurations& from, std::string_view tail, std::span<
   closings_.clear();
   closed_.clear();
   checked_ = false;
+  checked_ids_.clear();
   machine_->ForgetReach();
   Walk(vocabulary_.trie(), TokenTrie::kRoot, from.list, 0);
   depends_on_tail_ = checked_ || machine_->reach() < tail.size();
@@ -322,12 +323,18 @@ bool MaskWalk::CorrectChild(uint32_t node, LexState a, LexState b, const Configu
   return done;
 }
 
-// For tokens of which some part depends on what was read in the same token.
+// For tokens of which some part depends on what was read in the same token. Each is read from where
+// the walk began, in all ways, so once is enough however many of them lead here.
 void MaskWalk::CheckOneByOne(std::span<const int32_t> ids) {
   checked_ = true;
   Configurations from;
   Configurations to;
   for (const int32_t id : ids) {
+    const auto [known, is_new] = checked_ids_.try_emplace(id, false);
+    if (!is_new) {
+      if (known->second) Set_(id);
+      continue;
+    }
     from = *start_;
     std::string text(tail_);
     bool alive = true;
@@ -341,6 +348,7 @@ void MaskWalk::CheckOneByOne(std::span<const int32_t> ids) {
         break;
       }
     }
+    known->second = alive;
     if (alive) Set_(id);
   }
 }

@@ -60,6 +60,7 @@ class MaskWalk {
   std::string text_;  // tail, then the path walked
   bool text_known_ = true;
   bool checked_ = false;
+  std::unordered_map<int32_t, bool> checked_ids_;  // of this walk: whether they are allowed
   bool depends_on_tail_ = false;
   std::vector<Machine::Closing> closings_;
   // What ends of tokens lead to, of this walk: many tokens end the same ones.
