@@ -390,6 +390,7 @@ bool RegexPool::NeverDies(Regex r, int* visits) const {
   if (node.kind == Kind::kNot) return IsFinite(node.a, visits);
   if (node.kind == Kind::kCat)
     return nodes_[node.b].kind == Kind::kTag && NeverDies(node.a, visits);
+  if (!HasList(node.kind)) return false;
   const auto children = Children(node);
   if (node.kind == Kind::kOr) {
     return std::any_of(children.begin(), children.end(),
