@@ -264,15 +264,6 @@ class Device {
   // eq. 6.
   virtual void GatedActivation(const Matrix& gate_up, Activation activation, const Matrix& out) = 0;
 
-  // out = activation(x Gᵀ) · (x Uᵀ) for a weight of G stacked on U: a Linear and a GatedActivation,
-  // with their bits, where a device can spare the memory between them.
-  // x [T, K], gate_up [2F, K], scratch [T, 2F] whose values are lost, out [T, F].
-  virtual void GatedLinear(const Matrix& x, const LinearWeight& gate_up, Activation activation,
-                           const Matrix& scratch, const Matrix& out) {
-    Linear(x, gate_up, /*accumulate=*/false, scratch);
-    GatedActivation(scratch, activation, out);
-  }
-
   // The norm of a block's input.
   struct Norm {
     Matrix weight;  // [1, E]
@@ -293,13 +284,15 @@ class Device {
     Matrix gated;    // [T, F]
   };
 
-  // x += (activation(n Gᵀ) · (n Uᵀ)) Dᵀ, n = norm(x): an RmsNorm, a GatedLinear and a Linear, with
-  // their bits.  x [T, E], gate_up [2F, E], down [E, F]; the scratch's values are lost.
+  // x += (activation(n Gᵀ) · (n Uᵀ)) Dᵀ, n = norm(x), for a weight of G stacked on U: an RmsNorm, a
+  // Linear, a GatedActivation and a Linear, with their bits.  x [T, E], gate_up [2F, E], down
+  // [E, F]; the scratch's values are lost.
   virtual void FeedForward(const Matrix& x, const Norm& norm, const LinearWeight& gate_up,
                            Activation activation, const LinearWeight& down,
                            const FeedForwardScratch& scratch) {
     RmsNorm(x, norm.weight, norm.epsilon, scratch.normed);
-    GatedLinear(scratch.normed, gate_up, activation, scratch.gate_up, scratch.gated);
+    Linear(scratch.normed, gate_up, /*accumulate=*/false, scratch.gate_up);
+    GatedActivation(scratch.gate_up, activation, scratch.gated);
     Linear(scratch.gated, down, /*accumulate=*/true, x);
   }
 

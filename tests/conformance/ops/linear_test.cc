@@ -98,23 +98,6 @@ class LinearCase : public OpCase {
     return out.Read();
   }
 
-  // The gated halves of the outputs, in one operation or in two.
-  std::vector<float> RunGated(Device& device, const LinearWeight& weight, Activation activation,
-                              bool in_one) const {
-    const GuardedMatrix x(device, rows_, inputs_, x_);
-    const GuardedMatrix scratch(device, rows_, outputs_, before_);
-    const GuardedMatrix out(device, rows_, outputs_ / 2);
-    if (in_one) {
-      device.GatedLinear(x.view(), weight, activation, scratch.view(), out.view());
-      scratch.Read();  // nothing around it is touched
-    } else {
-      device.Linear(x.view(), weight, /*accumulate=*/false, scratch.view());
-      device.GatedActivation(scratch.view(), activation, out.view());
-    }
-    ExpectSameBits("x", inputs_, x_, x.Read());
-    return out.Read();
-  }
-
   // Σ_k |x_k|·m_k·γ_{K+8} for any order of summing K products, with up to eight more roundings for
   // scales and partial sums, where m_k = |w_k|, and for a group with a minimum (w = d·q + m, summed
   // apart) |w_k| + 4·max|w| of the group: its codes span most of their range, so that |d·q| + |m|
@@ -288,28 +271,6 @@ TEST_P(LinearTest, ARowDoesNotDependOnOthersOrThreads) {
   }
 }
 
-// Judged by the bits of its two halves, which are judged above and in row_ops_test.cc.
-TEST_P(LinearTest, GatedLinearIsALinearAndAGatedActivation) {
-  for (const Compute compute : kComputes) {
-    for (const Format format : {Format::kF32, Format::kBF16, Format::kQ4_1, Format::kQ8_0}) {
-      for (const auto& parts :
-           std::vector<std::vector<Part>>{{{format, 64, true}, {format, 64, true}},
-                                          {{format, 96, false}, {format, 96, false}},
-                                          {{format, 33, false}, {format, 33, true}},
-                                          {{format, 64, false}, {Format::kQ4_0, 64, false}}}) {
-        for (const int64_t rows : {1, 5, 16, 40, 300}) {
-          const LinearCase op(rows, 96, parts, compute);
-          const auto weight = op.Pack(*device_);
-          const Activation activation = rows == 5 ? Activation::kGeluTanh : Activation::kSilu;
-          ExpectSameBits("gated " + op.name(), op.cols() / 2,
-                         op.RunGated(*device_, *weight, activation, /*in_one=*/false),
-                         op.RunGated(*device_, *weight, activation, /*in_one=*/true));
-        }
-      }
-    }
-  }
-}
-
 struct BlockResult {
   std::vector<float> normed;  // what the first linear makes of the normed rows
   std::vector<float> out;     // after the feed-forward
@@ -317,10 +278,11 @@ struct BlockResult {
 
 // A NormedLinear by `in`, and a FeedForward by `in` and `down`; in one operation each, or in all.
 BlockResult RunBlock(Device& device, int64_t rows, const LinearWeight& in, const LinearWeight& down,
-                     bool in_one) {
+                     Activation activation, bool in_one) {
   const int64_t width = in.num_inputs();
   const int64_t num_gated = down.num_inputs();
-  const GuardedMatrix x(device, rows, width, RandomValues(71, rows * width, 3.0f));
+  const std::vector<float> values = RandomValues(71, rows * width, 3.0f);
+  const GuardedMatrix x(device, rows, width, values);
   const GuardedMatrix weight(device, 1, width, RandomValues(72, width));
   const GuardedMatrix normed(device, rows, width);
   const GuardedMatrix gate_up(device, rows, 2 * num_gated);
@@ -330,33 +292,43 @@ BlockResult RunBlock(Device& device, int64_t rows, const LinearWeight& in, const
   if (in_one) {
     const Device::Norm norm{weight.view(), kEpsilon};
     device.NormedLinear(x.view(), norm, in, normed.view(), first.view());
-    device.FeedForward(x.view(), norm, in, Activation::kSilu, down,
+    ExpectSameBits("x", width, values, x.Read());
+    device.FeedForward(x.view(), norm, in, activation, down,
                        {normed.view(), gate_up.view(), gated.view()});
   } else {
     device.RmsNorm(x.view(), weight.view(), kEpsilon, normed.view());
     device.Linear(normed.view(), in, /*accumulate=*/false, first.view());
-    device.GatedLinear(normed.view(), in, Activation::kSilu, gate_up.view(), gated.view());
+    device.Linear(normed.view(), in, /*accumulate=*/false, gate_up.view());
+    device.GatedActivation(gate_up.view(), activation, gated.view());
     device.Linear(gated.view(), down, /*accumulate=*/true, x.view());
   }
   for (const GuardedMatrix* scratch : {&normed, &gate_up, &gated}) scratch->Read();
   return {first.Read(), x.Read()};
 }
 
-// Judged by the bits of their parts, as above.
+// Judged by the bits of their parts, which are judged above and in row_ops_test.cc.
 TEST_P(LinearTest, NormedLinearAndFeedForwardAreTheirParts) {
   constexpr int64_t kInputs = 96;
   for (const Compute compute : kComputes) {
     for (const Format format : {Format::kF32, Format::kBF16, Format::kQ4_1, Format::kQ8_0}) {
-      for (const int64_t num_gated : {64, 96, 128, 48}) {
-        if (num_gated % Info(format).block_values != 0) continue;
-        const std::vector<Part> gate_up = {{format, num_gated, true}, {format, num_gated, true}};
-        for (const int64_t rows : {1, 3, 16, 21, 40, 300}) {
+      for (const auto& gate_up :
+           std::vector<std::vector<Part>>{{{format, 64, true}, {format, 64, true}},
+                                          {{format, 96, false}, {format, 96, false}},
+                                          {{format, 128, true}, {format, 128, true}},
+                                          {{format, 48, true}, {format, 48, true}},
+                                          {{format, 33, false}, {format, 33, true}},
+                                          {{format, 64, false}, {Format::kQ4_0, 64, false}}}) {
+        const int64_t num_gated = gate_up[0].outputs;
+        const Format down_format =
+            num_gated % Info(format).block_values == 0 ? format : Format::kF32;
+        for (const int64_t rows : {1, 3, 5, 16, 21, 40, 300}) {
+          const Activation activation = rows == 5 ? Activation::kGeluTanh : Activation::kSilu;
           const LinearCase first(rows, kInputs, gate_up, compute);
-          const LinearCase back(rows, num_gated, {{format, kInputs, false}}, compute, true);
+          const LinearCase back(rows, num_gated, {{down_format, kInputs, false}}, compute, true);
           const auto in = first.Pack(*device_);
           const auto down = back.Pack(*device_);
-          const auto apart = RunBlock(*device_, rows, *in, *down, /*in_one=*/false);
-          const auto in_one = RunBlock(*device_, rows, *in, *down, /*in_one=*/true);
+          const auto apart = RunBlock(*device_, rows, *in, *down, activation, /*in_one=*/false);
+          const auto in_one = RunBlock(*device_, rows, *in, *down, activation, /*in_one=*/true);
           ExpectSameBits("normed " + first.name(), first.cols(), apart.normed, in_one.normed);
           ExpectSameBits("feed-forward " + first.name(), kInputs, apart.out, in_one.out);
         }

@@ -190,17 +190,6 @@ class CpuDevice : public Device {
     cpu::GatedActivation(context_, ToRows(gate_up), activation, ToRows(out));
   }
 
-  void GatedLinear(const Matrix& x, const LinearWeight& gate_up, Activation activation,
-                   const Matrix& scratch, const Matrix& out) override {
-    CheckLinear(x, gate_up, scratch);
-    CheckGatedActivation(scratch, out);
-    if (x.rows == 0) return;
-    const auto& weight = static_cast<const CpuLinearWeight&>(gate_up);
-    if (linear_.RunGated(ToRows(x), weight, activation, ToRows(out))) return;
-    Linear(x, gate_up, /*accumulate=*/false, scratch);
-    GatedActivation(scratch, activation, out);
-  }
-
   void NormedLinear(const Matrix& x, const Norm& norm, const LinearWeight& weight,
                     const Matrix& scratch, const Matrix& out) override {
     CheckRmsNorm(x, norm.weight, scratch);
@@ -222,12 +211,19 @@ class CpuDevice : public Device {
     CheckGatedActivation(scratch.gate_up, scratch.gated);
     CheckLinear(scratch.gated, down, x);
     if (x.rows == 0) return;
+    const auto& gate_up_weight = static_cast<const CpuLinearWeight&>(gate_up);
     const RowNorm row_norm{ToRows(norm.weight).data, norm.epsilon, ToRows(scratch.normed)};
-    if (linear_.RunFeedForward(ToRows(x), row_norm, static_cast<const CpuLinearWeight&>(gate_up),
-                               activation, static_cast<const CpuLinearWeight&>(down))) {
+    if (linear_.RunFeedForward(ToRows(x), row_norm, gate_up_weight, activation,
+                               static_cast<const CpuLinearWeight&>(down))) {
       return;
     }
-    Device::FeedForward(x, norm, gate_up, activation, down, scratch);
+    RmsNorm(x, norm.weight, norm.epsilon, scratch.normed);
+    if (!linear_.RunGated(ToRows(scratch.normed), gate_up_weight, activation,
+                          ToRows(scratch.gated))) {
+      Linear(scratch.normed, gate_up, /*accumulate=*/false, scratch.gate_up);
+      GatedActivation(scratch.gate_up, activation, scratch.gated);
+    }
+    Linear(scratch.gated, down, /*accumulate=*/true, x);
   }
 
   void GatherOutputRows(const Matrix& x, const DeviceBatch& batch, const Matrix& out) override {

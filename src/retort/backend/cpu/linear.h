@@ -25,7 +25,9 @@ class LinearRunner {
   // See Device::Linear; shapes are checked.
   void Run(const Rows& x, const CpuLinearWeight& weight, bool accumulate, const Rows& out);
 
-  // See Device::GatedLinear. False, and nothing done, if gates and ups are not panels of one part.
+  // out = activation(x Gᵀ) · (x Uᵀ) for a weight of G stacked on U: a linear and a gated
+  // activation, with their bits, without a way through memory between them. False, and nothing
+  // done, if gates and ups are not panels of one part.
   bool RunGated(const Rows& x, const CpuLinearWeight& weight, Activation activation,
                 const Rows& out);
 
