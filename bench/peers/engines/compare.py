@@ -27,7 +27,7 @@ PEERS = {"llamacpp": "llama.cpp", "llamacpp-avx512": "llama.cpp, AVX-512",
          "openvino-genai": "OpenVINO GenAI", "vllm": "vLLM"}
 AVX2_PEERS = {"llamacpp-avx2": "llama.cpp, AVX2"}
 RETORT = "Retort"
-# Issue 4: Retort to the best peer.
+# What Retort aims at, as a ratio to the best peer.
 GATES = {"prefill 512": 1.25, "decode 1": 1.1, "decode 4": 1.8, "decode 16": 1.8,
          "decode 64": 1.5, "load to first token": 3}
 
