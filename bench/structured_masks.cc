@@ -4,6 +4,7 @@
 // FILES: how many of the files with tests, those whose names have the smallest SHA-256 (0: all).
 // cold: masks of lexer states are forgotten before each file; warm (default): shared, as in use.
 // OUTPUT: one JSON line per file, as bench/peers/structured/peer.py writes them.
+// RETORT_BENCH_ONLY: a part of file names; the others are passed over.
 // Needs ../shared/data (or RETORT_SHARED).
 #include <time.h>
 
@@ -85,12 +86,15 @@ int main(int argc, char** argv) {
   const bool any = argc > 2 && std::string_view(argv[2]) == "any";
   const bool cold = argc > 3 && std::string_view(argv[3]) == "cold";
   std::FILE* output = argc > 4 ? std::fopen(argv[4], "w") : nullptr;
-  const auto files =
-      MaskBenchFilesByDigest(std::filesystem::temp_directory_path() / "retort-maskbench");
+  const char* only = std::getenv("RETORT_BENCH_ONLY");
+  auto files = MaskBenchFilesByDigest(std::filesystem::temp_directory_path() / "retort-maskbench");
   if (files.empty()) {
     std::fprintf(stderr, "../shared/data/maskbench is absent\n");
     return 3;
   }
+  std::erase_if(files, [&](const auto& file) {
+    return only != nullptr && file.filename().string().find(only) == std::string::npos;
+  });
   const auto tokenizer = Llama3();
   auto start = Clock::now();
   auto vocabulary = MakeVocabulary(tokenizer);
@@ -101,6 +105,7 @@ int main(int argc, char** argv) {
   size_t num_taken = 0;
   size_t num_refused = 0;
   std::vector<Slow> slowest;
+  Slow slowest_first;
   for (const auto& file : files) {
     const MaskBenchCase test = ReadMaskBenchCase(file);
     if (test.tests.empty()) continue;
@@ -121,6 +126,7 @@ int main(int argc, char** argv) {
       const Constraint constraint(grammar, vocabulary);
       constraint.Start().Mask(bits);
       first.push_back(Microseconds(start));
+      if (first.back() > slowest_first.us) slowest_first = {first.back(), 0, test.name, {}};
       record["compile_us"] = compile.back();
       record["first_us"] = first.back();
       for (const auto& instance : test.tests) {
@@ -168,6 +174,7 @@ int main(int argc, char** argv) {
   Print("compile", compile, 1000, "ms");
   Print("compile + first mask", first, 1000, "ms");
   Print("mask + commit per token", token, 1, "us");
+  std::printf("  longest first mask: %.0f us, %s\n", slowest_first.us, slowest_first.file.c_str());
   std::sort(slowest.begin(), slowest.end(),
             [](const Slow& a, const Slow& b) { return a.us > b.us; });
   for (size_t i = 0; i < std::min<size_t>(slowest.size(), 12); ++i) {
