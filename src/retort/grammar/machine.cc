@@ -80,6 +80,15 @@ void Machine::Close(const Configuration& from, uint32_t label, std::optional<std
   Run();
 }
 
+void Machine::CloseValues(std::span<const Configuration> from, uint32_t label,
+                          std::optional<std::string_view> text, Configurations* out) {
+  BeginClosure(out);
+  for (const Configuration& configuration : from) {
+    if (!IsInRule(configuration)) AddToClosure(configuration, label, text);
+  }
+  Run();
+}
+
 void Machine::CloseAll(std::span<const Closing> closings, Configurations* out) {
   BeginClosure(out);
   for (const Closing& closing : closings) {

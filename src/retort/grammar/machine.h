@@ -95,6 +95,9 @@ class Machine {
   bool IsInRule(const Configuration& from) const {
     return positions_[from.position]->kind == Kind::kSymbol;
   }
+  // As Close, of all that are not in a rule. `out` is added to.
+  void CloseValues(std::span<const Configuration> from, uint32_t label,
+                   std::optional<std::string_view> text, Configurations* out);
   // As Close, of several that end at the same place. `out` is added to.
   void CloseAll(std::span<const Closing> closings, Configurations* out);
   // Whether any token may follow the one that `from` is in.

@@ -12,12 +12,32 @@ constexpr uint32_t kEntryTokensMin = 48;
 constexpr int kDenseBytesMin = 40;
 constexpr int kDenseStringBytesMin = 12;
 constexpr int kCorrectionsMax = 6000;  // nodes of the trie
+constexpr size_t kUnsortedMax = 4;     // configurations
 
 const TokenTrie::Node* FindChild(std::span<const TokenTrie::Node> children, uint8_t byte) {
   const auto it = std::lower_bound(
       children.begin(), children.end(), byte,
       [](const TokenTrie::Node& node, uint8_t value) { return node.byte < value; });
   return it == children.end() ? nullptr : &*it;
+}
+
+// Those side by side that are in the same state at once.
+template <typename Visit>
+void ForEachAlike(std::span<const Configuration> from, Visit visit) {
+  for (size_t i = 0; i < from.size();) {
+    size_t end = i + 1;
+    while (end < from.size() && from[end].lex == from[i].lex) ++end;
+    visit(from[i].lex, from.subspan(i, end - i));
+    i = end;
+  }
+}
+
+// Brings them side by side.
+void SortByState(Configurations* configurations) {
+  auto& list = configurations->list;
+  const auto less = [](const Configuration& a, const Configuration& b) { return a.lex < b.lex; };
+  if (std::is_sorted(list.begin(), list.end(), less)) return;
+  std::stable_sort(list.begin(), list.end(), less);
 }
 
 }  // namespace
@@ -40,36 +60,32 @@ void MaskWalk::Run(const Configurations& from, std::string_view tail, std::span<
   checked_ = false;
   checked_ids_.clear();
   machine_->ForgetReach();
-  Walk(vocabulary_.trie(), TokenTrie::kRoot, from.list, 0);
+  if (from.list.size() <= kUnsortedMax) {
+    Walk(vocabulary_.trie(), TokenTrie::kRoot, from.list, 0);
+  } else {
+    Configurations sorted = from;
+    SortByState(&sorted);
+    Walk(vocabulary_.trie(), TokenTrie::kRoot, sorted.list, 0);
+  }
   depends_on_tail_ = checked_ || machine_->reach() < tail.size();
 }
 
 void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
-  if (from.size() == 1) {
-    WalkOne(trie, node, from[0], depth);
+  if (from.empty()) return;
+  const auto is = [](auto what) {
+    return [what](const Configuration& c) { return c.lex == what; };
+  };
+  if (std::any_of(from.begin(), from.end(), is(kUncertainState))) {
+    CheckOneByOne(trie.Below(trie.node(node)));
     return;
   }
-  if (from.empty()) return;
-  for (const Configuration& configuration : from) {
-    if (configuration.lex == kUncertainState) {
-      CheckOneByOne(trie.Below(trie.node(node)));
-      return;
-    }
+  if (std::all_of(from.begin() + 1, from.end(), is(from[0].lex))) {
+    WalkAlike(trie, node, from[0].lex, from, depth);
+    return;
   }
-  // Independent alternatives: a token is allowed if one of them allows it.
   if (IsLarge(trie, node) && std::any_of(from.begin(), from.end(),
                                          [&](const Configuration& c) { return IsDense(c.lex); })) {
-    // Each into bits of its own: WalkOne may clear what it set.
-    const std::span<uint32_t> all = bits_;
-    std::vector<uint32_t> own(all.size());
-    for (const Configuration& configuration : from) {
-      lexer_.pool().Spend(own.size() / 8);
-      std::fill(own.begin(), own.end(), 0);
-      bits_ = own;
-      WalkOne(trie, node, configuration, depth);
-      for (size_t i = 0; i < own.size(); ++i) all[i] |= own[i];
-    }
-    bits_ = all;
+    WalkEach(node, from, depth);
     return;
   }
   if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
@@ -81,11 +97,10 @@ void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
     const TokenTrie::Node& child = trie.node(index);
     to.clear();
     text_ += static_cast<char>(child.byte);
-    for (const Configuration& configuration : from) {
-      Configuration moved = configuration;
-      moved.lex = lexer_.Step(configuration.lex, child.byte);
-      if (moved.lex != kDeadState) Advance(moved, &to);
-    }
+    ForEachAlike(from, [&](LexState lex, Set alike) {
+      const LexState next = lexer_.Step(lex, child.byte);
+      if (next != kDeadState) Advance(next, alike, &to);
+    });
     EndStep(&to);
     if (!to.dead()) {
       for (const int32_t id : trie.Own(child)) Set_(id);
@@ -96,22 +111,50 @@ void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
   --level_;
 }
 
-void MaskWalk::Advance(const Configuration& moved, Configurations* to) {
+// Independent alternatives: a token is allowed if one of them allows it.
+void MaskWalk::WalkEach(uint32_t node, Set from, int depth) {
+  // Each into bits of its own: WalkAlike may clear what it set.
+  const std::span<uint32_t> all = bits_;
+  std::vector<uint32_t> own(all.size());
+  ForEachAlike(from, [&](LexState lex, Set alike) {
+    lexer_.pool().Spend(own.size() / 8);
+    std::fill(own.begin(), own.end(), 0);
+    bits_ = own;
+    WalkAlike(vocabulary_.trie(), node, lex, alike, depth);
+    for (size_t i = 0; i < own.size(); ++i) all[i] |= own[i];
+  });
+  bits_ = all;
+}
+
+void MaskWalk::Advance(LexState lex, Set from, Configurations* to) {
   // As Machine::Step does, with text that may be unknown.
-  if (!lexer_.Ranges(moved.lex).empty()) {
+  if (!lexer_.Ranges(lex).empty()) {
     auto& list = to->list;
-    if (std::find(list.begin(), list.end(), moved) == list.end()) list.push_back(moved);
-  }
-  const size_t num_labels = lexer_.Labels(moved.lex).size();
-  const bool in_rule = num_labels > 0 && machine_->IsInRule(moved);
-  for (size_t i = 0; i < num_labels; ++i) {
-    if (in_rule) {
-      closings_.push_back({moved.position, lexer_.Labels(moved.lex)[i], moved.parent, moved.seen});
-      continue;
+    lexer_.pool().Spend(list.size() * from.size() / 8);
+    const size_t num_others = list.size();
+    for (Configuration moved : from) {
+      moved.lex = lex;
+      const auto others = std::span(list).first(num_others);
+      if (std::find(others.begin(), others.end(), moved) == others.end()) list.push_back(moved);
     }
-    machine_->Close(moved, lexer_.Labels(moved.lex)[i],
-                    text_known_ ? std::optional<std::string_view>(text_) : std::nullopt, to);
   }
+  const size_t num_labels = lexer_.Labels(lex).size();
+  for (size_t i = 0; i < num_labels; ++i) End(from, lexer_.Labels(lex)[i], to);
+}
+
+void MaskWalk::End(Set from, uint32_t label, Configurations* to) {
+  bool is_rest = false;
+  for (const Configuration& configuration : from) {
+    if (machine_->IsInRule(configuration)) {
+      closings_.push_back(
+          {configuration.position, label, configuration.parent, configuration.seen});
+    } else {
+      is_rest = true;
+    }
+  }
+  if (!is_rest) return;
+  machine_->CloseValues(from, label,
+                        text_known_ ? std::optional<std::string_view>(text_) : std::nullopt, to);
 }
 
 size_t MaskWalk::ClosingsHash::operator()(const std::vector<Machine::Closing>& closings) const {
@@ -128,6 +171,11 @@ size_t MaskWalk::ClosingsHash::operator()(const std::vector<Machine::Closing>& c
 }
 
 void MaskWalk::EndStep(Configurations* to) {
+  TakeClosings(to);
+  if (to->list.size() > kUnsortedMax) SortByState(to);
+}
+
+void MaskWalk::TakeClosings(Configurations* to) {
   if (closings_.empty()) return;
   auto it = closed_.find(closings_);
   if (it == closed_.end()) {
@@ -163,38 +211,31 @@ bool MaskWalk::IsDense(LexState state) {
   return bytes >= (lexer_.StringRest(state) ? kDenseStringBytesMin : kDenseBytesMin);
 }
 
-void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration& given,
-                       int depth) {
+void MaskWalk::WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set from, int depth) {
   const TokenTrie::Node& at = trie.node(node);
-  Configuration from = given;
-  if (from.lex == kUncertainState) {
-    CheckOneByOne(trie.Below(at));
-    return;
-  }
-  if (IsLarge(trie, node) && IsDense(from.lex)) {
-    if (node == TokenTrie::kRoot) from.lex = entries_.WithoutDistantBounds(from.lex);
+  if (IsLarge(trie, node) && IsDense(lex)) {
+    if (node == TokenTrie::kRoot) lex = entries_.WithoutDistantBounds(lex);
     // Where nothing can follow the token, what is left of tokens in which it ends is of no
     // interest.
-    const bool exits = machine_->MayContinue(from);
-    const LexState loop = Loop(from.lex);
-    if (loop != from.lex) {
-      Configuration looped = from;
-      looped.lex = loop;
-      WalkEntry(looped, *entries_.Find(node, loop, exits), depth);
+    const bool exits = std::any_of(
+        from.begin(), from.end(), [&](const Configuration& c) { return machine_->MayContinue(c); });
+    const LexState loop = Loop(lex);
+    if (loop != lex) {
+      WalkEntry(from, *entries_.Find(node, loop, exits), depth);
       int budget = kCorrectionsMax;
-      if (Correct(node, from.lex, loop, from, depth, &budget)) return;
+      if (Correct(node, lex, loop, from, depth, &budget)) return;
       for (const int32_t id : trie.Below(at)) Clear(id);
     }
-    WalkEntry(from, *entries_.Find(node, from.lex, exits), depth);
+    WalkEntry(from, *entries_.Find(node, lex, exits), depth);
     return;
   }
   if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
   Configurations& to = *levels_[level_++];
   const auto children = trie.Children(at);
   // Ranges may move as states are made: one at a time, by index.
-  const size_t num_ranges = lexer_.Ranges(from.lex).size();
+  const size_t num_ranges = lexer_.Ranges(lex).size();
   for (size_t r = 0; r < num_ranges; ++r) {
-    const ByteRange range = lexer_.Ranges(from.lex)[r];
+    const ByteRange range = lexer_.Ranges(lex)[r];
     lexer_.pool().Spend(4);
     for (const TokenTrie::Node* child = FindChild(children, range.first);
          child != nullptr && child != children.data() + children.size() &&
@@ -203,15 +244,13 @@ void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration
       lexer_.pool().Spend(2);
       for (const int32_t id : trie.Own(*child)) Set_(id);
       if (child->num_children == 0) continue;
-      Configuration moved = from;
-      moved.lex = range.target;
       text_ += static_cast<char>(child->byte);
       const auto index = static_cast<uint32_t>(at.first_child + (child - children.data()));
-      if (!lexer_.Accepts(moved.lex)) {
-        WalkOne(trie, index, moved, depth + 1);
+      if (!lexer_.Accepts(range.target)) {
+        WalkAlike(trie, index, range.target, from, depth + 1);
       } else {
         to.clear();
-        Advance(moved, &to);
+        Advance(range.target, from, &to);
         EndStep(&to);
         Walk(trie, index, to.list, depth + 1);
       }
@@ -221,7 +260,7 @@ void MaskWalk::WalkOne(const TokenTrie& trie, uint32_t node, const Configuration
   --level_;
 }
 
-void MaskWalk::WalkEntry(const Configuration& from, const MaskEntry& entry, int depth) {
+void MaskWalk::WalkEntry(Set from, const MaskEntry& entry, int depth) {
   lexer_.pool().Spend(entry.bits.size() / 16 + entry.ids.size() / 4 + entry.exits.size());
   for (size_t i = 0; i < entry.bits.size(); ++i) bits_[i] |= entry.bits[i];
   for (const int32_t id : entry.ids) Set_(id);
@@ -231,7 +270,8 @@ void MaskWalk::WalkEntry(const Configuration& from, const MaskEntry& entry, int 
     if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
     Configurations& to = *levels_[level_++];
     to.clear();
-    machine_->Close(from, exit.label, std::nullopt, &to);
+    End(from, exit.label, &to);
+    EndStep(&to);
     Walk(*exit.rest, TokenTrie::kRoot, to.list, depth + 1);
     --level_;
   }
@@ -252,8 +292,7 @@ LexState MaskWalk::Loop(LexState state) {
   return next == widest.target && lexer_.Step(next, widest.last) == next ? next : state;
 }
 
-bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, const Configuration& from, int depth,
-                       int* budget) {
+bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, Set from, int depth, int* budget) {
   const TokenTrie& trie = vocabulary_.trie();
   const auto children = trie.Children(trie.node(node));
   const size_t num_a = lexer_.Ranges(a).size();
@@ -293,8 +332,8 @@ bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, const Configuratio
 }
 
 // Of the tokens that end at or go on through a node; its byte leads to `a` or `b`, which differ.
-bool MaskWalk::CorrectChild(uint32_t node, LexState a, LexState b, const Configuration& from,
-                            int depth, int* budget) {
+bool MaskWalk::CorrectChild(uint32_t node, LexState a, LexState b, Set from, int depth,
+                            int* budget) {
   const TokenTrie& trie = vocabulary_.trie();
   const TokenTrie::Node& at = trie.node(node);
   lexer_.pool().Spend(2);
@@ -303,13 +342,11 @@ bool MaskWalk::CorrectChild(uint32_t node, LexState a, LexState b, const Configu
     if (a == kDeadState) return true;
     for (const int32_t id : trie.Own(at)) Set_(id);
     if (at.num_children == 0) return true;
-    Configuration moved = from;
-    moved.lex = a;
     text_ += static_cast<char>(at.byte);
     if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
     Configurations& to = *levels_[level_++];
     to.clear();
-    Advance(moved, &to);
+    Advance(a, from, &to);
     EndStep(&to);
     Walk(trie, node, to.list, depth + 1);
     --level_;

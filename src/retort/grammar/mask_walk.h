@@ -31,19 +31,22 @@ class MaskWalk {
   using Set = std::span<const Configuration>;
 
   void Walk(const TokenTrie& trie, uint32_t node, Set from, int depth);
-  void WalkOne(const TokenTrie& trie, uint32_t node, const Configuration& given, int depth);
-  void WalkEntry(const Configuration& from, const MaskEntry& entry, int depth);
-  // As the machine after `moved` (already stepped) and everything its token's end leads to. Ends of
+  void WalkEach(uint32_t node, Set from, int depth);
+  // Of those that are in the same state, `lex`, whatever their own says: many alternatives often
+  // read the same token, and differ only in what comes after it.
+  void WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set from, int depth);
+  void WalkEntry(Set from, const MaskEntry& entry, int depth);
+  // As the machine once `from` came to `lex`, with everything their token's end leads to. Ends of
   // rules' tokens are put aside until EndStep.
-  void Advance(const Configuration& moved, Configurations* to);
+  void Advance(LexState lex, Set from, Configurations* to);
+  void End(Set from, uint32_t label, Configurations* to);
   void EndStep(Configurations* to);
+  void TakeClosings(Configurations* to);
   // A state that nearly every byte leads to and keeps, or `state` itself.
   LexState Loop(LexState state);
   // Corrects what was set for `b` where `a` differs; false if they differ nearly everywhere.
-  bool Correct(uint32_t node, LexState a, LexState b, const Configuration& from, int depth,
-               int* budget);
-  bool CorrectChild(uint32_t node, LexState a, LexState b, const Configuration& from, int depth,
-                    int* budget);
+  bool Correct(uint32_t node, LexState a, LexState b, Set from, int depth, int* budget);
+  bool CorrectChild(uint32_t node, LexState a, LexState b, Set from, int depth, int* budget);
   bool IsLarge(const TokenTrie& trie, uint32_t node) const;
   bool IsDense(LexState state);
   void CheckOneByOne(std::span<const int32_t> ids);
