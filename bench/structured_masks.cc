@@ -3,7 +3,8 @@
 // Usage: structured_masks [FILES] [declared|any] [cold|warm] [OUTPUT]
 // FILES: how many of the files with tests, those whose names have the smallest SHA-256 (0: all).
 // cold: masks of lexer states are forgotten before each file; warm (default): shared, as in use.
-// OUTPUT: one JSON line per file, as bench/peers/structured/peer.py writes them.
+// OUTPUT: one JSON line per file, as bench/peers/structured/peer.py writes them, and a hash of all
+// masks, which tells whether a change left them as they were.
 // RETORT_BENCH_ONLY: a part of file names; the others are passed over.
 // Needs ../shared/data (or RETORT_SHARED).
 #include <time.h>
@@ -115,6 +116,7 @@ int main(int argc, char** argv) {
     std::vector<uint32_t> bits(vocabulary->num_mask_words());
     Json record = {{"file", file.filename().string()}, {"tests", test.tests.size()}};
     const size_t first_token = token.size();
+    uint64_t masks = 0;
     int valid_rejected = 0;
     int invalid_accepted = 0;
     try {
@@ -141,6 +143,9 @@ int main(int argc, char** argv) {
           const bool committed = state.Commit(id);
           const double us = Microseconds(start);
           token.push_back(us);
+          if (output != nullptr) {
+            for (const uint32_t word : bits) masks = (masks ^ word) * 0x9e3779b97f4a7c15ULL;
+          }
           if (us > kSlowMicroseconds) {
             slowest.push_back({us, mask_us, test.name,
                                text.substr(text.size() > kSlowText ? text.size() - kSlowText : 0)});
@@ -164,6 +169,7 @@ int main(int argc, char** argv) {
     if (!record.contains("refused")) {
       record["valid_rejected"] = valid_rejected;
       record["invalid_accepted"] = invalid_accepted;
+      record["masks"] = masks;
       record["token_us"] = std::vector<double>(token.begin() + first_token, token.end());
     }
     std::fprintf(output, "%s\n", DumpJson(record).c_str());
