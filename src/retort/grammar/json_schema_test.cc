@@ -33,6 +33,7 @@ const char* const kSchemas[] = {
     R"({"type":"object","additionalProperties":{"type":"string"},"maxProperties":2,"minProperties":1})",
     R"({"type":"object","patternProperties":{"^a":{"type":"integer"},"b":{"maximum":3}}})",
     R"({"type":"array","items":{"enum":["a","b","c"]},"uniqueItems":true,"minItems":2})",
+    R"({"type":"array","items":{"enum":["","a","ab","abc","b0","\"",":,",7,"name","e+1"]},"uniqueItems":true})",
     R"({"type":"array","items":{"type":"integer"},"contains":{"minimum":5},"minContains":2,"maxContains":2,"maxItems":4})",
     R"({"type":"array","prefixItems":[{"type":"string"},{"type":"integer"}],"items":false})",
     R"({"anyOf":[{"properties":{"a":{"type":"integer"}}},{"properties":{"a":{"type":"string"}}}],"type":"object"})",
@@ -151,6 +152,20 @@ TEST(CompileJsonSchema, KeysNeverRepeatHoweverTheyAreSpelt) {
   EXPECT_FALSE(Accepts(*constraint, R"({"a": 1, "\u0061": 2})"));
   EXPECT_FALSE(Accepts(*constraint, R"({"b": 1, "\u0062": 2})"));
   EXPECT_FALSE(Accepts(*constraint, R"({"b": 1, "c": {"b": 1}, "b": 2})"));
+}
+
+TEST(CompileJsonSchema, ItemsOfAListNeverRepeat) {
+  const auto constraint = Schema(
+      R"({"type":"array","items":{"pattern":"^(|a|a[b-d]|ab.|[x\u00e9]y|\")$","type":"string"},"uniqueItems":true})");
+  for (const char* text :
+       {R"(["ab", "a", "", "ac", "abb", "ad", "ab\u00e9"])", R"(["xy", "\u00e9y", "\""])"}) {
+    EXPECT_TRUE(Accepts(*constraint, text)) << text;
+  }
+  for (const char* text :
+       {R"(["ab", "a", "ab"])", R"(["", "a", ""])", R"(["ab\u00e9", "ab\u00E9"])",
+        R"(["\u00e9y", "xy", "\u00e9y"])", R"(["ad", "ae"])", R"(["\"", "\""])"}) {
+    EXPECT_FALSE(Accepts(*constraint, text)) << text;
+  }
 }
 
 // A key that "properties" names is none of the additional ones, where those are asked for too.

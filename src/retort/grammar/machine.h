@@ -189,6 +189,7 @@ class Machine {
   bool MayClose(const ArrayState& state) const;
   bool CanFinish(const ArrayState& state);
   void PushItems(ArrayState state, Lexer::Before before, std::vector<Action>* steps);
+  Regex ListedWithout(Regex r, const Seen* seen);
   Regex WithoutSeen(Regex r, const Seen* seen, bool strings);
 
   // What one token's end leads to, followed until every way expects a byte.
@@ -240,6 +241,7 @@ class Machine {
   std::unordered_multimap<uint64_t, const Seen*> seen_index_;
   Seen unknown_;
   std::unordered_map<uint64_t, LexState> seen_lex_;
+  std::unordered_map<const Seen*, std::vector<std::pair<Regex, Regex>>> listed_without_;
   uint64_t seen_bytes_ = 0;
   uint64_t epoch_ = 0;
   Closure closure_;

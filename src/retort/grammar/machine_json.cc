@@ -431,9 +431,32 @@ void Machine::PushItems(ArrayState state, Lexer::Before before, std::vector<Acti
   }
 }
 
+// Of a list of strings, what each text leaves is kept, as the next one is taken from that.
+Regex Machine::ListedWithout(Regex r, const Seen* seen) {
+  std::vector<const Seen*> texts;
+  Regex left = r;
+  for (bool known = false; seen != nullptr && !known; seen = seen->before) {
+    const auto it = listed_without_.find(seen);
+    if (it != listed_without_.end()) {
+      for (const auto& [from, rest] : it->second) {
+        if (from != r) continue;
+        left = rest;
+        known = true;
+      }
+    }
+    if (!known) texts.push_back(seen);
+  }
+  for (size_t i = texts.size(); i-- > 0;) {
+    if (texts[i]->scalar.empty()) left = pool_.Without(left, texts[i]->text);
+    listed_without_[texts[i]].emplace_back(r, left);
+  }
+  return left;
+}
+
 // `r` without the keys or items that came before.
 Regex Machine::WithoutSeen(Regex r, const Seen* seen, bool strings) {
   if (seen == nullptr || r == kNothing) return r;
+  if (strings && pool_.IsListed(r)) return ListedWithout(r, seen);
   std::vector<NamedString> texts;
   std::vector<Regex> scalars;
   for (; seen != nullptr; seen = seen->before) {

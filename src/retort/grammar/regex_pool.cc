@@ -39,6 +39,7 @@ RegexPool::RegexPool(const Limits& limits) : limits_(limits) {
     node.kind = kind;
     node.nullable = kind != Kind::kNothing;
     node.emptiness = kind == Kind::kNothing ? Emptiness::kEmpty : Emptiness::kNonEmpty;
+    node.listed = kind == Kind::kEpsilon;
     Add(&node.hash, static_cast<uint64_t>(kind) + 1);
     nodes_.push_back(node);
   }
@@ -83,6 +84,7 @@ Regex RegexPool::Set(const CodePointSet& set) {
   if (set.empty()) return kNothing;
   Node node;
   node.kind = Kind::kSet;
+  node.listed = true;
   Add(&node.hash, 11);
   for (const CodePointRange& range : set.ranges()) {
     Add(&node.hash, uint64_t{range.first} << 32 | range.last);
@@ -134,6 +136,7 @@ Regex RegexPool::Cat(Regex a, Regex b) {
     node.nullable = x.nullable && y.nullable;
     node.plain = x.plain && y.plain;
     node.tagged = x.tagged || y.tagged;
+    node.listed = x.listed && y.listed;
     if (node.plain) node.emptiness = Emptiness::kNonEmpty;
     Add(&node.hash, 12);
     Add(&node.hash, x.hash);
@@ -164,12 +167,14 @@ Regex RegexPool::MakeList(Kind kind, std::vector<Regex> parts) {
   Add(&node.hash, kind == Kind::kOr ? 13 : 14);
   node.nullable = kind == Kind::kAnd;
   node.plain = kind == Kind::kOr;
+  node.listed = kind == Kind::kOr;
   for (const Regex part : parts) {
     const Node& child = nodes_[part];
     Add(&node.hash, child.hash);
     node.nullable =
         kind == Kind::kOr ? node.nullable || child.nullable : node.nullable && child.nullable;
     node.plain = node.plain && child.plain;
+    node.listed = node.listed && child.listed;
     node.tagged = node.tagged || child.tagged;
     if (kind == Kind::kOr && child.emptiness == Emptiness::kNonEmpty) {
       node.emptiness = Emptiness::kNonEmpty;

@@ -105,6 +105,9 @@ class RegexPool {
   // than the limit.
   bool IsEmpty(Regex r);
   bool Matches(Regex r, std::u32string_view text);
+  // `r`, which IsListed, but for one string: derived along it, so that of what is left all that the
+  // string is not part of stays the very node it was.
+  Regex Without(Regex r, std::u32string_view text);
   // Number of strings, at most `limit`; `limit` also when it is not found out. Writes them to
   // `strings` if given (only complete if the result is below `limit`).
   uint64_t Count(Regex r, uint64_t limit, std::vector<std::u32string>* strings);
@@ -129,6 +132,8 @@ class RegexPool {
   uint64_t memory_bytes() const;
   // No intersection or complement inside: every derivative that is not kNothing has a string.
   bool IsPlain(Regex r) const { return nodes_[r].plain; }
+  // Made of symbols, one after another, and alternatives alone.
+  bool IsListed(Regex r) const { return nodes_[r].listed; }
 
  private:
   enum class Kind : uint8_t {
@@ -153,6 +158,7 @@ class RegexPool {
     bool nullable = false;
     bool plain = true;
     bool tagged = false;  // there may be a tag inside
+    bool listed = false;
     Emptiness emptiness = Emptiness::kUnknown;
     uint32_t a = 0;  // first child; of lists: their offset in children_; of sets and names: index
     uint32_t b = 0;  // second child; of lists: their number; else see the maker

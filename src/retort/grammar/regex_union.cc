@@ -70,6 +70,41 @@ void RegexPool::DropImplied(std::vector<Regex>* alternatives) const {
   }
 }
 
+Regex RegexPool::Without(Regex r, std::u32string_view text) {
+  std::vector<Regex> path{r};
+  for (const char32_t c : text) {
+    path.push_back(Derive(path.back(), c));
+    if (path.back() == kNothing) return r;
+  }
+  if (!Nullable(path.back())) return r;
+  Regex rest = kNothing;
+  std::vector<Regex> parts;
+  for (size_t i = path.size(); i-- > 0;) {
+    // What begins with text[i] goes on as `rest` does; at the end, the empty string is left out.
+    const bool at_end = i == text.size();
+    parts.clear();
+    if (!at_end && Nullable(path[i])) parts.push_back(kEpsilon);
+    const auto span = Row(path[i]);
+    const std::vector<RowEntry> row(span.begin(), span.end());
+    const auto add = [&](uint32_t first, uint32_t last, Regex target) {
+      if (first <= last && target != kNothing) parts.push_back(Cat(Set({{first, last}}), target));
+    };
+    uint32_t first = 0;
+    for (const RowEntry& entry : row) {
+      if (at_end || text[i] < first || text[i] > entry.last) {
+        add(first, entry.last, entry.target);
+      } else {
+        if (text[i] > first) add(first, text[i] - 1, entry.target);
+        add(text[i], text[i], rest);
+        add(text[i] + 1, entry.last, entry.target);
+      }
+      first = entry.last + 1;
+    }
+    rest = Or(parts);
+  }
+  return rest;
+}
+
 // All alternatives at once, from the least symbol to the greatest: merged one by one, a long list
 // would be made as many times as it has members.
 void RegexPool::UnionRow(const Node& node, std::vector<RowEntry>* out) {
