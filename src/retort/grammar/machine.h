@@ -171,7 +171,17 @@ class Machine {
   uint32_t StateOf(const ObjectState& state);
   bool CanFinish(const ObjectState& state);
   bool MayClose(const ObjectState& state) const;
-  std::optional<ObjectState> Take(const ObjectState& state, uint32_t label, uint32_t meets);
+  // How a shape's properties are told apart by their keys.
+  struct ShapeKeys {
+    std::vector<uint32_t> labels;        // by property
+    std::vector<RegexPool::Name> names;  // by property
+    std::vector<uint32_t> sorted;        // properties by name
+  };
+  const ShapeKeys& KeysOfShape(uint32_t shape);
+  uint32_t LabelOf(const std::u32string& name);
+  // `property` kNoProperty: by a key that no property names.
+  static constexpr uint32_t kNoProperty = UINT32_MAX;
+  std::optional<ObjectState> Take(const ObjectState& state, uint32_t property, uint32_t meets);
   bool IsPast(const ObjectState& state, uint32_t property) const;
   struct PropertiesLeft {
     uint64_t available = 0;
@@ -234,6 +244,8 @@ class Machine {
   std::unordered_map<uint64_t, bool> array_can_finish_;
   std::vector<std::vector<bool>> name_sets_;  // any order: which names are past
   std::unordered_multimap<uint64_t, uint32_t> name_set_index_;
+  std::unordered_map<uint32_t, ShapeKeys> shape_keys_;
+  std::unordered_map<uint32_t, std::u32string> labels_;  // which name has which
   std::deque<Call> calls_;
   std::deque<Call> interned_;
   std::unordered_multimap<uint64_t, const Call*> call_index_;

@@ -217,7 +217,33 @@ bool Machine::CanFinish(const ObjectState& state) {
          (shape.max_properties == kUnbounded || state.count + least <= shape.max_properties);
 }
 
-std::optional<Machine::ObjectState> Machine::Take(const ObjectState& state, uint32_t label,
+// One label for a name wherever it is a key, so that shapes that have keys in common have lexer
+// states in common, in other grammars too.
+uint32_t Machine::LabelOf(const std::u32string& name) {
+  constexpr uint32_t kNumLabels = UINT32_MAX - kLabelNames;
+  auto label = static_cast<uint32_t>(std::hash<std::u32string>{}(name) % kNumLabels);
+  for (;; label = (label + 1) % kNumLabels) {
+    const auto [it, is_new] = labels_.try_emplace(kLabelNames + label, name);
+    if (is_new || it->second == name) return it->first;
+  }
+}
+
+const Machine::ShapeKeys& Machine::KeysOfShape(uint32_t shape) {
+  if (const auto it = shape_keys_.find(shape); it != shape_keys_.end()) return it->second;
+  const auto& properties = ir_->objects[shape].properties;
+  pool_.Spend(8 * properties.size());
+  ShapeKeys keys;
+  for (const auto& property : properties) {
+    keys.labels.push_back(LabelOf(property.name));
+    keys.names.push_back(pool_.NameOf(property.name, keys.labels.back()));
+    keys.sorted.push_back(static_cast<uint32_t>(keys.sorted.size()));
+  }
+  std::sort(keys.sorted.begin(), keys.sorted.end(),
+            [&](uint32_t a, uint32_t b) { return properties[a].name < properties[b].name; });
+  return shape_keys_.emplace(shape, std::move(keys)).first->second;
+}
+
+std::optional<Machine::ObjectState> Machine::Take(const ObjectState& state, uint32_t property,
                                                   uint32_t meets) {
   const ObjectShape& shape = ir_->objects[state.shape];
   if (shape.max_properties != kUnbounded && state.count >= shape.max_properties) return {};
@@ -226,12 +252,12 @@ std::optional<Machine::ObjectState> Machine::Take(const ObjectState& state, uint
   next.count = state.count + 1;
   if (shape.max_properties == kUnbounded) next.count = std::min(next.count, shape.min_properties);
   if (!shape.any_order) {
-    next.cursor = label >= kLabelNames ? label - kLabelNames + 1
-                                       : static_cast<uint32_t>(shape.properties.size());
-  } else if (label >= kLabelNames) {
+    next.cursor =
+        property == kNoProperty ? static_cast<uint32_t>(shape.properties.size()) : property + 1;
+  } else if (property != kNoProperty) {
     std::vector<bool> names = name_sets_[state.cursor];
     names.resize(shape.properties.size());
-    names[label - kLabelNames] = true;
+    names[property] = true;
     const uint64_t hash = std::hash<std::vector<bool>>{}(names);
     const auto [begin, end] = name_set_index_.equal_range(hash);
     const auto it = std::find_if(
@@ -277,13 +303,13 @@ Regex Machine::KeysOf(const ObjectState& state, const Seen* seen) {
   const bool plain = shape.obligations == 0;
   PropertiesLeft left = plain ? LeftOf(state) : PropertiesLeft();
   pool_.Spend(shape.properties.size() / 4);
-  const auto allowed = [&](const std::vector<ValueOption>& options, uint32_t label) {
+  const auto allowed = [&](const std::vector<ValueOption>& options, uint32_t property) {
     if (plain) return !options.empty() && FitsAfter(state, left);
     return std::any_of(options.begin(), options.end(), [&](const ValueOption& option) {
-      return Take(state, label, option.meets).has_value();
+      return Take(state, property, option.meets).has_value();
     });
   };
-  std::vector<NamedString> names;
+  std::vector<bool> may_come(shape.properties.size());
   bool classes = true;
   for (uint32_t p = shape.any_order ? 0 : state.cursor; p < shape.properties.size(); ++p) {
     if (IsPast(state, p)) continue;
@@ -292,18 +318,21 @@ Regex Machine::KeysOf(const ObjectState& state, const Seen* seen) {
     const PropertiesLeft before = left;
     left.available -= property.required || !property.options.empty() ? 1 : 0;
     left.required -= property.required ? 1 : 0;
-    if (allowed(property.options, kLabelNames + p)) {
-      names.push_back({property.name, kLabelNames + p});
-    }
+    may_come[p] = allowed(property.options, p);
     if (shape.any_order) left = before;  // in the declared order, what is passed is gone
     if (property.required && !shape.any_order) {
       classes = false;  // in the declared order nothing passes a required property
       break;
     }
   }
+  const ShapeKeys& known = KeysOfShape(state.shape);
+  std::vector<RegexPool::Name> names;
+  for (const uint32_t p : known.sorted) {
+    if (may_come[p]) names.push_back(known.names[p]);
+  }
   std::vector<Regex> parts{pool_.Names(std::move(names))};
   for (size_t c = 0; classes && c < shape.classes.size(); ++c) {
-    if (!allowed(shape.classes[c].options, ClassLabel(c))) continue;
+    if (!allowed(shape.classes[c].options, kNoProperty)) continue;
     const Regex keys = WithoutSeen(shape.classes[c].keys, seen, true);
     parts.push_back(c == 0 ? keys : pool_.Cat(keys, pool_.Tag(ClassLabel(c))));
   }
@@ -313,10 +342,16 @@ Regex Machine::KeysOf(const ObjectState& state, const Seen* seen) {
 void Machine::AfterKey(ObjectState state, uint32_t label, std::vector<Action>* actions) {
   const ObjectShape& shape = ir_->objects[state.shape];
   const bool named = label >= kLabelNames;
-  const auto& options = named ? shape.properties[label - kLabelNames].options
+  uint32_t property = kNoProperty;
+  if (named) {
+    const auto& labels = KeysOfShape(state.shape).labels;
+    property =
+        static_cast<uint32_t>(std::find(labels.begin(), labels.end(), label) - labels.begin());
+  }
+  const auto& options = named ? shape.properties[property].options
                               : shape.classes[label == 0 ? 0 : label - kLabelClasses].options;
   for (const ValueOption& option : options) {
-    const auto next = Take(state, label, option.meets);
+    const auto next = Take(state, property, option.meets);
     if (!next) continue;
     actions->push_back({Action::Kind::kPush, !named, NodeNumber(option.node, Lexer::Before::kColon),
                         PositionOf(Kind::kObjectAfter, StateOf(*next))});

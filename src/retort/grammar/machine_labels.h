@@ -14,7 +14,7 @@ inline constexpr uint32_t kLabelComma = 2;
 inline constexpr uint32_t kLabelObject = 3;
 inline constexpr uint32_t kLabelArray = 4;
 inline constexpr uint32_t kLabelClasses = 7;  // + c: keys of class c >= 1
-inline constexpr uint32_t kLabelNames = 32;   // + p: property p
+inline constexpr uint32_t kLabelNames = 32;   // and beyond: see Machine::LabelOf
 static_assert(kLabelClasses + kKeyClassesMax < kLabelNames);
 
 }  // namespace retort::grammar

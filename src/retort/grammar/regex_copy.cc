@@ -53,7 +53,12 @@ std::vector<Regex> RegexPool::Copy(const RegexPool& from, std::span<const Regex>
       case Kind::kNames: {
         const auto [it, is_new] =
             tables.try_emplace(node.a, static_cast<uint32_t>(name_tables_.size()));
-        if (is_new) name_tables_.push_back(from.name_tables_[node.a]);
+        if (is_new) {
+          std::vector<Name>& table = name_tables_.emplace_back();
+          for (const Name name : from.name_tables_[node.a]) {
+            table.push_back(NameOf(from.TextOf(name), from.names_[name].label));
+          }
+        }
         copies[r] = NamesNode(it->second, node.b, node.c, node.d);
         break;
       }

@@ -151,14 +151,13 @@ void RegexPool::ComputeRow(Regex r, std::vector<RowEntry>* out) {
 }
 
 void RegexPool::NamesRow(const Node& node, std::vector<RowEntry>* out) {
+  const std::vector<Name>& names = name_tables_[node.a];
   uint32_t i = node.b;
-  if (name_tables_[node.a].names[i].text.size() == node.d) ++i;
+  if (names_[names[i]].size == node.d) ++i;
   while (i < node.c) {
-    const char32_t c = name_tables_[node.a].names[i].text[node.d];
-    const auto& names = name_tables_[node.a].names;
-    const auto end =
-        std::partition_point(names.begin() + i, names.begin() + node.c,
-                             [&](const NamedString& name) { return name.text[node.d] == c; });
+    const char32_t c = TextOf(names[i])[node.d];
+    const auto end = std::partition_point(names.begin() + i, names.begin() + node.c,
+                                          [&](Name name) { return TextOf(name)[node.d] == c; });
     const auto last = static_cast<uint32_t>(end - names.begin());
     AppendRange(out, c, c, NamesNode(node.a, i, last, node.d + 1));
     i = last;
@@ -345,7 +344,7 @@ RegexPool::Need RegexPool::NeedOf(Regex r) {
     case Kind::kNames:
       need.least = kUnbounded;
       for (uint32_t i = node.b; i < node.c; ++i) {
-        const auto size = static_cast<uint32_t>(name_tables_[node.a].names[i].text.size() - node.d);
+        const uint32_t size = names_[name_tables_[node.a][i]].size - node.d;
         need.least = std::min(need.least, size);
         need.longest = std::max(need.longest, size);
       }

@@ -313,40 +313,62 @@ Regex RegexPool::Tag(uint32_t label) {
   return Intern(node);
 }
 
-Regex RegexPool::Names(std::vector<NamedString> names) {
-  if (names.empty()) return kNothing;
-  Spend(8 * names.size());
-  std::sort(names.begin(), names.end(),
-            [](const NamedString& a, const NamedString& b) { return a.text < b.text; });
-  NameTable table;
-  Add(&table.hash, names.size());
-  for (const NamedString& name : names) {
-    Add(&table.hash, uint64_t{name.label} << 32 | name.text.size());
-    for (const char32_t c : name.text) Add(&table.hash, c);
+RegexPool::Name RegexPool::NameOf(std::u32string_view text, uint32_t label) {
+  std::vector<StructureHash> rests(text.size() + 1);
+  Add(&rests[text.size()], label);
+  for (size_t i = text.size(); i-- > 0;) {
+    rests[i] = rests[i + 1];
+    Add(&rests[i], text[i]);
   }
-  table.names = std::move(names);
-  const auto num_names = static_cast<uint32_t>(table.names.size());
-  name_tables_.push_back(std::move(table));
+  Spend(1 + text.size());
+  const auto [it, is_new] = name_index_.try_emplace(rests[0], static_cast<Name>(names_.size()));
+  if (is_new) {
+    names_.push_back(
+        {static_cast<uint32_t>(name_text_.size()), static_cast<uint32_t>(text.size()), label});
+    name_text_ += text;
+    name_rests_.insert(name_rests_.end(), rests.begin(), rests.end());
+  }
+  return it->second;
+}
+
+Regex RegexPool::Names(const std::vector<NamedString>& names) {
+  std::vector<Name> known;
+  for (const NamedString& name : names) known.push_back(NameOf(name.text, name.label));
+  return Names(std::move(known));
+}
+
+Regex RegexPool::Names(std::vector<Name> names) {
+  if (names.empty()) return kNothing;
+  Spend(names.size());
+  const auto less = [&](Name a, Name b) { return TextOf(a) < TextOf(b); };
+  if (!std::is_sorted(names.begin(), names.end(), less)) {
+    Spend(8 * names.size());
+    std::sort(names.begin(), names.end(), less);
+  }
+  const auto num_names = static_cast<uint32_t>(names.size());
+  name_tables_.push_back(std::move(names));
   const Regex result = NamesNode(static_cast<uint32_t>(name_tables_.size() - 1), 0, num_names, 0);
   if (nodes_[result].a + 1 != name_tables_.size()) name_tables_.pop_back();
   return result;
 }
 
+// Named by what is left of its names, so that sets that differ elsewhere have it in common: keys
+// that an object may still have change with each that it has.
 Regex RegexPool::NamesNode(uint32_t table, uint32_t first, uint32_t last, uint32_t depth) {
   if (first == last) return kNothing;
-  const NameTable& names = name_tables_[table];
-  if (last - first == 1 && names.names[first].text.size() == depth) {
-    return names.names[first].label == 0 ? kEpsilon : Tag(names.names[first].label);
+  const std::vector<Name>& names = name_tables_[table];
+  const NameInfo& least = names_[names[first]];
+  if (last - first == 1 && least.size == depth) {
+    return least.label == 0 ? kEpsilon : Tag(least.label);
   }
   Node node;
   node.kind = Kind::kNames;
   node.tagged = true;
-  node.nullable = names.names[first].text.size() == depth;
+  node.nullable = least.size == depth;
   node.emptiness = Emptiness::kNonEmpty;
+  Spend((last - first) / 4);
   Add(&node.hash, 18);
-  Add(&node.hash, names.hash);
-  Add(&node.hash, uint64_t{first} << 32 | last);
-  Add(&node.hash, depth);
+  for (uint32_t i = first; i < last; ++i) Add(&node.hash, RestHash(names[i], depth));
   node.a = table;
   node.b = first;
   node.c = last;
@@ -429,7 +451,7 @@ void RegexPool::Labels(Regex r, std::vector<uint32_t>* labels) const {
       add(node.a);
       break;
     case Kind::kNames:
-      add(name_tables_[node.a].names[node.b].label);
+      add(names_[name_tables_[node.a][node.b]].label);
       break;
     case Kind::kCat:
       Labels(node.b, labels);
@@ -467,9 +489,9 @@ uint64_t RegexPool::memory_bytes() const {
   uint64_t bytes = nodes_.capacity() * sizeof(Node) + table_.capacity() * 4 +
                    (children_.capacity() + searched_.capacity()) * 4 +
                    rows_.capacity() * sizeof(RowEntry);
-  for (const NameTable& table : name_tables_) {
-    for (const NamedString& name : table.names) bytes += sizeof(name) + name.text.size() * 4;
-  }
+  bytes += names_.capacity() * (sizeof(NameInfo) + 64) + name_text_.capacity() * 4 +
+           name_rests_.capacity() * sizeof(StructureHash);
+  for (const auto& table : name_tables_) bytes += sizeof(table) + table.capacity() * sizeof(Name);
   for (const CodePointSet& set : sets_) bytes += set.ranges().size() * sizeof(CodePointRange);
   return bytes;
 }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -83,7 +84,11 @@ class RegexPool {
   Regex Optional(Regex a) { return Repeat(a, 0, 1); }
   // The empty string, with a label: only at the end of a concatenation, outside And and Not.
   Regex Tag(uint32_t label);
-  Regex Names(std::vector<NamedString> names);  // distinct texts
+  Regex Names(const std::vector<NamedString>& names);  // distinct texts
+  // The same, of names that the pool was told of before, for those that are asked about often.
+  using Name = uint32_t;
+  Name NameOf(std::u32string_view text, uint32_t label);
+  Regex Names(std::vector<Name> names);
   // The same languages, of another pool: one for each of `roots`.
   std::vector<Regex> Copy(const RegexPool& from, std::span<const Regex> roots);
   // Digits with an optional point and fraction, whose value is a multiple of
@@ -167,9 +172,13 @@ class RegexPool {
     int32_t row_begin = -1;
     uint32_t row_size = 0;
   };
-  struct NameTable {
-    std::vector<NamedString> names;  // sorted
-    StructureHash hash;
+  struct NameInfo {
+    uint32_t begin = 0;  // in name_text_
+    uint32_t size = 0;
+    uint32_t label = 0;
+  };
+  struct LowBits {
+    size_t operator()(const StructureHash& hash) const { return hash.low; }
   };
   struct Modulus {
     uint64_t divisor = 1;
@@ -179,6 +188,13 @@ class RegexPool {
   Regex Intern(const Node& node);
   void CheckChildren(size_t num_more) const;
   Regex MakeList(Kind kind, std::vector<Regex> parts);
+  std::u32string_view TextOf(Name name) const {
+    return std::u32string_view(name_text_).substr(names_[name].begin, names_[name].size);
+  }
+  // Of what is left of a name from `depth` on.
+  const StructureHash& RestHash(Name name, uint32_t depth) const {
+    return name_rests_[names_[name].begin + name + depth];
+  }
   Regex NamesNode(uint32_t table, uint32_t first, uint32_t last, uint32_t depth);
   Regex MultiplesNode(uint32_t modulus, uint32_t phase, uint64_t remainder);
   static bool HasList(Kind kind) {
@@ -216,7 +232,11 @@ class RegexPool {
   std::vector<uint32_t> table_;  // open addressing over node hashes; 0 is free
   std::vector<uint32_t> children_;
   std::vector<CodePointSet> sets_;
-  std::vector<NameTable> name_tables_;
+  std::vector<NameInfo> names_;
+  std::u32string name_text_;               // of all names
+  std::vector<StructureHash> name_rests_;  // of each name, for each depth up to its size
+  std::unordered_map<StructureHash, Name, LowBits> name_index_;
+  std::vector<std::vector<Name>> name_tables_;  // each sorted by text
   std::vector<Modulus> moduli_;
   std::vector<RowEntry> rows_;
   std::unordered_map<Regex, Need> needs_;

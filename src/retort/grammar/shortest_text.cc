@@ -150,8 +150,9 @@ std::optional<ShortestText::Way> ShortestText::RequiredKey(Position position) {
     LexState lex = machine_->LexAt(position, nullptr);
     for (const char c : text) lex = machine_->lexer().Step(lex, static_cast<uint8_t>(c));
     const auto labels = machine_->lexer().Labels(lex);
-    if (std::find(labels.begin(), labels.end(), kLabelNames + p) == labels.end()) break;
-    return Way{kLabelNames + p, text};
+    const uint32_t label = machine_->KeysOfShape(state.shape).labels[p];
+    if (std::find(labels.begin(), labels.end(), label) == labels.end()) break;
+    return Way{label, text};
   }
   return std::nullopt;
 }
