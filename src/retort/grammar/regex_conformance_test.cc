@@ -293,5 +293,55 @@ TEST(ParseRegex, MatchesWhatTryingEverythingMatches) {
   }
 }
 
+TEST(RegexPool, CountsTheStringsThatItLists) {
+  std::mt19937 random(20260823);
+  int num_finite = 0;
+  for (int i = 0; i < 400; ++i) {
+    const std::string pattern = Write(RandomTree(&random, 3, true));
+    RegexPool pool{Limits{}};
+    const Regex r = ParseRegex(pattern, RegexDialect::kUnicode, false, Limits{}, &pool);
+    constexpr uint64_t kLimit = 2000;
+    std::vector<std::u32string> strings;
+    const uint64_t count = pool.Count(r, kLimit, &strings);
+    EXPECT_EQ(pool.Count(r, count, nullptr), count) << pattern;
+    if (count == kLimit) continue;
+    ++num_finite;
+    const std::set<std::u32string> distinct(strings.begin(), strings.end());
+    EXPECT_EQ(strings.size(), count) << pattern;
+    EXPECT_EQ(distinct.size(), count) << pattern;
+    for (const std::u32string& text : strings) EXPECT_TRUE(pool.Matches(r, text)) << pattern;
+    // And no others: without them, nothing is left.
+    std::vector<NamedString> names;
+    for (const std::u32string& text : distinct) names.push_back({text, 0});
+    EXPECT_TRUE(pool.IsEmpty(pool.And(r, pool.Not(pool.Names(names))))) << pattern;
+  }
+  EXPECT_GT(num_finite, 100);
+  RegexPool pool{Limits{}};
+  const auto count = [&](const char* pattern) {
+    return pool.Count(ParseRegex(pattern, RegexDialect::kUnicode, false, Limits{}, &pool), 4096,
+                      nullptr);
+  };
+  EXPECT_EQ(count("[a-z0-9][a-z0-9+]+"), 4096);
+  EXPECT_EQ(count("[a-d]{0,5}x"), 1 + 4 + 16 + 64 + 256 + 1024);
+  EXPECT_EQ(count("[a-d]{0,6}x"), 4096);
+  EXPECT_EQ(count("[\\uD7F0-\\uE00F]?"), 1 + 16 + 16);
+}
+
+TEST(RegexPool, SetsOfNamesShareWhatIsLeftOfThem) {
+  RegexPool pool{Limits{}};
+  const Regex one = pool.Names({{U"ab", 40}, {U"acd", 41}, {U"b", 42}});
+  const Regex other = pool.Names({{U"c", 43}, {U"acd", 41}, {U"ab", 40}});
+  const Regex relabelled = pool.Names({{U"ab", 44}, {U"acd", 41}});
+  EXPECT_NE(one, other);
+  EXPECT_EQ(pool.Derive(one, 'a'), pool.Derive(other, 'a'));
+  EXPECT_NE(pool.Derive(one, 'a'), pool.Derive(relabelled, 'a'));
+  EXPECT_EQ(pool.Names({{U"b", 42}, {U"acd", 41}, {U"ab", 40}}), one);
+  RegexPool copy{Limits{}};
+  const std::vector<Regex> copies = copy.Copy(pool, std::vector<Regex>{one, other});
+  EXPECT_TRUE(copy.Matches(copies[0], U"b") && copy.Matches(copies[1], U"c"));
+  EXPECT_FALSE(copy.Matches(copies[0], U"c"));
+  EXPECT_EQ(copy.Derive(copies[0], 'a'), copy.Derive(copies[1], 'a'));
+}
+
 }  // namespace
 }  // namespace retort::grammar

@@ -1,4 +1,4 @@
-// Derivatives, emptiness and counting of the pool's languages.
+// Derivatives and emptiness of the pool's languages.
 #include <algorithm>
 #include <unordered_set>
 
@@ -455,42 +455,6 @@ uint32_t RegexPool::SafeSearch(Regex r) {
     level.swap(next);
   }
   return kSafeMax;
-}
-
-uint64_t RegexPool::Count(Regex r, uint64_t limit, std::vector<std::u32string>* strings) {
-  // Depth first over the automaton without its dead states; any cycle or long chain ends at limit.
-  struct Frame {
-    Regex state;
-    std::u32string text;
-  };
-  uint64_t count = 0;
-  size_t steps = 0;
-  std::vector<Frame> stack;
-  if (!IsEmpty(r)) stack.push_back({r, U""});
-  while (!stack.empty()) {
-    Frame frame = std::move(stack.back());
-    stack.pop_back();
-    if (++steps > limit * 64 + 64 || frame.text.size() > 1024) return limit;
-    if (Nullable(frame.state)) {
-      if (++count >= limit) return limit;
-      if (strings != nullptr) strings->push_back(frame.text);
-    }
-    const auto span = Row(frame.state);
-    const std::vector<RowEntry> row(span.begin(), span.end());
-    uint32_t first = 0;
-    for (const RowEntry& entry : row) {
-      const uint32_t from = first;
-      first = entry.last + 1;
-      if (entry.target == kNothing || IsEmpty(entry.target)) continue;
-      if (entry.last - from >= limit) return limit;
-      for (uint32_t c = from; c <= entry.last; ++c) {
-        if (c >= kSurrogateFirst && c <= kSurrogateLast) continue;
-        stack.push_back({entry.target, frame.text + static_cast<char32_t>(c)});
-        if (stack.size() > limit * 64 + 64) return limit;
-      }
-    }
-  }
-  return count;
 }
 
 }  // namespace retort::grammar

@@ -214,6 +214,8 @@ class RegexPool {
   void MergeRows(std::span<const RowEntry> x, std::span<const RowEntry> y, Combine combine,
                  std::vector<RowEntry>* out);
   bool Search(Regex start);
+  uint64_t CountUpTo(Regex r, uint64_t limit);
+  void List(Regex r, std::vector<std::u32string>* strings);
   struct Need {
     uint32_t least = 0;    // length of the shortest string
     uint32_t longest = 0;  // of the shortest string of any derivative
