@@ -22,6 +22,7 @@ const char* const kSchemas[] = {
     R"({"type":"string","pattern":"^a[a-z ]*bc$","maxLength":6})",
     R"({"type":"string","pattern":"^a[a-z1 ]*bc$","maxLength":30})",
     R"({"type":"array","items":{"type":"string","minLength":1,"maxLength":500}})",
+    R"({"type":"array","items":{"type":"string","pattern":"^([^ ]+ ){0,3}[^ ]+[.\"]$","minLength":2,"maxLength":7}})",
     R"({"type":"string","pattern":"^a+b"})",
     R"({"type":"string","format":"date"})",
     R"({"type":"integer"})",

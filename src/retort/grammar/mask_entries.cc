@@ -1,6 +1,8 @@
 #include "retort/grammar/mask_entries.h"
 
 #include <algorithm>
+#include <bit>
+#include <unordered_set>
 
 namespace retort::grammar {
 namespace {
@@ -63,8 +65,8 @@ LexState MaskEntries::WithoutDistantBounds(LexState state) {
     // below it.
     const uint64_t reach =
         uint64_t{vocabulary_.string_profile().count_max} + lexer_.pool().LongestNeed(both->first);
-    return both->second.min == 0 && both->second.max >= reach ? lexer_.StringBody(both->first)
-                                                              : state;
+    const bool no_min = both->second.min <= lexer_.pool().ShortestLength(both->first);
+    return no_min && both->second.max >= reach ? lexer_.StringBody(both->first) : state;
   }
   const auto lengths = lexer_.pool().LengthsOf(*rest);
   if (!lengths || (lengths->min == 0 && lengths->max == kUnbounded)) return state;
@@ -80,6 +82,10 @@ std::shared_ptr<const MaskEntry> MaskEntries::Make(uint32_t node, LexState state
   const auto rest = node == TokenTrie::kRoot ? lexer_.StringRest(state) : std::nullopt;
   if (rest) {
     if (const auto lengths = lexer_.pool().LengthsOf(*rest)) return OfLengths(*lengths, with_exits);
+    const auto both = lexer_.pool().SplitLengths(*rest);
+    if (both && both->second.min <= lexer_.pool().ShortestLength(both->first)) {
+      return OfPattern(state, both->first, both->second.max, with_exits);
+    }
   }
   Found found;
   Walk(node, state, with_exits, &found);
@@ -226,6 +232,68 @@ std::shared_ptr<const MaskEntry> MaskEntries::OfLengths(RegexPool::Lengths lengt
     const bool all = rests.size() == profile.num_rests;
     entry->exits.push_back(
         {0, all ? profile.rests : std::make_shared<const TokenTrie>(std::move(rests))});
+  }
+  return entry;
+}
+
+// The entry of a string with a pattern and a maximum: as of the pattern alone, but for tokens with
+// many characters.
+std::shared_ptr<const MaskEntry> MaskEntries::OfPattern(LexState state, Regex pattern, uint32_t max,
+                                                        bool with_exits) {
+  const Vocabulary::StringProfile& profile = vocabulary_.string_profile();
+  const auto within = [&](uint32_t count) -> const std::vector<uint32_t>& {
+    return profile.within[std::min(count, profile.count_max)];
+  };
+  const auto has = [](const std::vector<uint32_t>& bits, int32_t id) {
+    return (bits[id >> 5] >> (id & 31) & 1) != 0;
+  };
+  const uint32_t need = lexer_.pool().LongestNeed(pattern);
+  const LexState free = lexer_.StringBody(pattern);
+  auto entry = std::make_shared<MaskEntry>(*Find(TokenTrie::kRoot, free, with_exits));
+  std::unordered_set<int32_t> too_long;  // of those in which the string ends
+  for (const auto& end : profile.ends) {
+    if (end.count > max) too_long.insert(end.id);
+  }
+  // Wherever one of `safe` leads, the pattern can end below the maximum; where others do may
+  // differ.
+  const auto& safe = within(max > need ? max - need : 0);
+  const auto& possible = within(max);
+  const auto& all = profile.within.back();
+  uint64_t num_bytes = 0;
+  const auto is_left = [&](int32_t id) {
+    if (!has(all, id)) return !too_long.contains(id);
+    if (has(safe, id) || !has(possible, id)) return has(safe, id);
+    const std::string_view text = vocabulary_.Text(id);
+    num_bytes += text.size();
+    const auto end_of = [&](LexState at) {
+      for (size_t i = 0; i < text.size() && at != kDeadState; ++i) {
+        at = lexer_.Step(at, static_cast<uint8_t>(text[i]));
+      }
+      return at;
+    };
+    if (const auto rest = lexer_.StringRest(end_of(free))) {
+      const auto count = std::partition_point(profile.within.begin(), profile.within.end(),
+                                              [&](const auto& bits) { return !has(bits, id); });
+      return (count - profile.within.begin()) + lexer_.pool().ShortestLength(*rest) <= max;
+    }
+    return end_of(state) != kDeadState;
+  };
+  for (size_t i = 0; i < entry->bits.size(); ++i) {
+    for (uint32_t doubtful = entry->bits[i] & ~safe[i]; doubtful != 0; doubtful &= doubtful - 1) {
+      const auto id = static_cast<int32_t>(i * 32 + std::countr_zero(doubtful));
+      if (!is_left(id)) entry->bits[i] &= ~(doubtful & -doubtful);
+    }
+  }
+  std::erase_if(entry->ids, [&](int32_t id) { return !is_left(id); });
+  lexer_.pool().Spend(entry->bits.size() / 8 + num_bytes);
+  if (too_long.empty()) return entry;
+  for (MaskEntry::Exit& exit : entry->exits) {
+    const std::unordered_set<int32_t> ids(exit.rest->tokens().begin(), exit.rest->tokens().end());
+    std::vector<std::pair<std::string_view, int32_t>> rests;
+    for (const auto& end : profile.ends) {
+      if (end.count <= max && ids.contains(end.id)) rests.emplace_back(end.rest, end.id);
+    }
+    exit.rest = std::make_shared<const TokenTrie>(std::move(rests));
   }
   return entry;
 }

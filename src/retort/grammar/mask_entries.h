@@ -58,6 +58,8 @@ class MaskEntries {
 
   std::shared_ptr<const MaskEntry> Make(uint32_t node, LexState state, bool with_exits);
   std::shared_ptr<const MaskEntry> OfLengths(RegexPool::Lengths lengths, bool with_exits);
+  std::shared_ptr<const MaskEntry> OfPattern(LexState state, Regex pattern, uint32_t max,
+                                             bool with_exits);
   void Walk(uint32_t node, LexState state, bool with_exits, Found* found);
   void WriteTokens(const Found& found, bool from_strings, MaskEntry* entry);
   void AddEndings(LexState state, Tokens tokens, uint32_t depth, std::vector<Ending>* endings);

@@ -335,10 +335,15 @@ RegexPool::Need RegexPool::NeedOf(Regex r) {
       break;
     }
     case Kind::kFraction:
+      need.least = kUnbounded;
       for (uint32_t i = 0; i < node.b; ++i) {
         const Need part = NeedOf(children_[node.a + i]);
-        need.least = std::max(need.least, add(part.least, 1));
-        need.longest = std::max({need.longest, part.longest, need.least});
+        need.longest = std::max({need.longest, part.longest, add(part.least, 1)});
+        // Digits up to where the i-th is the last that is not 0; those before it are past.
+        const uint32_t digits = i > node.c    ? i - node.c
+                                : i == node.d ? (node.c == 0 ? 1 : 0)
+                                              : kUnbounded;
+        need.least = std::min(need.least, add(part.least, digits));
       }
       break;
     case Kind::kNames:

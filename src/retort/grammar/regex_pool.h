@@ -125,6 +125,8 @@ class RegexPool {
   std::optional<Lengths> LengthsOf(Regex r) const;
   // If `r` is a plain language and such a bound together: both.
   std::optional<std::pair<Regex, Lengths>> SplitLengths(Regex r) const;
+  // Of a plain language: symbols of its shortest string.
+  uint32_t ShortestLength(Regex r) { return NeedOf(r).least; }
   // Of a plain language: no fewer symbols than the shortest string of it and of anything it can be
   // derived to, saturating at kUnbounded.
   uint32_t LongestNeed(Regex r);
