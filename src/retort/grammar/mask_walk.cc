@@ -13,6 +13,7 @@ constexpr int kDenseBytesMin = 40;
 constexpr int kDenseStringBytesMin = 12;
 constexpr int kCorrectionsMax = 6000;  // nodes of the trie
 constexpr size_t kUnsortedMax = 4;     // configurations
+constexpr size_t kWalkedEachMax = 8;   // lexer states
 
 const TokenTrie::Node* FindChild(std::span<const TokenTrie::Node> children, uint8_t byte) {
   const auto it = std::lower_bound(
@@ -30,6 +31,18 @@ void ForEachAlike(std::span<const Configuration> from, Visit visit) {
     visit(from[i].lex, from.subspan(i, end - i));
     i = end;
   }
+}
+
+// If those of a state are side by side.
+size_t NumStates(std::span<const Configuration> from) {
+  size_t num_states = 0;
+  ForEachAlike(from, [&](LexState, auto) { ++num_states; });
+  return num_states;
+}
+
+bool IsAnyUncertain(std::span<const Configuration> from) {
+  return std::any_of(from.begin(), from.end(),
+                     [](const Configuration& c) { return c.lex == kUncertainState; });
 }
 
 // Brings them side by side.
@@ -85,9 +98,17 @@ void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
   }
   if (IsLarge(trie, node) && std::any_of(from.begin(), from.end(),
                                          [&](const Configuration& c) { return IsDense(c.lex); })) {
-    WalkEach(node, from, depth);
+    if (NumStates(from) <= kWalkedEachMax) return WalkEach(node, from, depth);
+    // Languages of keys that differ in a few are mostly one after the first character.
+    WalkChildren(trie, node, from, depth, true);
     return;
   }
+  WalkChildren(trie, node, from, depth, false);
+}
+
+// All at once, child by child; from there each on its own, if `then_each` and it is worth it.
+void MaskWalk::WalkChildren(const TokenTrie& trie, uint32_t node, Set from, int depth,
+                            bool then_each) {
   if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
   Configurations& to = *levels_[level_++];
   const TokenTrie::Node& at = trie.node(node);
@@ -104,7 +125,10 @@ void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
     EndStep(&to);
     if (!to.dead()) {
       for (const int32_t id : trie.Own(child)) Set_(id);
-      if (child.num_children > 0) Walk(trie, index, to.list, depth + 1);
+      if (child.num_children > 0) {
+        const bool each = then_each && IsLarge(trie, index) && !IsAnyUncertain(to.list);
+        each ? WalkEach(index, to.list, depth + 1) : Walk(trie, index, to.list, depth + 1);
+      }
     }
     text_.pop_back();
   }
@@ -113,14 +137,30 @@ void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
 
 // Independent alternatives: a token is allowed if one of them allows it.
 void MaskWalk::WalkEach(uint32_t node, Set from, int depth) {
-  // Each into bits of its own: WalkAlike may clear what it set.
+  // WalkAlike may clear what it set, and must not clear what another did.
+  const TokenTrie& trie = vocabulary_.trie();
+  const std::span<const int32_t> below = trie.Below(trie.node(node));
+  if (below.size() < bits_.size() / 4) {
+    std::vector<int32_t> allowed;
+    ForEachAlike(from, [&](LexState lex, Set alike) {
+      lexer_.pool().Spend(below.size() / 4);
+      WalkAlike(trie, node, lex, alike, depth);
+      for (const int32_t id : below) {
+        if ((bits_[id >> 5] >> (id & 31) & 1) == 0) continue;
+        allowed.push_back(id);
+        Clear(id);
+      }
+    });
+    for (const int32_t id : allowed) Set_(id);
+    return;
+  }
   const std::span<uint32_t> all = bits_;
   std::vector<uint32_t> own(all.size());
   ForEachAlike(from, [&](LexState lex, Set alike) {
     lexer_.pool().Spend(own.size() / 8);
     std::fill(own.begin(), own.end(), 0);
     bits_ = own;
-    WalkAlike(vocabulary_.trie(), node, lex, alike, depth);
+    WalkAlike(trie, node, lex, alike, depth);
     for (size_t i = 0; i < own.size(); ++i) all[i] |= own[i];
   });
   bits_ = all;
@@ -129,13 +169,11 @@ void MaskWalk::WalkEach(uint32_t node, Set from, int depth) {
 void MaskWalk::Advance(LexState lex, Set from, Configurations* to) {
   // As Machine::Step does, with text that may be unknown.
   if (!lexer_.Ranges(lex).empty()) {
-    auto& list = to->list;
-    lexer_.pool().Spend(list.size() * from.size() / 8);
-    const size_t num_others = list.size();
+    // Some may be there already: what is after their tokens is made one.
+    lexer_.pool().Spend(from.size() / 4);
     for (Configuration moved : from) {
       moved.lex = lex;
-      const auto others = std::span(list).first(num_others);
-      if (std::find(others.begin(), others.end(), moved) == others.end()) list.push_back(moved);
+      to->list.push_back(moved);
     }
   }
   const size_t num_labels = lexer_.Labels(lex).size();

@@ -31,6 +31,7 @@ class MaskWalk {
   using Set = std::span<const Configuration>;
 
   void Walk(const TokenTrie& trie, uint32_t node, Set from, int depth);
+  void WalkChildren(const TokenTrie& trie, uint32_t node, Set from, int depth, bool then_each);
   void WalkEach(uint32_t node, Set from, int depth);
   // Of those that are in the same state, `lex`, whatever their own says: many alternatives often
   // read the same token, and differ only in what comes after it.
