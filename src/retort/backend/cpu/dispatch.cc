@@ -88,7 +88,8 @@ CpuFeatures Detect() {
   features.has_avx512_bf16 = Bit(leaf7_1.eax, 5);
 
   const bool amx = saves(0x60000) && Bit(leaf7.edx, 24) && Bit(leaf7.edx, 22) && Bit(leaf7.edx, 25);
-  if (amx && features.has_avx512_bf16 && RequestTilePermission()) {
+  const bool fp16_and_vbmi = Bit(leaf7.edx, 23) && Bit(leaf7.ecx, 1);
+  if (amx && fp16_and_vbmi && features.has_avx512_bf16 && RequestTilePermission()) {
     features.level_max = DispatchLevel::kAmx;
   }
   return features;

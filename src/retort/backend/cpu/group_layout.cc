@@ -1,5 +1,6 @@
 #include "retort/backend/cpu/group_layout.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -218,6 +219,15 @@ bool PackRecordOf(std::span<const std::byte* const> rows, int64_t record, std::b
   return finite;
 }
 
+// The largest magnitude of `count` finite f16.
+uint16_t LargestHalf(const std::byte* halves, size_t count) {
+  uint16_t largest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    largest = std::max<uint16_t>(largest, LoadAs<uint16_t>(halves + 2 * i) & 0x7fff);
+  }
+  return largest;  // magnitudes are ordered as their bits are
+}
+
 using PackFunction = bool (*)(std::span<const std::byte* const>, int64_t, std::byte*);
 
 template <size_t... kIndices>
@@ -233,6 +243,20 @@ const GroupLayout* FindGroupLayout(Format format) {
     if (layout.format == format) return &layout;
   }
   return nullptr;
+}
+
+float LargestWeight(const GroupLayout& layout, const std::byte* records, int64_t num_records) {
+  // Super-blocks have their halves in the record's header, with codes below 64 or 128.
+  const bool is_super = layout.record_header_bytes() != 0;
+  const float scale_code = layout.scales == ScaleKind::kSuper16 ? 128 : is_super ? 63 : 1;
+  uint16_t scale = 0;
+  uint16_t min = 0;
+  for (int64_t record = 0; record < num_records; ++record, records += layout.record_bytes()) {
+    scale = std::max(scale, LargestHalf(records, kPanelOutputs));
+    if (layout.has_min()) min = std::max(min, LargestHalf(records + 64, kPanelOutputs));
+  }
+  const int codes = layout.has_min() ? 1 << layout.bits : layout.zero;
+  return scale_code * (F16ToF32(scale) * static_cast<float>(codes) + F16ToF32(min));
 }
 
 bool PackRecord(const GroupLayout& layout, std::span<const std::byte* const> rows, int64_t record,

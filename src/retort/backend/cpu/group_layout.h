@@ -66,4 +66,7 @@ const GroupLayout* FindGroupLayout(Format format);
 bool PackRecord(const GroupLayout& layout, std::span<const std::byte* const> rows, int64_t record,
                 std::byte* out);
 
+// A bound on the magnitude of the weights of `num_records` packed records.
+float LargestWeight(const GroupLayout& layout, const std::byte* records, int64_t num_records);
+
 }  // namespace retort::cpu

@@ -1,15 +1,15 @@
 #include "retort/backend/cpu/amx_tiles.h"
-#include "retort/backend/cpu/decode_avx512.h"
+#include "retort/backend/cpu/decode_amx.h"
 #include "retort/backend/cpu/linear_kernels.h"
 
 #if defined(__x86_64__)
 
 #include <algorithm>
 
-#define RETORT_AMX                                               \
-  __attribute__((                                                \
-      target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl," \
-             "avx512bf16,amx-tile,amx-bf16")))
+#define RETORT_AMX                                                          \
+  __attribute__((                                                           \
+      target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi," \
+             "avx512fp16,avx512bf16,amx-tile,amx-bf16")))
 
 // AMX tiles: bf16 products with f32 sums at any number of rows. Grouped integers are decoded to
 // bf16, once per panel and call: to scale their own integer products group by group, the sums of
@@ -92,11 +92,11 @@ RETORT_AMX void MultiplyBf16(const uint16_t* units, int64_t num_units, const uin
 }
 
 // Units decoded and not yet multiplied, at most.
-constexpr int64_t kLag = 2;
+constexpr int64_t kLag = 3;
 static_assert(kLag < kFusedUnits);
 
 template <ScaleKind kKind, int kBits, bool kTwoBlocks>
-RETORT_AMX void MultiplyFused(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
+RETORT_AMX void MultiplyFused(const std::byte* panel, int exponent, int64_t num_groups,
                               const uint16_t* rows, size_t block_stride, UnpackScratch* scratch,
                               uint16_t* units, float* sums) {
   constexpr int kUnitBytes = kBf16UnitValues * 2;
@@ -108,13 +108,13 @@ RETORT_AMX void MultiplyFused(const GroupLayout& layout, const std::byte* panel,
     _tile_zero(2);
     _tile_zero(3);
   }
-  GroupWalk<kKind, kBits> groups(layout, panel, 0);
+  GroupWalk<kKind, kBits> groups(panel, 0, exponent);
   for (int64_t group = 0; group < num_groups + kLag; ++group) {
     if (group < num_groups) {
       groups.Decode(scratch->codes, units + group % kFusedUnits * kGroupCodes);
     }
     if (group < kLag) continue;
-    // What was decoded two groups ago has left for the cache, where tile loads find it at once.
+    // What was decoded three groups ago has left for the cache, where tile loads find it at once.
     const uint16_t* w = units + (group - kLag) % kFusedUnits * kGroupCodes;
     asm volatile("" ::: "memory");  // tile loads read what was stored before
     _tile_loadd(4, rows, kUnitBytes);
@@ -147,22 +147,44 @@ struct FusedTwoBlocks {
   static constexpr auto value = MultiplyFused<kKind, kBits, true>;
 };
 
-void MultiplyDecoded(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
-                     const uint16_t* rows, size_t block_stride, int64_t num_rows,
-                     UnpackScratch* scratch, uint16_t* units, float* sums) {
+void MultiplyDecoded(const GroupLayout& layout, const std::byte* panel, int exponent,
+                     int64_t num_groups, const uint16_t* rows, size_t block_stride,
+                     int64_t num_rows, UnpackScratch* scratch, uint16_t* units, float* sums) {
   const auto multiply = num_rows > kBlockRows ? InstanceFor<FusedTwoBlocks>(layout)
                                               : InstanceFor<FusedOneBlock>(layout);
-  multiply(layout, panel, num_groups, rows, block_stride, scratch, units, sums);
+  multiply(panel, exponent, num_groups, rows, block_stride, scratch, units, sums);
+}
+
+template <ScaleKind kKind, int kBits>
+RETORT_AMX void DecodeGroups(const std::byte* panel, int exponent, int64_t group_begin,
+                             int num_groups, UnpackScratch* scratch, uint16_t* units) {
+  GroupWalk<kKind, kBits> groups(panel, group_begin, exponent);
+  for (int g = 0; g < num_groups; ++g, units += kGroupCodes) {
+    groups.Decode(scratch->codes, units);
+  }
+}
+
+template <ScaleKind kKind, int kBits>
+struct DecodeInstance {
+  static constexpr auto value = DecodeGroups<kKind, kBits>;
+};
+
+void DecodeToBf16(const GroupLayout& layout, const std::byte* panel, int exponent,
+                  int64_t group_begin, int num_groups, UnpackScratch* scratch, uint16_t* units) {
+  InstanceFor<DecodeInstance>(layout)(panel, exponent, group_begin, num_groups, scratch, units);
 }
 
 // Values below 2^-126 become 0, which tiles take them for anyway.
 RETORT_AMX void RoundRow(const float* x, int64_t num_inputs, size_t stride, uint16_t* out) {
+  // PlaceInUnit, of 16-bit values in each 16 bytes.
+  const __m512i places = _mm512_set4_epi32(0x0f0e0b0a, 0x0d0c0908, 0x07060302, 0x05040100);
   for (int64_t k = 0; k < num_inputs; k += kBf16UnitValues, out += stride) {
     const int64_t rest = num_inputs - k;
     const uint32_t seen = rest >= kBf16UnitValues ? ~0u : (1u << rest) - 1;
     const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(seen), x + k);
     const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(seen >> 16), x + k + 16);
-    _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    const auto in_order = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    _mm512_storeu_si512(out, _mm512_shuffle_epi8(in_order, places));
   }
 }
 
@@ -173,6 +195,7 @@ LinearKernels AmxKernels(const LinearKernels& lower) {
   kernels.begin = Begin;
   kernels.end = End;
   kernels.groups_as_bf16 = true;
+  kernels.decode_groups_bf16 = DecodeToBf16;
   kernels.multiply_decoded = MultiplyDecoded;
   kernels.multiply_bf16 = MultiplyBf16;
   kernels.round_row = RoundRow;

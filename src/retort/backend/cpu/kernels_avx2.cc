@@ -283,11 +283,11 @@ RETORT_AVX2 void DecodeBf16(const uint16_t* units, int num_units, float* out) {
   const __m256i odd_mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
   for (int i = 0; i < num_units * 1024; i += 16) {
     const int unit = i / 1024;
-    const int k = unit * kBf16UnitValues + i % 512 / 32 * 2;
+    const int64_t k = unit * kBf16UnitValues + PlaceInUnit(i % 512 / 32 * 2);
     float* to = out + k * kPanelOutputs + i % 1024 / 512 * 16 + i % 32 / 2;
     const __m256i v = Load32(units + i);
     Store32(to, _mm256_slli_epi32(v, 16));
-    Store32(to + kPanelOutputs, _mm256_and_si256(v, odd_mask));
+    Store32(to + 2 * kPanelOutputs, _mm256_and_si256(v, odd_mask));
   }
 }
 

@@ -34,9 +34,9 @@ RETORT_AVX512 void DecodeBf16(const uint16_t* units, int num_units, float* out) 
     for (int half = 0; half < 2; ++half) {
       for (int pair = 0; pair < 16; ++pair) {
         const __m512i v = _mm512_loadu_si512(units + half * 512 + pair * 32);
-        float* to = out + 2 * pair * kPanelOutputs + half * 16;
+        float* to = out + PlaceInUnit(2 * pair) * kPanelOutputs + half * 16;
         _mm512_storeu_si512(to, _mm512_slli_epi32(v, 16));
-        _mm512_storeu_si512(to + kPanelOutputs, _mm512_and_si512(v, odd_mask));
+        _mm512_storeu_si512(to + 2 * kPanelOutputs, _mm512_and_si512(v, odd_mask));
       }
     }
   }
@@ -157,13 +157,17 @@ RETORT_AVX512 inline __m256i RoundToBf16(__m512 x) {
 }
 
 RETORT_AVX512 void RoundRow(const float* x, int64_t num_inputs, size_t stride, uint16_t* out) {
+  // PlaceInUnit, of 16-bit values in each 16 bytes.
+  const __m256i places =
+      _mm256_broadcastsi128_si256(_mm_set_epi32(0x0f0e0b0a, 0x0d0c0908, 0x07060302, 0x05040100));
   for (int64_t k = 0; k < num_inputs; k += kBf16UnitValues, out += stride) {
     for (int64_t half = 0; half < 2; ++half) {
       const int64_t rest = num_inputs - k - half * 16;
       const __mmask16 mask =
           rest >= 16 ? 0xffff : static_cast<__mmask16>(rest <= 0 ? 0 : (1u << rest) - 1);
       const __m512 v = _mm512_maskz_loadu_ps(mask, x + k + half * 16);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + half * 16), RoundToBf16(v));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + half * 16),
+                          _mm256_shuffle_epi8(RoundToBf16(v), places));
     }
   }
 }

@@ -156,7 +156,7 @@ void DecodeBf16(const uint16_t* units, int num_units, float* out) {
       const int half = i / 512;
       const int pair = i / 32 % 16;
       const int lane = i / 2 % 16;
-      const int k = unit * kBf16UnitValues + 2 * pair + i % 2;
+      const int64_t k = unit * kBf16UnitValues + PlaceInUnit(2 * pair + i % 2);
       out[k * kPanelOutputs + half * 16 + lane] = BF16ToF32(units[unit * 1024 + i]);
     }
   }
@@ -218,7 +218,8 @@ void RoundRow(const float* x, int64_t num_inputs, size_t stride, uint16_t* out) 
   for (int64_t unit = 0; unit < num_units; ++unit) {
     for (int64_t i = 0; i < kBf16UnitValues; ++i) {
       const int64_t k = unit * kBf16UnitValues + i;
-      out[static_cast<size_t>(unit) * stride + i] = k < num_inputs ? F32ToBF16(x[k]) : 0;
+      out[static_cast<size_t>(unit) * stride + static_cast<size_t>(PlaceInUnit(i))] =
+          k < num_inputs ? F32ToBF16(x[k]) : 0;
     }
   }
 }

@@ -1,6 +1,7 @@
 #include "retort/backend/cpu/linear.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <optional>
 
@@ -55,6 +56,13 @@ void ClearLastRows(int64_t num_rows, int64_t num_rows_all, int64_t block_stride,
 // Values of one panel's sums: whole blocks of rows.
 int64_t SumsStride(int64_t num_rows) {
   return CeilDiv(num_rows, kBlockRows) * kBlockRows * kPanelOutputs;
+}
+
+// Sums of weights · 2^-exponent to sums of weights.
+void ScaleSums(int exponent, int64_t num_sums, float* sums) {
+  if (exponent == 0) return;
+  const float factor = std::ldexp(1.0f, exponent);
+  for (int64_t i = 0; i < num_sums; ++i) sums[i] *= factor;
 }
 
 }  // namespace
@@ -382,10 +390,11 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
   const bool is_decoded = part.encoding == Encoding::kGroups;
   if (is_decoded && num_rows <= kFusedRowsMax && kernels_.multiply_decoded != nullptr) {
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-      kernels_.multiply_decoded(*part.layout, part.Panel(panel), pass.num_units(), rows,
-                                block_stride, num_rows, &scratch.unpack, scratch.units,
+      kernels_.multiply_decoded(*part.layout, part.Panel(panel), part.exponent, pass.num_units(),
+                                rows, block_stride, num_rows, &scratch.unpack, scratch.units,
                                 sums + (panel - panel_begin) * SumsStride(num_rows));
     }
+    ScaleSums(part.exponent, (panel_end - panel_begin) * SumsStride(num_rows), sums);
     return;
   }
   // Chunks of about the same size: a short one costs as much to begin and to end as a long one.
@@ -397,7 +406,7 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
       const auto* units = reinterpret_cast<const uint16_t*>(part.Panel(panel)) +
                           unit * kBf16UnitValues * kPanelOutputs;
       if (is_decoded) {
-        kernels_.decode_groups_bf16(*part.layout, part.Panel(panel), unit,
+        kernels_.decode_groups_bf16(*part.layout, part.Panel(panel), part.exponent, unit,
                                     static_cast<int>(num_units), &scratch.unpack, scratch.units);
         units = scratch.units;
       }
@@ -405,6 +414,9 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
                              block_stride, num_rows, /*add=*/unit > 0,
                              sums + (panel - panel_begin) * SumsStride(num_rows));
     }
+  }
+  if (is_decoded) {
+    ScaleSums(part.exponent, (panel_end - panel_begin) * SumsStride(num_rows), sums);
   }
 }
 

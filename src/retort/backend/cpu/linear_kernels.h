@@ -20,6 +20,9 @@ namespace retort::cpu {
 inline constexpr int kBlockRows = 16;
 // Inputs of one bf16 unit: a tile's row of 32 values.
 inline constexpr int kBf16UnitValues = 32;
+// Where an input's value is among a unit's in a row: a pair, which a product adds in one go, is
+// every second input of a quad, as nibbles and bytes come out of a quad's 32 bits.
+constexpr int64_t PlaceInUnit(int64_t k) { return (k & ~int64_t{3}) | (k & 1) << 1 | (k >> 1 & 1); }
 // Rows that a panel is multiplied with while it is decoded, and units that have room meanwhile.
 inline constexpr int64_t kFusedRowsMax = 2 * kBlockRows;
 inline constexpr int kFusedUnits = 4;
@@ -84,22 +87,26 @@ struct LinearKernels {
   // sums[r][n] += Σ_k x[r][k] · w[k][n], k ascending from a zero sum, k < kF32ChunkValues.
   void (*multiply_f32)(const float* w, int num_inputs, const float* x, int64_t x_stride,
                        int64_t num_rows, float* sums);
-  // To [k][32] f32: f16 [k][32]; bf16 units [2][16 pairs][16][2]; unsigned groups.
+  // To [k][32] f32: f16 [k][32]; bf16 units
+  // [2][16 pairs][16][2], pair by pair as PlaceInUnit says; unsigned groups.
   void (*decode_f16)(const uint16_t* values, int num_inputs, float* out);
   void (*decode_bf16)(const uint16_t* units, int num_units, float* out);
   void (*decode_groups)(const GroupTile& tile, int zero, float* out);
 
-  // Groups as bf16 units [2][16 pairs][16][2], nearest. With `groups_as_bf16` kNative multiplies
-  // grouped integers so, by multiply_bf16; without, as 8-bit groups.
-  void (*decode_groups_bf16)(const GroupLayout& layout, const std::byte* panel, int64_t group_begin,
-                             int num_groups, UnpackScratch* scratch, uint16_t* units);
+  // Groups · 2^-exponent as bf16 units [2][16 pairs][16][2] of a part's weights (see
+  // PackedPart::exponent). With `groups_as_bf16` kNative multiplies grouped integers so, by
+  // multiply_bf16; without, as 8-bit groups.
+  void (*decode_groups_bf16)(const GroupLayout& layout, const std::byte* panel, int exponent,
+                             int64_t group_begin, int num_groups, UnpackScratch* scratch,
+                             uint16_t* units) = nullptr;
   bool groups_as_bf16 = false;
   // decode_groups_bf16 and multiply_bf16 (without `add`) of a whole panel in one, for at most
   // kFusedRowsMax rows: products of one group are under way while others are decoded. `units`: room
   // for kFusedUnits. Null where there is none.
-  void (*multiply_decoded)(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
-                           const uint16_t* rows, size_t block_stride, int64_t num_rows,
-                           UnpackScratch* scratch, uint16_t* units, float* sums) = nullptr;
+  void (*multiply_decoded)(const GroupLayout& layout, const std::byte* panel, int exponent,
+                           int64_t num_groups, const uint16_t* rows, size_t block_stride,
+                           int64_t num_rows, UnpackScratch* scratch, uint16_t* units,
+                           float* sums) = nullptr;
 
   // Rows of bf16, [unit][16][32] in blocks block_stride values apart; the panel's units
   // [2][16 pairs][16][2]. Without `add` sums begin at zero, whatever they were. Null where bf16
@@ -115,8 +122,8 @@ struct LinearKernels {
   // floats, sums 32 (two runs of 16 rows).
   void (*quantize_row)(const float* x, int64_t num_groups, int8_t* codes, float* scales,
                        int32_t* sums);
-  // One row to bf16, nearest even: `num_inputs` values, zero up to whole units. Units are `stride`
-  // values apart.
+  // One row to bf16, nearest even: `num_inputs` values, zero up to whole units, each in its
+  // PlaceInUnit. Units are `stride` values apart.
   void (*round_row)(const float* x, int64_t num_inputs, size_t stride, uint16_t* out);
 };
 

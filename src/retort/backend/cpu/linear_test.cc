@@ -91,16 +91,21 @@ struct Judged {
   std::vector<double> bound;
 };
 
-// How far a grouped weight may be from its stored value once it is bf16: two thirds of a unit in
-// the last of 8 places, and what its offset loses beside 2^15 · scale in f32, scale / 512, where a
-// scale is at most 2/7 of the group's largest weight, whose codes span at least half of their
-// range.
-double DecodedWeightError(const std::vector<float>& weights, int64_t at) {
-  double largest = 0;
-  for (int64_t i = at / 32 * 32; i < at / 32 * 32 + 32; ++i) {
-    largest = std::max(largest, std::fabs(double{weights[i]}));
+// How far a grouped weight may be from its stored value once it is bf16, in units of 2^-10: scale
+// and weight are rounded to f16 (half a unit each; in K formats one more), 2 units added, and up to
+// 7 cut off. A minimum is rounded to f16 too, twice, and its weights' centre once; it is at most 5
+// times the group's largest weight, whose codes span at least half of their range.
+double DecodedWeightError(Format format, const std::vector<float>& weights, int64_t at) {
+  constexpr double kUnit = 0x1p-10;
+  double error = 6.5 * std::fabs(double{weights[at]});
+  if (cpu::FindGroupLayout(format)->has_min()) {
+    double largest = 0;
+    for (int64_t i = at / 32 * 32; i < at / 32 * 32 + 32; ++i) {
+      largest = std::max(largest, std::fabs(double{weights[i]}));
+    }
+    error += (5 + 0.5) * largest;
   }
-  return (1 + 0x1p-8) * 2 / 3 * 0x1p-7 * std::fabs(double{weights[at]}) + 0x1p-10 * largest;
+  return kUnit * error;
 }
 
 // `groups_as_bf16`: the level multiplies grouped integers in bf16, not as 8-bit groups.
@@ -150,7 +155,8 @@ Judged Judge(const Case& c, const StoredTensor& w, const std::vector<float>& x, 
         magnitude += std::fabs(value) *
                      (std::fabs(double{decoded[n * c.inputs + k]}) + (is_native_group ? 2.0 : 0.0));
         if (is_decoded) {
-          weight_error += std::fabs(value) * DecodedWeightError(decoded, n * c.inputs + k);
+          weight_error +=
+              std::fabs(value) * DecodedWeightError(c.format, decoded, n * c.inputs + k);
         }
       }
       judged.y[m * c.outputs + n] = sum;

@@ -109,7 +109,11 @@ void PackColumns(const PanelRows& panel, int64_t num_inputs, T exponent_mask, st
 }
 
 void PackUnits(const PanelRows& panel, int64_t num_inputs, size_t panel_bytes, std::byte* out) {
-  constexpr int64_t kPairs = kBf16UnitValues / 2;
+  constexpr int64_t kQuads = kBf16UnitValues / 4;
+  // An exponent of all ones carries into the sign's place.
+  constexpr uint64_t kExponents = 0x7f807f807f807f80u;
+  constexpr uint64_t kCarries = 0x0080008000800080u;
+  constexpr uint64_t kSigns = 0x8000800080008000u;
   if (panel.count < kPanelOutputs || num_inputs % kBf16UnitValues != 0) {
     std::memset(out, 0, panel_bytes);
   }
@@ -117,22 +121,29 @@ void PackUnits(const PanelRows& panel, int64_t num_inputs, size_t panel_bytes, s
     constexpr size_t kSourceBytes = kPanelOutputs * kBf16UnitValues * sizeof(uint16_t);
     PrefetchNext(panel, static_cast<size_t>(begin) * kPanelOutputs * sizeof(uint16_t),
                  kSourceBytes);
-    const int64_t num_pairs = std::min(kPairs, (num_inputs - begin) / 2);
+    const int64_t num_quads = std::min(kQuads, (num_inputs - begin) / 4);
     for (size_t n = 0; n < panel.count; ++n) {
       const std::byte* row = panel.rows[n];
       std::byte* lane = out + n / 16 * 1024 + n % 16 * 4;
-      uint32_t not_finite = 0;
-      for (int64_t pair = 0; pair < num_pairs; ++pair) {
-        const auto two = LoadAs<uint32_t>(row + 2 * begin + 4 * pair);
-        StoreAs<uint32_t>(lane + 64 * pair, two);
-        not_finite |= (two & 0x7f807f80) + 0x00800080;  // an exponent of all ones carries
+      uint64_t not_finite = 0;
+      const auto store_quad = [&](int64_t quad, uint64_t four) {
+        const uint64_t second = four >> 16;
+        StoreAs<uint32_t>(lane + 128 * quad,
+                          static_cast<uint32_t>((four & 0xffff) | (second & 0xffff0000)));
+        StoreAs<uint32_t>(lane + 128 * quad + 64,
+                          static_cast<uint32_t>((second & 0xffff) | (four >> 48 << 16)));
+        not_finite |= (four & kExponents) + kCarries;
+      };
+      for (int64_t quad = 0; quad < num_quads; ++quad) {
+        store_quad(quad, LoadAs<uint64_t>(row + 2 * begin + 8 * quad));
       }
-      if (num_pairs < kPairs && num_inputs % 2 != 0) {
-        const auto last = LoadAs<uint16_t>(row + 2 * (num_inputs - 1));
-        StoreAs<uint32_t>(lane + 64 * num_pairs, last);
-        not_finite |= (last & 0x7f80u) + 0x80;
+      if (num_quads < kQuads && num_inputs % 4 != 0) {
+        uint64_t last = 0;
+        const auto num_last = static_cast<size_t>(num_inputs % 4);
+        std::memcpy(&last, row + 2 * (num_inputs - num_inputs % 4), 2 * num_last);
+        store_quad(num_quads, last);
       }
-      if ((not_finite & 0x80008000) != 0) ThrowNotFiniteBf16(*panel.tensors[n], row, begin);
+      if ((not_finite & kSigns) != 0) ThrowNotFiniteBf16(*panel.tensors[n], row, begin);
     }
   }
 }
@@ -180,6 +191,15 @@ size_t PanelBytes(const PackedPart& part, int64_t num_inputs) {
   return 0;
 }
 
+// See PackedPart::exponent: 0 where weights suit f16 · 2^-16 as they are, with room for rounding.
+int ExponentOf(float largest) {
+  constexpr float kRoom = 1.01f;
+  constexpr float kSmallest = 0x1p-12f;
+  constexpr int kExponentMin = -14;  // 2^30 is what two f16 factors reach
+  if (largest * kRoom < 1 && largest >= kSmallest) return 0;
+  return largest == 0 ? 0 : std::max(std::ilogb(largest * kRoom) + 1, kExponentMin);
+}
+
 void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> tensors,
               int64_t num_inputs, PackedPart* part) {
   for (const TensorView& tensor : tensors) {
@@ -194,11 +214,17 @@ void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> 
   part->num_panels = (part->num_outputs + kPanelOutputs - 1) / kPanelOutputs;
   part->panel_bytes = PanelBytes(*part, num_inputs);
   part->piece = arena.Allocate(static_cast<size_t>(part->num_panels) * part->panel_bytes);
+  std::vector<float> largest(static_cast<size_t>(part->num_panels));
   pool.ParallelFor(part->num_panels, [&](int64_t panel, int) {
     std::byte* out = part->piece.data + static_cast<size_t>(panel) * part->panel_bytes;
     ProvidePages(out, part->panel_bytes);
     PackPanel(*part, FindRows(tensors, panel * kPanelOutputs, part->num_outputs), num_inputs, out);
+    if (part->encoding == Encoding::kGroups) {
+      const int64_t num_records = num_inputs / kGroupValues / part->layout->groups_per_record;
+      largest[static_cast<size_t>(panel)] = LargestWeight(*part->layout, out, num_records);
+    }
   });
+  part->exponent = ExponentOf(*std::max_element(largest.begin(), largest.end()));
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ class WeightArena {
 enum class Encoding : uint8_t {
   kF32,     // [k][32]
   kF16,     // [k][32]
-  kBf16,    // units of 32 inputs: [half 2][pair 16][lane 16][2], zero beyond K
+  kBf16,    // units of 32 inputs: [half 2][pair 16][lane 16][2] (PlaceInUnit), zero beyond K
   kGroups,  // group_layout.h
 };
 
@@ -46,6 +46,9 @@ struct PackedPart {
   int64_t num_outputs = 0;
   int64_t num_panels = 0;
   size_t panel_bytes = 0;
+  // Of kGroups: weights · 2^-exponent are what is decoded to bf16. 0 for most, whose weights are
+  // below 1 and not all tiny.
+  int exponent = 0;
   WeightArena::Piece piece;
 
   const std::byte* Panel(int64_t panel) const {

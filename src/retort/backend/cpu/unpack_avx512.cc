@@ -4,7 +4,7 @@
 
 #include "retort/backend/cpu/decode_avx512.h"
 
-// AVX-512 F, BW, DQ, VL: grouped integers out of their planes, as bytes and scales or as bf16.
+// AVX-512 F, BW, DQ, VL: grouped integers out of their planes, as bytes and scales.
 namespace retort::cpu {
 namespace {
 
@@ -91,32 +91,9 @@ RETORT_AVX512 void Unpack(const GroupLayout& layout, const std::byte* panel, int
   }
 }
 
-template <ScaleKind kKind, int kBits>
-RETORT_AVX512 void DecodeGroups(const GroupLayout& layout, const std::byte* panel,
-                                int64_t group_begin, int num_groups, UnpackScratch* scratch,
-                                uint16_t* units) {
-  GroupWalk<kKind, kBits> groups(layout, panel, group_begin);
-  for (int g = 0; g < num_groups; ++g, units += kGroupCodes) {
-    groups.Decode(scratch->codes, units);
-  }
-}
-
-template <ScaleKind kKind, int kBits>
-struct DecodeInstance {
-  static constexpr auto value = DecodeGroups<kKind, kBits>;
-};
-
-void DecodeToBf16(const GroupLayout& layout, const std::byte* panel, int64_t group_begin,
-                  int num_groups, UnpackScratch* scratch, uint16_t* units) {
-  InstanceFor<DecodeInstance>(layout)(layout, panel, group_begin, num_groups, scratch, units);
-}
-
 }  // namespace
 
-void AddAvx512Unpacking(LinearKernels* kernels) {
-  kernels->unpack = Unpack;
-  kernels->decode_groups_bf16 = DecodeToBf16;
-}
+void AddAvx512Unpacking(LinearKernels* kernels) { kernels->unpack = Unpack; }
 
 }  // namespace retort::cpu
 
