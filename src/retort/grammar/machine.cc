@@ -80,11 +80,17 @@ void Machine::Close(const Configuration& from, uint32_t label, std::optional<std
   Run();
 }
 
-void Machine::CloseValues(std::span<const Configuration> from, uint32_t label,
-                          std::optional<std::string_view> text, Configurations* out) {
+bool Machine::Remembers(const Configuration& from, uint32_t label) {
+  if (positions_[from.position]->kind == Kind::kSymbol) return false;
+  const auto& actions = After(from.position, label);
+  return std::any_of(actions.begin(), actions.end(), [](const Action& a) { return a.remember; });
+}
+
+void Machine::CloseRemembering(std::span<const Configuration> from, uint32_t label,
+                               std::optional<std::string_view> text, Configurations* out) {
   BeginClosure(out);
   for (const Configuration& configuration : from) {
-    if (!IsInRule(configuration)) AddToClosure(configuration, label, text);
+    if (Remembers(configuration, label)) AddToClosure(configuration, label, text);
   }
   Run();
 }

@@ -84,7 +84,7 @@ class Machine {
   // if it is not known: what depends on it gets kUncertainState.
   void Close(const Configuration& from, uint32_t label, std::optional<std::string_view> text,
              Configurations* out);
-  // The end of a token of a rule: what follows does not depend on its text.
+  // The end of a token on whose text nothing depends.
   struct Closing {
     Position position = 0;
     uint32_t label = 0;
@@ -92,12 +92,11 @@ class Machine {
     const Seen* seen = nullptr;
     bool operator==(const Closing&) const = default;
   };
-  bool IsInRule(const Configuration& from) const {
-    return positions_[from.position]->kind == Kind::kSymbol;
-  }
-  // As Close, of all that are not in a rule. `out` is added to.
-  void CloseValues(std::span<const Configuration> from, uint32_t label,
-                   std::optional<std::string_view> text, Configurations* out);
+  // Whether something depends on the text of the token that `from` is in, if it ends so.
+  bool Remembers(const Configuration& from, uint32_t label);
+  // As Close, of all that remember. `out` is added to.
+  void CloseRemembering(std::span<const Configuration> from, uint32_t label,
+                        std::optional<std::string_view> text, Configurations* out);
   // As Close, of several that end at the same place. `out` is added to.
   void CloseAll(std::span<const Closing> closings, Configurations* out);
   // Whether any token may follow the one that `from` is in.

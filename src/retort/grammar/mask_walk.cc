@@ -1,6 +1,7 @@
 #include "retort/grammar/mask_walk.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace retort::grammar {
 namespace {
@@ -12,7 +13,6 @@ constexpr uint32_t kEntryTokensMin = 48;
 constexpr int kDenseBytesMin = 40;
 constexpr int kDenseStringBytesMin = 12;
 constexpr int kCorrectionsMax = 6000;  // nodes of the trie
-constexpr size_t kUnsortedMax = 4;     // configurations
 constexpr size_t kWalkedEachMax = 8;   // lexer states
 
 const TokenTrie::Node* FindChild(std::span<const TokenTrie::Node> children, uint8_t byte) {
@@ -45,12 +45,15 @@ bool IsAnyUncertain(std::span<const Configuration> from) {
                      [](const Configuration& c) { return c.lex == kUncertainState; });
 }
 
-// Brings them side by side.
-void SortByState(Configurations* configurations) {
-  auto& list = configurations->list;
-  const auto less = [](const Configuration& a, const Configuration& b) { return a.lex < b.lex; };
-  if (std::is_sorted(list.begin(), list.end(), less)) return;
-  std::stable_sort(list.begin(), list.end(), less);
+// Brings those of a state side by side, each once.
+void Tidy(std::vector<Configuration>* list) {
+  const auto key = [](const Configuration& c) {
+    return std::tuple(c.lex, c.position, reinterpret_cast<uintptr_t>(c.parent),
+                      reinterpret_cast<uintptr_t>(c.seen));
+  };
+  std::sort(list->begin(), list->end(),
+            [&](const Configuration& a, const Configuration& b) { return key(a) < key(b); });
+  list->erase(std::unique(list->begin(), list->end()), list->end());
 }
 
 }  // namespace
@@ -73,13 +76,9 @@ void MaskWalk::Run(const Configurations& from, std::string_view tail, std::span<
   checked_ = false;
   checked_ids_.clear();
   machine_->ForgetReach();
-  if (from.list.size() <= kUnsortedMax) {
-    Walk(vocabulary_.trie(), TokenTrie::kRoot, from.list, 0);
-  } else {
-    Configurations sorted = from;
-    SortByState(&sorted);
-    Walk(vocabulary_.trie(), TokenTrie::kRoot, sorted.list, 0);
-  }
+  std::vector<Configuration> list = from.list;
+  Tidy(&list);
+  Walk(vocabulary_.trie(), TokenTrie::kRoot, list, 0);
   depends_on_tail_ = checked_ || machine_->reach() < tail.size();
 }
 
@@ -169,7 +168,6 @@ void MaskWalk::WalkEach(uint32_t node, Set from, int depth) {
 void MaskWalk::Advance(LexState lex, Set from, Configurations* to) {
   // As Machine::Step does, with text that may be unknown.
   if (!lexer_.Ranges(lex).empty()) {
-    // Some may be there already: what is after their tokens is made one.
     lexer_.pool().Spend(from.size() / 4);
     for (Configuration moved : from) {
       moved.lex = lex;
@@ -181,18 +179,18 @@ void MaskWalk::Advance(LexState lex, Set from, Configurations* to) {
 }
 
 void MaskWalk::End(Set from, uint32_t label, Configurations* to) {
-  bool is_rest = false;
+  bool any_remembers = false;
   for (const Configuration& configuration : from) {
-    if (machine_->IsInRule(configuration)) {
+    if (!machine_->Remembers(configuration, label)) {
       closings_.push_back(
           {configuration.position, label, configuration.parent, configuration.seen});
     } else {
-      is_rest = true;
+      any_remembers = true;
     }
   }
-  if (!is_rest) return;
-  machine_->CloseValues(from, label,
-                        text_known_ ? std::optional<std::string_view>(text_) : std::nullopt, to);
+  if (!any_remembers) return;
+  machine_->CloseRemembering(
+      from, label, text_known_ ? std::optional<std::string_view>(text_) : std::nullopt, to);
 }
 
 size_t MaskWalk::ClosingsHash::operator()(const std::vector<Machine::Closing>& closings) const {
@@ -209,31 +207,19 @@ size_t MaskWalk::ClosingsHash::operator()(const std::vector<Machine::Closing>& c
 }
 
 void MaskWalk::EndStep(Configurations* to) {
-  TakeClosings(to);
-  if (to->list.size() > kUnsortedMax) SortByState(to);
-}
-
-void MaskWalk::TakeClosings(Configurations* to) {
-  if (closings_.empty()) return;
-  auto it = closed_.find(closings_);
-  if (it == closed_.end()) {
-    Configurations after;
-    machine_->CloseAll(closings_, &after);
-    it = closed_.emplace(closings_, std::move(after)).first;
-  }
-  closings_.clear();
-  lexer_.pool().Spend(2 + it->second.list.size() * (1 + to->list.size()) / 8);
-  to->complete = to->complete || it->second.complete;
-  if (to->list.empty()) {
-    to->list = it->second.list;
-    return;
-  }
-  for (const Configuration& configuration : it->second.list) {
-    auto& list = to->list;
-    if (std::find(list.begin(), list.end(), configuration) == list.end()) {
-      list.push_back(configuration);
+  if (!closings_.empty()) {
+    auto it = closed_.find(closings_);
+    if (it == closed_.end()) {
+      Configurations after;
+      machine_->CloseAll(closings_, &after);
+      it = closed_.emplace(closings_, std::move(after)).first;
     }
+    closings_.clear();
+    to->complete = to->complete || it->second.complete;
+    to->list.insert(to->list.end(), it->second.list.begin(), it->second.list.end());
   }
+  lexer_.pool().Spend(2 + to->list.size());
+  if (to->list.size() > 1) Tidy(&to->list);
 }
 
 // Whether looking up what a lexer state allows below the node is worth it.

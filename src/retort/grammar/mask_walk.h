@@ -37,12 +37,11 @@ class MaskWalk {
   // read the same token, and differ only in what comes after it.
   void WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set from, int depth);
   void WalkEntry(Set from, const MaskEntry& entry, int depth);
-  // As the machine once `from` came to `lex`, with everything their token's end leads to. Ends of
-  // rules' tokens are put aside until EndStep.
+  // As the machine once `from` came to `lex`, with everything their token's end leads to. Ends on
+  // whose text nothing depends are put aside until EndStep.
   void Advance(LexState lex, Set from, Configurations* to);
   void End(Set from, uint32_t label, Configurations* to);
   void EndStep(Configurations* to);
-  void TakeClosings(Configurations* to);
   // A state that nearly every byte leads to and keeps, or `state` itself.
   LexState Loop(LexState state);
   // Corrects what was set for `b` where `a` differs; false if they differ nearly everywhere.
