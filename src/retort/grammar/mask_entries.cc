@@ -133,8 +133,11 @@ void MaskEntries::WriteTokens(const Found& found, bool from_strings, MaskEntry* 
 // that are not in any string.
 void MaskEntries::Walk(uint32_t node, LexState state, bool with_exits, Found* found) {
   const bool of_string = lexer_.StringRest(state).has_value();
-  const bool by_safety =
-      of_string && node == TokenTrie::kRoot && lexer_.SafeLength(state, kSafeMin) >= kSafeMin;
+  bool by_safety = of_string && node == TokenTrie::kRoot;
+  if (by_safety) {
+    lexer_.FindSafeLength(state);
+    by_safety = lexer_.SafeLength(state, kSafeMin) >= kSafeMin;
+  }
   const auto all_live = [&](const TokenStream::Below& below, LexState at) {
     if (lexer_.Keeps(at, below)) return true;
     return by_safety && (below.groups & GroupOf('"')) == 0 &&

@@ -18,6 +18,7 @@ TEST(RealVocabulary, MasksEqualBruteForce) {
       {R"({"type":"object","properties":{"name":{"type":"string","maxLength":7},"n":{"type":"integer","maximum":99}},"required":["name"]})",
        R"({"type":"array","items":{"type":"string","pattern":"^(?:\\S+\\s+){0,9}\\S+$","maxLength":30}})",
        R"({"type":"object","additionalProperties":{"type":"string"}})",
+       R"({"type":"array","items":{"type":"string","oneOf":[{"pattern":"ing"},{"pattern":"er"},{"pattern":"str"}]}})",
        R"({"type":"string","minLength":3,"maxLength":40})",
        R"({"type":"array","items":{"enum":["red","green","blue"]},"uniqueItems":true})"}) {
     SCOPED_TRACE(schema);

@@ -406,60 +406,97 @@ bool RegexPool::NeverDies(Regex r, int* visits) const {
 }
 
 uint32_t RegexPool::SafeLength(Regex r, uint32_t most) {
-  const auto it = safe_.find(r);
-  if (it != safe_.end()) return std::min(it->second, most);
-  uint32_t safe = kUnbounded;
-  int visits = 512;
-  if (!NeverDies(r, &visits)) {
-    try {
-      safe = SafeSearch(r);
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::kExhausted) throw;
-      safe = 0;  // what is not found out is not claimed
+  if (const auto it = safe_.find(r); it == safe_.end() || !it->second.searched) {
+    int visits = 512;
+    if (NeverDies(r, &visits)) {
+      safe_[r] = {kUnbounded, true};
+    } else {
+      try {
+        SafeSearch(r);
+      } catch (const Error& error) {
+        // What is not found out is not claimed.
+        if (error.code() != ErrorCode::kExhausted) throw;
+      }
     }
   }
-  safe_[r] = safe;
-  return std::min(safe, most);
+  return std::min(safe_[r].length, most);
+}
+
+uint32_t RegexPool::KnownSafeLength(Regex r) {
+  const auto [it, is_new] = safe_.try_emplace(r);
+  int visits = 512;
+  if (is_new && NeverDies(r, &visits)) it->second = {kUnbounded, true};
+  return it->second.length;
 }
 
 // Breadth first, as far as a few states reach: complements die late, and return to where they
-// began.
-uint32_t RegexPool::SafeSearch(Regex r) {
-  constexpr size_t kStatesMax = 96;
-  constexpr uint32_t kSafeMax = 255;
-  if (IsEmpty(r)) return 0;
-  ++search_;
-  size_t num_seen = 0;
-  const auto is_new = [&](Regex state) {
-    if (searched_.size() < nodes_.size()) searched_.resize(nodes_.size() + nodes_.size() / 2, 0);
-    if (searched_[state] == search_) return false;
-    searched_[state] = search_;
-    ++num_seen;
-    return true;
+// began. Then back from those that may die next, so that all on the way are known at once.
+void RegexPool::SafeSearch(Regex r) {
+  constexpr size_t kStatesMax = 160;
+  constexpr uint32_t kWorthwhile = 2;
+  struct State {
+    Regex r = kNothing;
+    uint32_t depth = 0;
+    uint32_t safe = kUnbounded;
+    std::vector<uint32_t> before;
   };
-  is_new(r);
-  std::vector<Regex> level{r};
-  std::vector<Regex> next;
-  std::vector<RowEntry> row;
-  for (uint32_t safe = 0; safe < kSafeMax; ++safe) {
-    next.clear();
-    for (const Regex from : level) {
-      const auto span = Row(from);
-      row.assign(span.begin(), span.end());
-      uint32_t first = 0;
-      for (const RowEntry& entry : row) {
-        const bool only_surrogates = first >= kSurrogateFirst && entry.last <= kSurrogateLast;
-        first = entry.last + 1;
-        if (only_surrogates) continue;
-        if (IsEmpty(entry.target)) return safe;
-        if (is_new(entry.target)) next.push_back(entry.target);
-      }
-      if (num_seen > kStatesMax) return safe;
+  safe_[r].searched = true;
+  if (IsEmpty(r)) return;
+  std::vector<State> states;
+  const uint32_t first_mark = num_searched_ + 1;
+  const auto find = [&](Regex state, uint32_t depth) {
+    if (searched_.size() < nodes_.size()) searched_.resize(nodes_.size() + nodes_.size() / 2, 0);
+    if (searched_[state] < first_mark) {
+      searched_[state] = ++num_searched_;
+      states.push_back({state, depth, kUnbounded, {}});
     }
-    if (next.empty()) return kUnbounded;  // it never dies
-    level.swap(next);
+    return searched_[state] - first_mark;
+  };
+  find(r, 0);
+  std::vector<uint32_t> may_die;
+  std::vector<RowEntry> row;
+  uint32_t i = 0;
+  for (; i < states.size() && states.size() <= kStatesMax; ++i) {
+    const auto span = Row(states[i].r);
+    row.assign(span.begin(), span.end());
+    uint32_t first = 0;
+    for (const RowEntry& entry : row) {
+      const bool only_surrogates = first >= kSurrogateFirst && entry.last <= kSurrogateLast;
+      first = entry.last + 1;
+      if (only_surrogates) continue;
+      if (IsEmpty(entry.target)) {
+        states[i].safe = 0;
+        break;
+      }
+      const uint32_t to = find(entry.target, states[i].depth + 1);
+      auto& before = states[to].before;
+      if (before.empty() || before.back() != i) before.push_back(i);
+    }
+    if (states[i].safe != 0) continue;
+    if (states[i].depth < kWorthwhile) {
+      safe_[r].length = states[i].depth;
+      return;
+    }
+    may_die.push_back(i);
   }
-  return kSafeMax;
+  const bool all = i == states.size();
+  for (; i < states.size(); ++i) {
+    states[i].safe = 0;  // not looked at
+    may_die.push_back(i);
+  }
+  for (size_t n = 0; n < may_die.size(); ++n) {
+    const State& at = states[may_die[n]];
+    for (const uint32_t from : at.before) {
+      if (states[from].safe != kUnbounded) continue;
+      states[from].safe = at.safe + 1;
+      may_die.push_back(from);
+    }
+  }
+  for (const State& state : states) {
+    Safe& safe = safe_[state.r];
+    safe.length = std::max(safe.length, state.safe);
+    safe.searched = safe.searched || all;
+  }
 }
 
 }  // namespace retort::grammar

@@ -133,6 +133,8 @@ class RegexPool {
 
   // A number of symbols, at most `most`, after which `r` is still not empty, whichever they are.
   uint32_t SafeLength(Regex r, uint32_t most);
+  // What was found out of that while others were asked about: never more, often less.
+  uint32_t KnownSafeLength(Regex r);
 
   StructureHash HashOf(Regex r) const { return nodes_[r].hash; }
   size_t num_nodes() const { return nodes_.size(); }
@@ -225,7 +227,7 @@ class RegexPool {
   Need NeedOf(Regex r);
   bool IsFinite(Regex r, int* visits) const;
   bool NeverDies(Regex r, int* visits) const;
-  uint32_t SafeSearch(Regex r);
+  void SafeSearch(Regex r);
   void Rehash(size_t size);
   [[noreturn]] void ThrowWork() const;
 
@@ -244,9 +246,13 @@ class RegexPool {
   std::vector<Modulus> moduli_;
   std::vector<RowEntry> rows_;
   std::unordered_map<Regex, Need> needs_;
-  std::unordered_map<Regex, uint32_t> safe_;
-  std::vector<uint32_t> searched_;  // by which search a state was met last
-  uint32_t search_ = 0;
+  struct Safe {
+    uint32_t length = 0;
+    bool searched = false;
+  };
+  std::unordered_map<Regex, Safe> safe_;
+  std::vector<uint32_t> searched_;  // which one a state was, when it was met last in a search
+  uint32_t num_searched_ = 0;
 };
 
 }  // namespace retort::grammar
