@@ -84,6 +84,31 @@ TEST(JsonSchema, ScientificIntegersAreThoseWhoseExponentReachesTheLastDigit) {
   }
 }
 
+// Alternatives that differ in their keys, so that many key languages are read at once; they share
+// first letters, names with other values, and classes of other keys.
+std::string ManyKeyLanguages(int num_alternatives) {
+  std::string ways;
+  for (int i = 0; i < num_alternatives; ++i) {
+    const char own = static_cast<char>('a' + i);
+    ways += fmt::format(
+        R"({}{{"properties":{{"a{}":{{"const":{}}},"name":{{"enum":["{}",""]}},"b":{}}},"required":["a{}"],{}}})",
+        i == 0 ? "" : ",", own, i, own, i % 2 == 0 ? "false" : "true", own,
+        i % 3 == 0 ? R"("additionalProperties":false)" : R"("propertyNames":{"maxLength":4})");
+  }
+  return R"({"type":"object","anyOf":[)" + ways + "]}";
+}
+
+TEST(CompileJsonSchema, MasksOfManyKeyLanguagesEqualBruteForce) {
+  JsonSchemaOptions options;
+  options.property_order = JsonSchemaOptions::PropertyOrder::kAny;
+  const auto constraint = Schema(ManyKeyLanguages(14), options);
+  CheckMasks(*constraint, 21, 6, 12);
+  EXPECT_TRUE(Accepts(*constraint, R"({"ab":1,"name":"b","x":0})"));
+  EXPECT_TRUE(Accepts(*constraint, R"({"name":"","ad":3})"));
+  EXPECT_FALSE(Accepts(*constraint, R"({"name":"d","ad":3,"x":0})"));
+  EXPECT_FALSE(Accepts(*constraint, R"({"name":"b","ad":3})"));
+}
+
 TEST(CompileJsonSchema, MasksEqualBruteForceInDeclaredOrder) {
   for (const char* schema : kSchemas) {
     SCOPED_TRACE(schema);
