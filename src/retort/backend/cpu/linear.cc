@@ -14,10 +14,10 @@ namespace {
 // Rows whose activations are prepared at a time: they stay in the L2 cache while panels pass by,
 // and an unpacked panel serves them all.
 constexpr int64_t kRowsPerPass = 256;
-// Panels a thread walks side by side when rows are few and memory is the limit: as many streams as
-// the memory wants from one core.
-constexpr int64_t kPanelsPerTask = 4;
+// Rows so few that memory is the limit: each thread walks a stretch of panels of its own, at most
+// so many at a time.
 constexpr int64_t kFewRows = 16;
+constexpr int64_t kPanelsPerStep = 4;
 // Tasks per thread worth having, so that a slow one costs little.
 constexpr int64_t kTasksPerThread = 4;
 // bf16 units taken at a time, decoded ones too: with many rows 18 KiB that stay in the L1 cache
@@ -109,7 +109,8 @@ LinearRunner::LinearRunner(ThreadPool& pool, DispatchLevel level)
     : pool_(pool),
       kernels_(KernelsFor(level)),
       vector_kernels_(KernelsOf(level)),
-      scratch_(sizeof(ThreadScratch) * static_cast<size_t>(pool.num_threads())) {}
+      scratch_(sizeof(ThreadScratch) * static_cast<size_t>(pool.num_threads())),
+      stretches_(static_cast<size_t>(pool.num_threads())) {}
 
 LinearRunner::ThreadScratch& LinearRunner::Scratch(int thread) const {
   return scratch_.As<ThreadScratch>()[thread];
@@ -283,23 +284,39 @@ void LinearRunner::RunPart(const Pass& pass, const PackedPart& part) {
   const int64_t num_rows = pass.x.rows;
   // A panel of gates goes with its panel of ups.
   const int64_t num_panels = pass.gated ? part.num_panels / 2 : part.num_panels;
-  // Few rows: several panels side by side, but not at the price of idle threads.
-  int64_t panels_per_task = 1;
-  if (num_rows <= kFewRows) {
-    panels_per_task =
-        std::clamp<int64_t>(num_panels / (kTasksPerThread * num_threads), 1, kPanelsPerTask);
-  }
-  const int64_t panel_tasks = CeilDiv(num_panels, panels_per_task);
+  if (num_rows <= kFewRows) return RunStretches(pass, part, num_panels);
   // Few panels: cut the rows too.
-  const int64_t row_tasks = std::clamp<int64_t>(kTasksPerThread * num_threads / panel_tasks, 1,
+  const int64_t row_tasks = std::clamp<int64_t>(kTasksPerThread * num_threads / num_panels, 1,
                                                 CeilDiv(num_rows, 2 * kBlockRows));
   const int64_t rows_per_task = CeilDiv(CeilDiv(num_rows, row_tasks), kBlockRows) * kBlockRows;
-  const int64_t num_tasks = panel_tasks * CeilDiv(num_rows, rows_per_task);
+  const int64_t num_tasks = num_panels * CeilDiv(num_rows, rows_per_task);
   pool_.ParallelFor(num_tasks, [&](int64_t task, int thread) {
-    const int64_t panel_begin = task % panel_tasks * panels_per_task;
-    const int64_t row_begin = task / panel_tasks * rows_per_task;
-    RunTask(pass, part, panel_begin, std::min(panel_begin + panels_per_task, num_panels), row_begin,
-            std::min(row_begin + rows_per_task, num_rows), thread);
+    const int64_t panel = task % num_panels;
+    const int64_t row_begin = task / num_panels * rows_per_task;
+    RunTask(pass, part, panel, panel + 1, row_begin, std::min(row_begin + rows_per_task, num_rows),
+            thread);
+  });
+}
+
+// Memory is read in order, and no thread waits long for another: who has come to the end of a
+// stretch goes on with what is left of others.
+void LinearRunner::RunStretches(const Pass& pass, const PackedPart& part, int64_t num_panels) {
+  const int64_t num_stretches = pool_.num_threads();
+  const int64_t step =
+      std::clamp<int64_t>(num_panels / (2 * kTasksPerThread * num_stretches), 1, kPanelsPerStep);
+  for (int64_t i = 0; i < num_stretches; ++i) {
+    stretches_[i].next.store(num_panels * i / num_stretches, std::memory_order_relaxed);
+    stretches_[i].end = num_panels * (i + 1) / num_stretches;
+  }
+  pool_.ParallelFor(num_stretches, [&](int64_t first, int thread) {
+    for (int64_t i = 0; i < num_stretches; ++i) {
+      Stretch& stretch = stretches_[(first + i) % num_stretches];
+      while (true) {
+        const int64_t panel = stretch.next.fetch_add(step, std::memory_order_relaxed);
+        if (panel >= stretch.end) break;
+        RunTask(pass, part, panel, std::min(panel + step, stretch.end), 0, pass.x.rows, thread);
+      }
+    }
   });
 }
 

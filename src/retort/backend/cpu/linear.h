@@ -1,5 +1,8 @@
 #pragma once
 
+#include <atomic>
+#include <vector>
+
 #include "retort/backend/cpu/linear_kernels.h"
 #include "retort/backend/cpu/linear_weight.h"
 #include "retort/backend/cpu/vector_kernels.h"
@@ -41,6 +44,11 @@ class LinearRunner {
  private:
   struct ThreadScratch;
   struct Pass;
+  // Panels that are left of one thread's.
+  struct alignas(64) Stretch {
+    std::atomic<int64_t> next = 0;
+    int64_t end = 0;
+  };
 
   bool TakesBf16Rows(const CpuLinearWeight& weight) const;
   uint16_t* GatedRows() const;
@@ -50,6 +58,7 @@ class LinearRunner {
   void PrepareBf16(const Pass& pass, int64_t block);
   void PrepareGroups(const Pass& pass, const GroupLayout& layout, int64_t block);
   void RunPart(const Pass& pass, const PackedPart& part);
+  void RunStretches(const Pass& pass, const PackedPart& part, int64_t num_panels);
   void RunTask(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
                int64_t row_begin, int64_t row_end, int thread);
   void MultiplyGroups(const Pass& pass, const PackedPart& part, int64_t panel_begin,
@@ -74,7 +83,8 @@ class LinearRunner {
   ThreadPool& pool_;
   const LinearKernels& kernels_;
   const VectorKernels& vector_kernels_;
-  AlignedBytes scratch_;  // [num_threads] ThreadScratch
+  AlignedBytes scratch_;            // [num_threads] ThreadScratch
+  std::vector<Stretch> stretches_;  // one a thread
   int64_t inputs_max_ = 0;
   // The rows of a pass as the part at hand wants them. Of 8-bit groups: codes, scales, sums of 16
   // codes, and corrections or f32 sums. In bf16 they fill one half; the other is for rows that
