@@ -191,6 +191,21 @@ size_t PanelBytes(const PackedPart& part, int64_t num_inputs) {
   return 0;
 }
 
+// Has the system provide the stored rows [first, end) of the stacked tensors.
+void ProvideRows(std::span<const TensorView> tensors, int64_t first, int64_t end) {
+  int64_t begin = 0;
+  for (const TensorView& tensor : tensors) {
+    const int64_t from = std::clamp<int64_t>(first - begin, 0, tensor.shape[0]);
+    const int64_t to = std::clamp<int64_t>(end - begin, 0, tensor.shape[0]);
+    const int64_t row_bytes = RowBytes(tensor);
+    if (from < to) {
+      ProvidePages(tensor.bytes.data() + from * row_bytes,
+                   static_cast<size_t>((to - from) * row_bytes));
+    }
+    begin += tensor.shape[0];
+  }
+}
+
 // See PackedPart::exponent: 0 where weights suit f16 · 2^-16 as they are, with room for rounding.
 int ExponentOf(float largest) {
   constexpr float kRoom = 1.01f;
@@ -208,21 +223,32 @@ void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> 
       Throw(ErrorCode::kCorrupt, "tensor '{}' {}: expected {} bytes, found {}", tensor.name,
             tensor.shape.ToString(), expected, tensor.bytes.size());
     }
-    ProvidePages(tensor.bytes.data(), tensor.bytes.size());
     part->num_outputs += tensor.shape[0];
   }
   part->num_panels = (part->num_outputs + kPanelOutputs - 1) / kPanelOutputs;
   part->panel_bytes = PanelBytes(*part, num_inputs);
   part->piece = arena.Allocate(static_cast<size_t>(part->num_panels) * part->panel_bytes);
   std::vector<float> largest(static_cast<size_t>(part->num_panels));
-  pool.ParallelFor(part->num_panels, [&](int64_t panel, int) {
+  const auto pack_panel = [&](int64_t panel) {
     std::byte* out = part->piece.data + static_cast<size_t>(panel) * part->panel_bytes;
-    ProvidePages(out, part->panel_bytes);
     PackPanel(*part, FindRows(tensors, panel * kPanelOutputs, part->num_outputs), num_inputs, out);
     if (part->encoding == Encoding::kGroups) {
       const int64_t num_records = num_inputs / kGroupValues / part->layout->groups_per_record;
       largest[static_cast<size_t>(panel)] = LargestWeight(*part->layout, out, num_records);
     }
+  };
+  // What a thread asks the system to provide at a time.
+  constexpr size_t kPieceBytes = size_t{512} << 10;
+  const auto panels_per_piece =
+      static_cast<int64_t>(std::max<size_t>(kPieceBytes / part->panel_bytes, 1));
+  const int64_t num_pieces = (part->num_panels + panels_per_piece - 1) / panels_per_piece;
+  pool.ParallelFor(num_pieces, [&](int64_t piece, int) {
+    const int64_t begin = piece * panels_per_piece;
+    const int64_t end = std::min(begin + panels_per_piece, part->num_panels);
+    ProvideRows(tensors, begin * kPanelOutputs, end * kPanelOutputs);
+    ProvidePages(part->piece.data + static_cast<size_t>(begin) * part->panel_bytes,
+                 static_cast<size_t>(end - begin) * part->panel_bytes);
+    for (int64_t panel = begin; panel < end; ++panel) pack_panel(panel);
   });
   part->exponent = ExponentOf(*std::max_element(largest.begin(), largest.end()));
 }
