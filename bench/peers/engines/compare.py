@@ -55,6 +55,7 @@ class Shape:
 
 SMOLLM2 = Shape(30, 576, 9, 3, 64, 1536)
 LLAMA_1B = Shape(16, 2048, 32, 8, 64, 8192)
+LLAMA_8B = Shape(32, 4096, 32, 8, 128, 14336)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,7 @@ def models(options):
         "1b-q4_k": Model(folder / "1b-q4_k.gguf", None, LLAMA_1B, without_amx=True),
         "1b-bf16": Model(folder / "1b-bf16.gguf", folder / "1b-bf16", LLAMA_1B, bf16,
                          folder / "1b-f16.gguf"),
+        "8b-q4_0": Model(folder / "8b-q4_0.gguf", None, LLAMA_8B),
     }
 
 

@@ -1,4 +1,4 @@
-"""Writes the models that compare.py runs, where they are missing: about 9 GB.
+"""Writes the models that compare.py runs, where they are missing: about 13 GB.
 
   models.py SMOLLM2.gguf FOLDER
 
@@ -6,8 +6,10 @@ smollm2-bf16: the file's weights rounded to bf16, as GGUF and as a Hugging Face 
 Llama of 1.07 billion random weights with SmolLM2's tokenizer and tied embeddings, in bf16 (both
 kinds of file) and quantised from there by llama.cpp, as it does by default (Q4_0 and Q4_K_M keep
 the embedding, which is the head too, in Q6_K). *-f16.gguf: for OpenVINO, which reads no bf16.
+8b-q4_0: a Llama of 7.2 billion weights that were never others: random nibbles.
 """
 
+import dataclasses
 import pathlib
 import sys
 
@@ -18,8 +20,21 @@ import numpy
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "deita"))
 import weights  # noqa: E402
 
-WIDTH, NUM_LAYERS, NUM_HEADS, NUM_KV_HEADS, HEAD_DIM, FFN_WIDTH = 2048, 16, 32, 8, 64, 8192
 CONTEXT = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    width: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    ffn_width: int
+
+
+LLAMA_1B = Shape(2048, 16, 32, 8, 64, 8192)
+LLAMA_8B = Shape(4096, 32, 32, 8, 128, 14336)
 QUANTISED = {"1b-q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0,
              "1b-q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
              "1b-q4_k": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M,
@@ -28,54 +43,64 @@ FROM_SMOLLM2 = {"smollm2-bf16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16,
                 "smollm2-f16": llama_cpp.LLAMA_FTYPE_MOSTLY_F16}
 
 
-def random_weight(random, outputs, inputs):
+def random_bf16(random, outputs, inputs):
     """Outputs about as large as inputs, so that nothing grows from layer to layer."""
     values = random.standard_normal((outputs, inputs), dtype=numpy.float32)
     values *= inputs ** -0.5
     return gguf.quants.quantize(values, gguf.GGMLQuantizationType.BF16)
 
 
-def random_tensors(num_tokens):
+def random_q4_0(random, outputs, inputs):
+    """Blocks of one f16 scale and 32 nibbles from -8 to 7, whose deviation is 4.6."""
+    blocks = random.integers(0, 256, (outputs, inputs // 32, 18), dtype=numpy.uint8)
+    scale = numpy.array([inputs ** -0.5 / 4.6], dtype=numpy.float16)
+    blocks[:, :, :2] = scale.view(numpy.uint8)
+    return blocks.reshape(outputs, -1)
+
+
+def random_tensors(shape, num_tokens, random_weight):
     random = numpy.random.default_rng(1)
-    ones = numpy.ones(WIDTH, dtype=numpy.float32)
-    keys = NUM_KV_HEADS * HEAD_DIM
-    yield "token_embd", random_weight(random, num_tokens, WIDTH)
+    ones = numpy.ones(shape.width, dtype=numpy.float32)
+    queries, keys = (num * shape.head_dim for num in (shape.num_heads, shape.num_kv_heads))
+    yield "token_embd", random_weight(random, num_tokens, shape.width)
     yield "output_norm", ones
-    for layer in range(NUM_LAYERS):
+    for layer in range(shape.num_layers):
         for part, outputs, inputs in (
-                ("attn_q", WIDTH, WIDTH), ("attn_k", keys, WIDTH), ("attn_v", keys, WIDTH),
-                ("attn_output", WIDTH, WIDTH), ("ffn_gate", FFN_WIDTH, WIDTH),
-                ("ffn_up", FFN_WIDTH, WIDTH), ("ffn_down", WIDTH, FFN_WIDTH)):
+                ("attn_q", queries, shape.width), ("attn_k", keys, shape.width),
+                ("attn_v", keys, shape.width), ("attn_output", shape.width, queries),
+                ("ffn_gate", shape.ffn_width, shape.width),
+                ("ffn_up", shape.ffn_width, shape.width),
+                ("ffn_down", shape.width, shape.ffn_width)):
             yield f"blk.{layer}.{part}", random_weight(random, outputs, inputs)
         yield f"blk.{layer}.attn_norm", ones
         yield f"blk.{layer}.ffn_norm", ones
 
 
-def write_random(source, path):
+def write_random(source, path, shape, name, random_weight, kind):
+    """`kind`: what random_weight gives."""
     writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name("random 1B")
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
+    writer.add_name(name)
+    writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{kind.name}"])
     writer.add_context_length(CONTEXT)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(NUM_LAYERS)
-    writer.add_feed_forward_length(FFN_WIDTH)
-    writer.add_head_count(NUM_HEADS)
-    writer.add_head_count_kv(NUM_KV_HEADS)
-    writer.add_rope_dimension_count(HEAD_DIM)
+    writer.add_embedding_length(shape.width)
+    writer.add_block_count(shape.num_layers)
+    writer.add_feed_forward_length(shape.ffn_width)
+    writer.add_head_count(shape.num_heads)
+    writer.add_head_count_kv(shape.num_kv_heads)
+    writer.add_rope_dimension_count(shape.head_dim)
     writer.add_rope_freq_base(100000.0)
     writer.add_layer_norm_rms_eps(1e-5)
-    for name, field in gguf.GGUFReader(source).fields.items():
-        if name.startswith("tokenizer."):
-            kind = field.types[0]
-            inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(name, field.contents(), kind, inner)
-            if name == "tokenizer.ggml.tokens":
+    for field_name, field in gguf.GGUFReader(source).fields.items():
+        if field_name.startswith("tokenizer."):
+            field_kind = field.types[0]
+            inner = field.types[-1] if field_kind == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(field_name, field.contents(), field_kind, inner)
+            if field_name == "tokenizer.ggml.tokens":
                 num_tokens = len(field.data)
     writer.add_vocab_size(num_tokens)
-    for name, data in random_tensors(num_tokens):
+    for tensor, data in random_tensors(shape, num_tokens, random_weight):
         is_norm = data.dtype == numpy.float32
-        writer.add_tensor(name + ".weight", data,
-                          raw_dtype=None if is_norm else gguf.GGMLQuantizationType.BF16)
+        writer.add_tensor(tensor + ".weight", data, raw_dtype=None if is_norm else kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -103,7 +128,12 @@ def write_once(path, make):
 def main():
     smollm2, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
-    base = write_once(folder / "1b-bf16.gguf", lambda path: write_random(smollm2, path))
+    base = write_once(folder / "1b-bf16.gguf",
+                      lambda path: write_random(smollm2, path, LLAMA_1B, "random 1B", random_bf16,
+                                                gguf.GGMLQuantizationType.BF16))
+    write_once(folder / "8b-q4_0.gguf",
+               lambda path: write_random(smollm2, path, LLAMA_8B, "random 8B", random_q4_0,
+                                         gguf.GGMLQuantizationType.Q4_0))
     for source, kinds in ((base, QUANTISED), (smollm2, FROM_SMOLLM2)):
         for name, kind in kinds.items():
             write_once(folder / f"{name}.gguf",
