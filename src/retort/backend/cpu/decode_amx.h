@@ -16,7 +16,7 @@
 // A weight · 2^16 in f16 becomes the weight in bf16 by a shift to the right and three bits of the
 // exponent: f16's exponent of 5 bits counts from -15, bf16's of 8 bits from -127, and 0b011 before
 // 5 bits makes up for all of the difference but 16. So weights must be below 1, for which
-// DecodedExponent's power of two sees; what is below 2^-30 beside it, 0 as well, is 2^-31 then.
+// PackedPart::exponent sees; what is below 2^-30, 0 as well, becomes some 2^-31.
 //
 // The shift cuts off 3 of f16's 11 bits, on average 3.5 of the 8 units of bf16's last place. A
 // factor of 1 + 2^-9, which is 2 to 4 units, makes up for it, without a rounding's instruction per

@@ -87,8 +87,8 @@ struct LinearKernels {
   // sums[r][n] += Σ_k x[r][k] · w[k][n], k ascending from a zero sum, k < kF32ChunkValues.
   void (*multiply_f32)(const float* w, int num_inputs, const float* x, int64_t x_stride,
                        int64_t num_rows, float* sums);
-  // To [k][32] f32: f16 [k][32]; bf16 units
-  // [2][16 pairs][16][2], pair by pair as PlaceInUnit says; unsigned groups.
+  // To [k][32] f32: f16 [k][32]; bf16 units [2][16 pairs][16][2], pairs as PlaceInUnit says;
+  // unsigned groups.
   void (*decode_f16)(const uint16_t* values, int num_inputs, float* out);
   void (*decode_bf16)(const uint16_t* units, int num_units, float* out);
   void (*decode_groups)(const GroupTile& tile, int zero, float* out);

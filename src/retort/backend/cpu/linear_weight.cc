@@ -237,10 +237,12 @@ void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> 
       largest[static_cast<size_t>(panel)] = LargestWeight(*part->layout, out, num_records);
     }
   };
-  // What a thread asks the system to provide at a time.
+  // What a thread asks the system to provide at a time, at most, and the share it has to get.
   constexpr size_t kPieceBytes = size_t{512} << 10;
-  const auto panels_per_piece =
-      static_cast<int64_t>(std::max<size_t>(kPieceBytes / part->panel_bytes, 1));
+  constexpr int64_t kPiecesPerThread = 4;
+  const int64_t panels_per_piece =
+      std::clamp<int64_t>(part->num_panels / (kPiecesPerThread * pool.num_threads()), 1,
+                          static_cast<int64_t>(kPieceBytes / part->panel_bytes) + 1);
   const int64_t num_pieces = (part->num_panels + panels_per_piece - 1) / panels_per_piece;
   pool.ParallelFor(num_pieces, [&](int64_t piece, int) {
     const int64_t begin = piece * panels_per_piece;
