@@ -146,7 +146,8 @@ def check(retort, cases, seed):
                     "samples": 3, "seed": seed}, ensure_ascii=False) + "\n" for made, instances in cases)
     run = subprocess.run([*retort, "grammar", "check", "--batch", "-", "--format", "annotation", "--order", "any"],
                          input=lines, capture_output=True, text=True)
-    answers = [json.loads(line) for line in run.stdout.splitlines()]
+    # Not splitlines(), to which characters that JSON leaves as they are end lines too.
+    answers = [json.loads(line) for line in run.stdout.split("\n") if line]
     if run.returncode != 0 or len(answers) != len(cases):
         print(f"FINDING: exit status {run.returncode} after {len(answers)} of {len(cases)} schemas: {run.stderr[-500:]}")
         print(json.dumps(cases[min(len(answers), len(cases) - 1)][0]))
