@@ -56,23 +56,31 @@ inline bool Accepts(const Constraint& constraint, std::string_view text) {
   return state.IsComplete();
 }
 
-// Compares the mask with trying every token, at each state of a random walk through the grammar.
+// Compares a state's mask with trying every token; gives those that are allowed.
+inline void CheckMask(const ConstraintState& state, const Vocabulary& vocabulary,
+                      std::string_view text, std::vector<int32_t>* allowed) {
+  std::vector<uint32_t> bits(vocabulary.num_mask_words());
+  state.Mask(bits);
+  allowed->clear();
+  for (int32_t id = 0; id < vocabulary.size(); ++id) {
+    const bool by_mask = bits[id >> 5] >> (id & 31) & 1;
+    ASSERT_EQ(by_mask, state.Allows(id))
+        << "after \"" << text << "\", token " << id << " \"" << vocabulary.Text(id) << "\"";
+    if (by_mask) allowed->push_back(id);
+  }
+}
+
+// CheckMask at each state of a random walk through the grammar.
 inline void CheckMasks(const Constraint& constraint, uint32_t seed, int num_walks, int num_steps) {
   const Vocabulary& vocabulary = constraint.vocabulary();
   std::mt19937 random(seed);
-  std::vector<uint32_t> bits(constraint.num_mask_words());
+  std::vector<int32_t> allowed;
   for (int walk = 0; walk < num_walks; ++walk) {
     ConstraintState state = constraint.Start();
     std::string text;
     for (int step = 0; step < num_steps; ++step) {
-      state.Mask(bits);
-      std::vector<int32_t> allowed;
-      for (int32_t id = 0; id < vocabulary.size(); ++id) {
-        const bool by_mask = bits[id >> 5] >> (id & 31) & 1;
-        ASSERT_EQ(by_mask, state.Allows(id))
-            << "after \"" << text << "\", token " << id << " \"" << vocabulary.Text(id) << "\"";
-        if (by_mask) allowed.push_back(id);
-      }
+      CheckMask(state, vocabulary, text, &allowed);
+      if (testing::Test::HasFatalFailure()) return;
       ASSERT_FALSE(allowed.empty() && !state.IsFinished()) << "dead end after \"" << text << '"';
       if (allowed.empty()) break;
       // Long tokens are as likely as short ones.

@@ -116,21 +116,26 @@ void MaskEntries::WriteTokens(const Found& found, bool from_strings, MaskEntry* 
     for (const Tokens& range : found.ended) for_each(range.begin, range.end, set);
     return;
   }
+  const std::vector<uint32_t>& within = vocabulary_.string_profile().within.back();
   const bool is_sparse = found.num_alive <= kSparseIdsMax;
-  if (!is_sparse) bits.resize(vocabulary_.num_mask_words());
-  for (const auto* ranges : {&found.alive, &found.ended}) {
-    for (const Tokens& range : *ranges) {
-      if (is_sparse) {
-        for_each(range.begin, range.end, add);
-      } else {
-        for_each(range.begin, range.end, set);
-      }
-    }
+  if (is_sparse) {
+    const auto add_within = [&](int32_t id) {
+      if (!from_strings || (within[id >> 5] >> (id & 31) & 1) != 0) entry->ids.push_back(id);
+    };
+    for (const Tokens& range : found.alive) for_each(range.begin, range.end, add_within);
+    for (const Tokens& range : found.ended) for_each(range.begin, range.end, add);
+    return;
   }
+  bits.resize(vocabulary_.num_mask_words());
+  for (const Tokens& range : found.alive) for_each(range.begin, range.end, set);
+  if (from_strings) {
+    for (size_t i = 0; i < bits.size(); ++i) bits[i] &= within[i];
+  }
+  for (const Tokens& range : found.ended) for_each(range.begin, range.end, set);
 }
 
 // In the order of the tokens. Of those from the root under which all is alive `found` may have some
-// that are not in any string.
+// that are not in any string: WriteTokens leaves them out.
 void MaskEntries::Walk(uint32_t node, LexState state, bool with_exits, Found* found) {
   const bool of_string = lexer_.StringRest(state).has_value();
   bool by_safety = of_string && node == TokenTrie::kRoot;
