@@ -194,7 +194,7 @@ uint32_t Lexer::SafeLength(LexState state, uint32_t most) {
     const State& from = states_[state];
     switch (from.mode) {
       case Mode::kString:
-        safe = std::min(pool_->KnownSafeLength(from.r), 255u);
+        safe = std::min(pool_->KnownSafeLength(from.r), RegexPool::kSafeLengthMax);
         break;
       case Mode::kStringTail:
       case Mode::kStringPartial:
@@ -204,8 +204,8 @@ uint32_t Lexer::SafeLength(LexState state, uint32_t most) {
       case Mode::kLow:
       case Mode::kLowTail:
         // Where `r` is the language before the character, that is one of the safe ones.
-        safe = std::min(pool_->KnownSafeLength(from.r), 255u);
-        if (safe > 0 && safe < 255) --safe;
+        safe = std::min(pool_->KnownSafeLength(from.r), RegexPool::kSafeLengthMax);
+        if (safe > 0 && safe < RegexPool::kSafeLengthMax) --safe;
         break;
       default:
         break;

@@ -92,10 +92,11 @@ class Lexer {
   // If the state is inside a JSON string: a number of characters beyond the one it is in, if any,
   // after which the string can still be completed, whichever they are.
   uint32_t SafeLength(LexState state, uint32_t most);
-  // Looks for more of what SafeLength tells of a state between two characters, and of those around
-  // it; others are not looked at.
+  // Looks for more of what SafeLength tells of a state between two characters of a JSON string, and
+  // of those around it. Of other states nothing more is known then.
   void FindSafeLength(LexState state) {
-    states_[state].safe_length = pool_->SafeLength(states_[state].r, 255);
+    if (states_[state].mode != Mode::kString) return;
+    states_[state].safe_length = pool_->SafeLength(states_[state].r, RegexPool::kSafeLengthMax);
   }
   LexState StringBody(Regex rest) { return Body(Mode::kString, rest); }
   RegexPool& pool() { return *pool_; }

@@ -353,7 +353,7 @@ uint64_t Machine::memory_bytes() const {
   return pool_.memory_bytes() + lexer_.memory_bytes() + positions_.size() * 256 +
          object_states_.size() * 64 + array_states_.size() * 96 +
          (calls_.size() + interned_.size()) * 128 + seen_bytes_ + seen_lex_.size() * 48 +
-         listed_without_.size() * 96;
+         listed_without_.size() * 96 + (shape_keys_.size() + labels_.size()) * 128;
 }
 
 }  // namespace retort::grammar

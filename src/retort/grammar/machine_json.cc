@@ -223,6 +223,7 @@ uint32_t Machine::LabelOf(const std::u32string& name) {
   constexpr uint32_t kNumLabels = UINT32_MAX - kLabelNames;
   auto label = static_cast<uint32_t>(std::hash<std::u32string>{}(name) % kNumLabels);
   for (;; label = (label + 1) % kNumLabels) {
+    pool_.Spend(1);
     const auto [it, is_new] = labels_.try_emplace(kLabelNames + label, name);
     if (is_new || it->second == name) return it->first;
   }
@@ -502,7 +503,7 @@ Regex Machine::WithoutSeen(Regex r, const Seen* seen, bool strings) {
     }
   }
   if (!strings) return pool_.And(r, pool_.Not(pool_.Or(scalars)));
-  return pool_.And(r, pool_.Not(pool_.Names(std::move(texts))));
+  return pool_.And(r, pool_.Not(pool_.Names(texts)));
 }
 
 }  // namespace retort::grammar

@@ -78,11 +78,11 @@ void MaskWalk::Run(const Configurations& from, std::string_view tail, std::span<
   machine_->ForgetReach();
   std::vector<Configuration> list = from.list;
   Tidy(&list);
-  Walk(vocabulary_.trie(), TokenTrie::kRoot, list, 0);
+  Walk(vocabulary_.trie(), TokenTrie::kRoot, list);
   depends_on_tail_ = checked_ || machine_->reach() < tail.size();
 }
 
-void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
+void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from) {
   if (from.empty()) return;
   const auto is = [](auto what) {
     return [what](const Configuration& c) { return c.lex == what; };
@@ -92,22 +92,21 @@ void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from, int depth) {
     return;
   }
   if (std::all_of(from.begin() + 1, from.end(), is(from[0].lex))) {
-    WalkAlike(trie, node, from[0].lex, from, depth);
+    WalkAlike(trie, node, from[0].lex, from);
     return;
   }
   if (IsLarge(trie, node) && std::any_of(from.begin(), from.end(),
                                          [&](const Configuration& c) { return IsDense(c.lex); })) {
-    if (NumStates(from) <= kWalkedEachMax) return WalkEach(node, from, depth);
+    if (NumStates(from) <= kWalkedEachMax) return WalkEach(node, from);
     // Languages of keys that differ in a few are mostly one after the first character.
-    WalkChildren(trie, node, from, depth, true);
+    WalkChildren(trie, node, from, true);
     return;
   }
-  WalkChildren(trie, node, from, depth, false);
+  WalkChildren(trie, node, from, false);
 }
 
 // All at once, child by child; from there each on its own, if `then_each` and it is worth it.
-void MaskWalk::WalkChildren(const TokenTrie& trie, uint32_t node, Set from, int depth,
-                            bool then_each) {
+void MaskWalk::WalkChildren(const TokenTrie& trie, uint32_t node, Set from, bool then_each) {
   if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
   Configurations& to = *levels_[level_++];
   const TokenTrie::Node& at = trie.node(node);
@@ -126,7 +125,11 @@ void MaskWalk::WalkChildren(const TokenTrie& trie, uint32_t node, Set from, int 
       for (const int32_t id : trie.Own(child)) Set_(id);
       if (child.num_children > 0) {
         const bool each = then_each && IsLarge(trie, index) && !IsAnyUncertain(to.list);
-        each ? WalkEach(index, to.list, depth + 1) : Walk(trie, index, to.list, depth + 1);
+        if (each) {
+          WalkEach(index, to.list);
+        } else {
+          Walk(trie, index, to.list);
+        }
       }
     }
     text_.pop_back();
@@ -135,7 +138,7 @@ void MaskWalk::WalkChildren(const TokenTrie& trie, uint32_t node, Set from, int 
 }
 
 // Independent alternatives: a token is allowed if one of them allows it.
-void MaskWalk::WalkEach(uint32_t node, Set from, int depth) {
+void MaskWalk::WalkEach(uint32_t node, Set from) {
   // WalkAlike may clear what it set, and must not clear what another did.
   const TokenTrie& trie = vocabulary_.trie();
   const std::span<const int32_t> below = trie.Below(trie.node(node));
@@ -143,7 +146,7 @@ void MaskWalk::WalkEach(uint32_t node, Set from, int depth) {
     std::vector<int32_t> allowed;
     ForEachAlike(from, [&](LexState lex, Set alike) {
       lexer_.pool().Spend(below.size() / 4);
-      WalkAlike(trie, node, lex, alike, depth);
+      WalkAlike(trie, node, lex, alike);
       for (const int32_t id : below) {
         if ((bits_[id >> 5] >> (id & 31) & 1) == 0) continue;
         allowed.push_back(id);
@@ -159,7 +162,7 @@ void MaskWalk::WalkEach(uint32_t node, Set from, int depth) {
     lexer_.pool().Spend(own.size() / 8);
     std::fill(own.begin(), own.end(), 0);
     bits_ = own;
-    WalkAlike(trie, node, lex, alike, depth);
+    WalkAlike(trie, node, lex, alike);
     for (size_t i = 0; i < own.size(); ++i) all[i] |= own[i];
   });
   bits_ = all;
@@ -179,6 +182,7 @@ void MaskWalk::Advance(LexState lex, Set from, Configurations* to) {
 }
 
 void MaskWalk::End(Set from, uint32_t label, Configurations* to) {
+  lexer_.pool().Spend(from.size() / 4);
   bool any_remembers = false;
   for (const Configuration& configuration : from) {
     if (!machine_->Remembers(configuration, label)) {
@@ -208,6 +212,7 @@ size_t MaskWalk::ClosingsHash::operator()(const std::vector<Machine::Closing>& c
 
 void MaskWalk::EndStep(Configurations* to) {
   if (!closings_.empty()) {
+    lexer_.pool().Spend(closings_.size() / 4);
     auto it = closed_.find(closings_);
     if (it == closed_.end()) {
       Configurations after;
@@ -235,7 +240,7 @@ bool MaskWalk::IsDense(LexState state) {
   return bytes >= (lexer_.StringRest(state) ? kDenseStringBytesMin : kDenseBytesMin);
 }
 
-void MaskWalk::WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set from, int depth) {
+void MaskWalk::WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set from) {
   const TokenTrie::Node& at = trie.node(node);
   if (IsLarge(trie, node) && IsDense(lex)) {
     if (node == TokenTrie::kRoot) lex = entries_.WithoutDistantBounds(lex);
@@ -245,12 +250,12 @@ void MaskWalk::WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set
         from.begin(), from.end(), [&](const Configuration& c) { return machine_->MayContinue(c); });
     const LexState loop = Loop(lex);
     if (loop != lex) {
-      WalkEntry(from, *entries_.Find(node, loop, exits), depth);
+      WalkEntry(from, *entries_.Find(node, loop, exits));
       int budget = kCorrectionsMax;
-      if (Correct(node, lex, loop, from, depth, &budget)) return;
+      if (Correct(node, lex, loop, from, &budget)) return;
       for (const int32_t id : trie.Below(at)) Clear(id);
     }
-    WalkEntry(from, *entries_.Find(node, lex, exits), depth);
+    WalkEntry(from, *entries_.Find(node, lex, exits));
     return;
   }
   if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
@@ -271,12 +276,12 @@ void MaskWalk::WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set
       text_ += static_cast<char>(child->byte);
       const auto index = static_cast<uint32_t>(at.first_child + (child - children.data()));
       if (!lexer_.Accepts(range.target)) {
-        WalkAlike(trie, index, range.target, from, depth + 1);
+        WalkAlike(trie, index, range.target, from);
       } else {
         to.clear();
         Advance(range.target, from, &to);
         EndStep(&to);
-        Walk(trie, index, to.list, depth + 1);
+        Walk(trie, index, to.list);
       }
       text_.pop_back();
     }
@@ -284,7 +289,7 @@ void MaskWalk::WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set
   --level_;
 }
 
-void MaskWalk::WalkEntry(Set from, const MaskEntry& entry, int depth) {
+void MaskWalk::WalkEntry(Set from, const MaskEntry& entry) {
   lexer_.pool().Spend(entry.bits.size() / 16 + entry.ids.size() / 4 + entry.exits.size());
   for (size_t i = 0; i < entry.bits.size(); ++i) bits_[i] |= entry.bits[i];
   for (const int32_t id : entry.ids) Set_(id);
@@ -296,7 +301,7 @@ void MaskWalk::WalkEntry(Set from, const MaskEntry& entry, int depth) {
     to.clear();
     End(from, exit.label, &to);
     EndStep(&to);
-    Walk(*exit.rest, TokenTrie::kRoot, to.list, depth + 1);
+    Walk(*exit.rest, TokenTrie::kRoot, to.list);
     --level_;
   }
   text_known_ = known;
@@ -316,7 +321,7 @@ LexState MaskWalk::Loop(LexState state) {
   return next == widest.target && lexer_.Step(next, widest.last) == next ? next : state;
 }
 
-bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, Set from, int depth, int* budget) {
+bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, Set from, int* budget) {
   const TokenTrie& trie = vocabulary_.trie();
   const auto children = trie.Children(trie.node(node));
   const size_t num_a = lexer_.Ranges(a).size();
@@ -345,7 +350,7 @@ bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, Set from, int dept
         if (--*budget < 0) return false;
         const auto index =
             static_cast<uint32_t>(trie.node(node).first_child + (child - children.data()));
-        if (!CorrectChild(index, x, y, from, depth, budget)) return false;
+        if (!CorrectChild(index, x, y, from, budget)) return false;
       }
     }
     at = last + 1;
@@ -356,8 +361,7 @@ bool MaskWalk::Correct(uint32_t node, LexState a, LexState b, Set from, int dept
 }
 
 // Of the tokens that end at or go on through a node; its byte leads to `a` or `b`, which differ.
-bool MaskWalk::CorrectChild(uint32_t node, LexState a, LexState b, Set from, int depth,
-                            int* budget) {
+bool MaskWalk::CorrectChild(uint32_t node, LexState a, LexState b, Set from, int* budget) {
   const TokenTrie& trie = vocabulary_.trie();
   const TokenTrie::Node& at = trie.node(node);
   lexer_.pool().Spend(2);
@@ -372,14 +376,14 @@ bool MaskWalk::CorrectChild(uint32_t node, LexState a, LexState b, Set from, int
     to.clear();
     Advance(a, from, &to);
     EndStep(&to);
-    Walk(trie, node, to.list, depth + 1);
+    Walk(trie, node, to.list);
     --level_;
     text_.pop_back();
     return true;
   }
   if (at.num_children == 0) return true;
   text_ += static_cast<char>(at.byte);
-  const bool done = Correct(node, a, b, from, depth + 1, budget);
+  const bool done = Correct(node, a, b, from, budget);
   text_.pop_back();
   return done;
 }

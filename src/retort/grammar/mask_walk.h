@@ -30,13 +30,13 @@ class MaskWalk {
  private:
   using Set = std::span<const Configuration>;
 
-  void Walk(const TokenTrie& trie, uint32_t node, Set from, int depth);
-  void WalkChildren(const TokenTrie& trie, uint32_t node, Set from, int depth, bool then_each);
-  void WalkEach(uint32_t node, Set from, int depth);
+  void Walk(const TokenTrie& trie, uint32_t node, Set from);
+  void WalkChildren(const TokenTrie& trie, uint32_t node, Set from, bool then_each);
+  void WalkEach(uint32_t node, Set from);
   // Of those that are in the same state, `lex`, whatever their own says: many alternatives often
   // read the same token, and differ only in what comes after it.
-  void WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set from, int depth);
-  void WalkEntry(Set from, const MaskEntry& entry, int depth);
+  void WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set from);
+  void WalkEntry(Set from, const MaskEntry& entry);
   // As the machine once `from` came to `lex`, with everything their token's end leads to. Ends on
   // whose text nothing depends are put aside until EndStep.
   void Advance(LexState lex, Set from, Configurations* to);
@@ -45,8 +45,8 @@ class MaskWalk {
   // A state that nearly every byte leads to and keeps, or `state` itself.
   LexState Loop(LexState state);
   // Corrects what was set for `b` where `a` differs; false if they differ nearly everywhere.
-  bool Correct(uint32_t node, LexState a, LexState b, Set from, int depth, int* budget);
-  bool CorrectChild(uint32_t node, LexState a, LexState b, Set from, int depth, int* budget);
+  bool Correct(uint32_t node, LexState a, LexState b, Set from, int* budget);
+  bool CorrectChild(uint32_t node, LexState a, LexState b, Set from, int* budget);
   bool IsLarge(const TokenTrie& trie, uint32_t node) const;
   bool IsDense(LexState state);
   void CheckOneByOne(std::span<const int32_t> ids);

@@ -405,9 +405,12 @@ bool RegexPool::NeverDies(Regex r, int* visits) const {
          });
 }
 
+// Nodes looked at to see whether a language never dies.
+constexpr int kNeverDiesVisits = 512;
+
 uint32_t RegexPool::SafeLength(Regex r, uint32_t most) {
   if (const auto it = safe_.find(r); it == safe_.end() || !it->second.searched) {
-    int visits = 512;
+    int visits = kNeverDiesVisits;
     if (NeverDies(r, &visits)) {
       safe_[r] = {kUnbounded, true};
     } else {
@@ -424,7 +427,7 @@ uint32_t RegexPool::SafeLength(Regex r, uint32_t most) {
 
 uint32_t RegexPool::KnownSafeLength(Regex r) {
   const auto [it, is_new] = safe_.try_emplace(r);
-  int visits = 512;
+  int visits = kNeverDiesVisits;
   if (is_new && NeverDies(r, &visits)) it->second = {kUnbounded, true};
   return it->second.length;
 }
@@ -434,6 +437,7 @@ uint32_t RegexPool::KnownSafeLength(Regex r) {
 void RegexPool::SafeSearch(Regex r) {
   constexpr size_t kStatesMax = 160;
   constexpr uint32_t kWorthwhile = 2;
+  static_assert(kStatesMax + 1 < kSafeLengthMax);  // which stands for an endless one
   struct State {
     Regex r = kNothing;
     uint32_t depth = 0;
@@ -459,6 +463,7 @@ void RegexPool::SafeSearch(Regex r) {
   for (; i < states.size() && states.size() <= kStatesMax; ++i) {
     const auto span = Row(states[i].r);
     row.assign(span.begin(), span.end());
+    Spend(row.size() / 8);
     uint32_t first = 0;
     for (const RowEntry& entry : row) {
       const bool only_surrogates = first >= kSurrogateFirst && entry.last <= kSurrogateLast;

@@ -131,6 +131,8 @@ class RegexPool {
   // derived to, saturating at kUnbounded.
   uint32_t LongestNeed(Regex r);
 
+  // Asked for as `most` below, it stands for any number.
+  static constexpr uint32_t kSafeLengthMax = 255;
   // A number of symbols, at most `most`, after which `r` is still not empty, whichever they are.
   uint32_t SafeLength(Regex r, uint32_t most);
   // What was found out of that while others were asked about: never more, often less.

@@ -86,6 +86,7 @@ Regex RegexPool::Without(Regex r, std::u32string_view text) {
     if (!at_end && Nullable(path[i])) parts.push_back(kEpsilon);
     const auto span = Row(path[i]);
     const std::vector<RowEntry> row(span.begin(), span.end());
+    Spend(row.size());
     const auto add = [&](uint32_t first, uint32_t last, Regex target) {
       if (first <= last && target != kNothing) parts.push_back(Cat(Set({{first, last}}), target));
     };

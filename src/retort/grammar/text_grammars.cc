@@ -66,7 +66,7 @@ std::shared_ptr<const Grammar> CompileChoice(const std::vector<std::string>& cho
   names.erase(std::unique(names.begin(), names.end(),
                           [](const auto& a, const auto& b) { return a.text == b.text; }),
               names.end());
-  const grammar::Regex language = ir->pool.Names(std::move(names));
+  const grammar::Regex language = ir->pool.Names(names);
   return FromLanguage(std::move(ir), language, Sha256Hex(key));
 }
 
