@@ -201,7 +201,7 @@ def main():
     rows = {name: summary(records) for name, records in results.items()}
     print(table(rows))
     options.output.mkdir(parents=True, exist_ok=True)
-    stem = result_file.stem("structured", options.output)
+    stem = result_file.stem(f"structured-{len(files)}-files", options.output)
     report = {"cpu": result_file.cpu_name(), "clock": "processor time of one thread", "versions": versions,
               "files": len(files), "outlines_files": options.outlines_files,
               "timeout_s": options.timeout, "summary": rows,
