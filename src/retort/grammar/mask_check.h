@@ -15,6 +15,7 @@
 #include "retort/base/shared_data_test.h"
 #include "retort/grammar/constraint.h"
 #include "retort/grammar/vocabulary.h"
+#include "retort/tokenizer/load_tokenizer.h"
 
 namespace retort::grammar {
 
@@ -40,6 +41,15 @@ inline std::shared_ptr<const Vocabulary> SmallVocabulary() {
   const auto size = static_cast<int32_t>(tokens.size());
   return std::make_shared<const Vocabulary>(std::move(tokens),
                                             std::vector<int32_t>{size - 2, size - 1});
+}
+
+// Llama 3's; null where the shared data is absent.
+inline std::shared_ptr<const Vocabulary> Llama3Vocabulary() {
+  const auto file = SharedData() / "tokenizers/llama3/tokenizer.model";
+  if (!std::filesystem::exists(file)) return nullptr;
+  return MakeVocabulary(LoadTiktoken(
+      ReadFile(file, 64u << 20), R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+)",
+      {{"<|end_of_text|>", 128000}, {"<|eot_id|>", 128001}, {"<|python_tag|>", 128002}}, "llama3"));
 }
 
 // Feeds one byte at a time; whether the text is in the language.

@@ -1,17 +1,12 @@
 // Masks over the Llama-3 vocabulary against trying each of its 128,256 tokens.
 #include "retort/grammar/mask_check.h"
-#include "retort/tokenizer/load_tokenizer.h"
 
 namespace retort::grammar {
 namespace {
 
 TEST(RealVocabulary, MasksEqualBruteForce) {
-  const auto file = SharedData() / "tokenizers/llama3/tokenizer.model";
-  if (!std::filesystem::exists(file)) GTEST_SKIP() << "../shared/data/tokenizers is absent";
-  const auto tokenizer = LoadTiktoken(
-      ReadFile(file, 64u << 20), R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+)",
-      {{"<|end_of_text|>", 128000}, {"<|eot_id|>", 128001}, {"<|python_tag|>", 128002}}, "llama3");
-  const auto vocabulary = MakeVocabulary(tokenizer);
+  const auto vocabulary = Llama3Vocabulary();
+  if (vocabulary == nullptr) GTEST_SKIP() << "../shared/data/tokenizers is absent";
   uint32_t seed = 0;
   for (
       const char* schema :
