@@ -424,8 +424,8 @@ LexState Lexer::AfterHex(const State& from, uint8_t byte) {
 LexState Lexer::AfterLow(const State& from, uint8_t byte) {
   const uint32_t stage = from.aux >> 28 & 7;
   if (stage < 2) {
-    return byte == (stage == 0 ? '\\' : 'u') ? Make(Mode::kLow, from.r, from.aux + (1u << 28))
-                                             : kDeadState;
+    const uint8_t wanted = stage == 0 ? '\\' : 'u';
+    return byte == wanted ? Make(Mode::kLow, from.r, from.aux + (1u << 28)) : kDeadState;
   }
   const int digit = HexDigit(byte);
   if (digit < 0) return kDeadState;

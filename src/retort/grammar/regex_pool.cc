@@ -491,7 +491,9 @@ uint64_t RegexPool::memory_bytes() const {
                    rows_.capacity() * sizeof(RowEntry);
   bytes += names_.capacity() * (sizeof(NameInfo) + 64) + name_text_.capacity() * 4 +
            name_rests_.capacity() * sizeof(StructureHash);
-  for (const auto& table : name_tables_) bytes += sizeof(table) + table.capacity() * sizeof(Name);
+  for (const std::vector<Name>& table : name_tables_) {
+    bytes += sizeof(std::vector<Name>) + table.capacity() * sizeof(Name);
+  }
   bytes += (needs_.size() + safe_.size()) * 48;
   for (const CodePointSet& set : sets_) bytes += set.ranges().size() * sizeof(CodePointRange);
   return bytes;
