@@ -347,12 +347,13 @@ void LinearRunner::RunTask(const Pass& pass, const PackedPart& part, int64_t pan
 void LinearRunner::Multiply(const Pass& pass, const PackedPart& part, int64_t panel_begin,
                             int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
                             ThreadScratch& scratch) {
+  const int64_t num_sums = (panel_end - panel_begin) * SumsStride(row_end - row_begin);
   if (pass.preparation == Preparation::kBf16) {
-    return MultiplyBf16(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
+    MultiplyBf16(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
+    ScaleSums(part.exponent, num_sums, sums);
+    return;
   }
-  std::memset(sums, 0,
-              static_cast<size_t>((panel_end - panel_begin) * SumsStride(row_end - row_begin)) *
-                  sizeof(float));
+  std::memset(sums, 0, static_cast<size_t>(num_sums) * sizeof(float));
   if (pass.preparation == Preparation::kGroups) {
     MultiplyGroups(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
   } else {
@@ -411,7 +412,6 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
                                 rows, block_stride, num_rows, &scratch.unpack, scratch.units,
                                 sums + (panel - panel_begin) * SumsStride(num_rows));
     }
-    ScaleSums(part.exponent, (panel_end - panel_begin) * SumsStride(num_rows), sums);
     return;
   }
   // Chunks of about the same size: a short one costs as much to begin and to end as a long one.
@@ -431,9 +431,6 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
                              block_stride, num_rows, /*add=*/unit > 0,
                              sums + (panel - panel_begin) * SumsStride(num_rows));
     }
-  }
-  if (is_decoded) {
-    ScaleSums(part.exponent, (panel_end - panel_begin) * SumsStride(num_rows), sums);
   }
 }
 

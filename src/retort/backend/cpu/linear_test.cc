@@ -334,6 +334,41 @@ TEST_P(LinearTest, ExtremeActivations) {
   }
 }
 
+// Decoding has room for so many powers of two only, and moves them to the sums. From scales so
+// small that f16 has few bits left for them, in which all larger ones are exact.
+TEST_P(LinearTest, APowerOfTwoInScalesIsOneInResults) {
+  constexpr int64_t kInputs = 96;
+  constexpr int kLeastPower = -14;
+  const std::vector<float> x = RandomRows(3 * kInputs, 41);
+  for (const Format format :
+       {Format::kQ4_0, Format::kQ4_1, Format::kQ5_0, Format::kQ5_1, Format::kQ8_0}) {
+    const int num_halves = cpu::FindGroupLayout(format)->has_min() ? 2 : 1;
+    const auto block_bytes = static_cast<size_t>(Info(format).block_bytes);
+    std::vector<float> least;
+    for (const int power : {0, 4, 10, 14, 20}) {
+      SCOPED_TRACE(std::string(Info(format).name) + " 2^" + std::to_string(power));
+      StoredTensor w = MakeTensor(format, 40, kInputs, 12);
+      for (size_t block = 0; block < w.bytes.size(); block += block_bytes) {
+        for (int i = 0; i < num_halves; ++i) {
+          std::byte* half = &w.bytes[block + 2 * static_cast<size_t>(i)];
+          const uint16_t small =
+              F32ToF16(std::ldexp(F16ToF32(LoadAs<uint16_t>(half)), kLeastPower));
+          StoreAs<uint16_t>(half, F32ToF16(std::ldexp(F16ToF32(small), power)));
+        }
+      }
+      const TensorView parts[] = {w.View()};
+      const std::vector<float> y = Run(*device_->PackLinear(parts, {}, Compute::kNative), x, 3);
+      if (power == 0) least = y;
+      // Weights are at most 4 · 2^kLeastPower here. One of 0 may become 2^-30 where the largest is
+      // 2^-12, in either; sums that begin so are rounded otherwise.
+      const double bound = std::ldexp(4.0, kLeastPower) * kInputs * (2 * 0x1p-18 + 2 * kEpsilon);
+      for (size_t i = 0; i < y.size(); ++i) {
+        EXPECT_NEAR(std::ldexp(y[i], -power), least[i], bound);
+      }
+    }
+  }
+}
+
 // -128 is a code a Q8_0 file may hold though no encoder writes it.
 TEST_P(LinearTest, LargestCodesDoNotSaturate) {
   StoredTensor w = MakeTensor(Format::kQ8_0, 33, 64, 3);
