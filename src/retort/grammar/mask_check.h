@@ -52,18 +52,20 @@ inline std::shared_ptr<const Vocabulary> Llama3Vocabulary() {
       {{"<|end_of_text|>", 128000}, {"<|eot_id|>", 128001}, {"<|python_tag|>", 128002}}, "llama3"));
 }
 
-// Feeds one byte at a time; whether the text is in the language.
+// Feeds as much of the text as is allowed, one byte at a time; whether that was all.
+inline bool Feed(const Vocabulary& vocabulary, std::string_view text, ConstraintState* state) {
+  for (const char c : text) {
+    int32_t id = 0;
+    while (id < vocabulary.size() && vocabulary.Text(id) != std::string_view(&c, 1)) ++id;
+    if (id == vocabulary.size() || !state->Commit(id)) return false;
+  }
+  return true;
+}
+
+// Whether the text is in the language.
 inline bool Accepts(const Constraint& constraint, std::string_view text) {
   ConstraintState state = constraint.Start();
-  const Vocabulary& vocabulary = constraint.vocabulary();
-  for (const char c : text) {
-    int32_t found = -1;
-    for (int32_t id = 0; id < vocabulary.size() && found < 0; ++id) {
-      if (vocabulary.Text(id) == std::string_view(&c, 1)) found = id;
-    }
-    if (found < 0 || !state.Commit(found)) return false;
-  }
-  return state.IsComplete();
+  return Feed(constraint.vocabulary(), text, &state) && state.IsComplete();
 }
 
 // Compares a state's mask with trying every token; gives those that are allowed.
