@@ -73,35 +73,19 @@ void Machine::BeginClosure(Configurations* out) {
   ++epoch_;
 }
 
-void Machine::Close(const Configuration& from, uint32_t label, std::optional<std::string_view> text,
+void Machine::Close(std::span<const Closing> closings, std::optional<std::string_view> text,
                     Configurations* out) {
   BeginClosure(out);
-  AddToClosure(from, label, text);
-  Run();
-}
-
-bool Machine::Remembers(const Configuration& from, uint32_t label) {
-  if (positions_[from.position]->kind == Kind::kSymbol) return false;
-  const auto& actions = After(from.position, label);
-  return std::any_of(actions.begin(), actions.end(), [](const Action& a) { return a.remember; });
-}
-
-void Machine::CloseRemembering(std::span<const Configuration> from, uint32_t label,
-                               std::optional<std::string_view> text, Configurations* out) {
-  BeginClosure(out);
-  for (const Configuration& configuration : from) {
-    if (Remembers(configuration, label)) AddToClosure(configuration, label, text);
-  }
-  Run();
-}
-
-void Machine::CloseAll(std::span<const Closing> closings, Configurations* out) {
-  BeginClosure(out);
   for (const Closing& closing : closings) {
-    AddToClosure({kDeadState, closing.position, closing.parent, closing.seen}, closing.label,
-                 std::nullopt);
+    AddToClosure({kDeadState, closing.position, closing.parent, closing.seen}, closing.label, text);
   }
   Run();
+}
+
+bool Machine::Remembers(Position position, uint32_t label) {
+  if (positions_[position]->kind == Kind::kSymbol) return false;
+  const auto& actions = After(position, label);
+  return std::any_of(actions.begin(), actions.end(), [](const Action& a) { return a.remember; });
 }
 
 void Machine::AddToClosure(const Configuration& from, uint32_t label,
@@ -131,7 +115,8 @@ bool Machine::MayContinue(const Configuration& from) {
   if (positions_[from.position]->kind != Kind::kSymbol) return true;
   Configurations to;
   const size_t mark = Mark();
-  Close(from, 0, std::nullopt, &to);
+  const Closing closing{from.position, 0, from.parent, from.seen};
+  Close({&closing, 1}, std::nullopt, &to);
   Release(mark);
   return !to.list.empty();
 }

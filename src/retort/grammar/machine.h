@@ -80,11 +80,7 @@ class Machine {
   void Start(Configurations* out);
   // `text` ends with `byte` and reaches back at least to the beginning of every open token.
   void Step(const Configurations& from, uint8_t byte, std::string_view text, Configurations* out);
-  // The configurations after `from` read a whole token with this label. `text` as above, or nullopt
-  // if it is not known: what depends on it gets kUncertainState.
-  void Close(const Configuration& from, uint32_t label, std::optional<std::string_view> text,
-             Configurations* out);
-  // The end of a token on whose text nothing depends.
+  // Where a configuration was when the token it is in ended.
   struct Closing {
     Position position = 0;
     uint32_t label = 0;
@@ -92,13 +88,12 @@ class Machine {
     const Seen* seen = nullptr;
     bool operator==(const Closing&) const = default;
   };
-  // Whether something depends on the text of the token that `from` is in, if it ends so.
-  bool Remembers(const Configuration& from, uint32_t label);
-  // As Close, of all that remember. `out` is added to.
-  void CloseRemembering(std::span<const Configuration> from, uint32_t label,
-                        std::optional<std::string_view> text, Configurations* out);
-  // As Close, of several that end at the same place. `out` is added to.
-  void CloseAll(std::span<const Closing> closings, Configurations* out);
+  // Adds the configurations after tokens that end at one place. `text` as above, or nullopt if it
+  // is not known: what depends on it gets kUncertainState.
+  void Close(std::span<const Closing> closings, std::optional<std::string_view> text,
+             Configurations* out);
+  // Whether something depends on the text of a token that ends so.
+  bool Remembers(Position position, uint32_t label);
   // Whether any token may follow the one that `from` is in.
   bool MayContinue(const Configuration& from);
   Lexer& lexer() { return lexer_; }

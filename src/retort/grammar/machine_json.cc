@@ -348,6 +348,7 @@ void Machine::AfterKey(ObjectState state, uint32_t label, std::vector<Action>* a
     const auto& labels = KeysOfShape(state.shape).labels;
     property =
         static_cast<uint32_t>(std::find(labels.begin(), labels.end(), label) - labels.begin());
+    if (property == labels.size()) Throw(ErrorCode::kInternal, "a key that is no property's");
   }
   const auto& options = named ? shape.properties[property].options
                               : shape.classes[label == 0 ? 0 : label - kLabelClasses].options;

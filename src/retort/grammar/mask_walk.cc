@@ -33,13 +33,6 @@ void ForEachAlike(std::span<const Configuration> from, Visit visit) {
   }
 }
 
-// If those of a state are side by side.
-size_t NumStates(std::span<const Configuration> from) {
-  size_t num_states = 0;
-  ForEachAlike(from, [&](LexState, auto) { ++num_states; });
-  return num_states;
-}
-
 bool IsAnyUncertain(std::span<const Configuration> from) {
   return std::any_of(from.begin(), from.end(),
                      [](const Configuration& c) { return c.lex == kUncertainState; });
@@ -84,31 +77,23 @@ void MaskWalk::Run(const Configurations& from, std::string_view tail, std::span<
 
 void MaskWalk::Walk(const TokenTrie& trie, uint32_t node, Set from) {
   if (from.empty()) return;
-  const auto is = [](auto what) {
-    return [what](const Configuration& c) { return c.lex == what; };
-  };
-  if (std::any_of(from.begin(), from.end(), is(kUncertainState))) {
-    CheckOneByOne(trie.Below(trie.node(node)));
-    return;
-  }
-  if (std::all_of(from.begin() + 1, from.end(), is(from[0].lex))) {
-    WalkAlike(trie, node, from[0].lex, from);
-    return;
-  }
-  if (IsLarge(trie, node) && std::any_of(from.begin(), from.end(),
-                                         [&](const Configuration& c) { return IsDense(c.lex); })) {
-    if (NumStates(from) <= kWalkedEachMax) return WalkEach(node, from);
-    // Languages of keys that differ in a few are mostly one after the first character.
-    WalkChildren(trie, node, from, true);
-    return;
-  }
-  WalkChildren(trie, node, from, false);
+  if (IsAnyUncertain(from)) return CheckOneByOne(trie.Below(trie.node(node)));
+  if (from.front().lex == from.back().lex) return WalkAlike(trie, node, from.front().lex, from);
+  if (!IsLarge(trie, node)) return WalkChildren(trie, node, from, false);
+  size_t num_states = 0;
+  bool is_dense = false;
+  ForEachAlike(from, [&](LexState lex, Set) {
+    ++num_states;
+    is_dense = is_dense || IsDense(lex);
+  });
+  if (is_dense && num_states <= kWalkedEachMax) return WalkEach(node, from);
+  // Languages of keys that differ in a few are mostly one after the first character.
+  WalkChildren(trie, node, from, is_dense);
 }
 
 // All at once, child by child; from there each on its own, if `then_each` and it is worth it.
 void MaskWalk::WalkChildren(const TokenTrie& trie, uint32_t node, Set from, bool then_each) {
-  if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
-  Configurations& to = *levels_[level_++];
+  Configurations& to = NextLevel();
   const TokenTrie::Node& at = trie.node(node);
   lexer_.pool().Spend(at.num_children * from.size());
   for (uint32_t i = 0; i < at.num_children; ++i) {
@@ -183,18 +168,14 @@ void MaskWalk::Advance(LexState lex, Set from, Configurations* to) {
 
 void MaskWalk::End(Set from, uint32_t label, Configurations* to) {
   lexer_.pool().Spend(from.size() / 4);
-  bool any_remembers = false;
-  for (const Configuration& configuration : from) {
-    if (!machine_->Remembers(configuration, label)) {
-      closings_.push_back(
-          {configuration.position, label, configuration.parent, configuration.seen});
-    } else {
-      any_remembers = true;
-    }
+  remembering_.clear();
+  for (const Configuration& at : from) {
+    auto& closings = machine_->Remembers(at.position, label) ? remembering_ : closings_;
+    closings.push_back({at.position, label, at.parent, at.seen});
   }
-  if (!any_remembers) return;
-  machine_->CloseRemembering(
-      from, label, text_known_ ? std::optional<std::string_view>(text_) : std::nullopt, to);
+  if (remembering_.empty()) return;
+  machine_->Close(remembering_, text_known_ ? std::optional<std::string_view>(text_) : std::nullopt,
+                  to);
 }
 
 size_t MaskWalk::ClosingsHash::operator()(const std::vector<Machine::Closing>& closings) const {
@@ -216,7 +197,7 @@ void MaskWalk::EndStep(Configurations* to) {
     auto it = closed_.find(closings_);
     if (it == closed_.end()) {
       Configurations after;
-      machine_->CloseAll(closings_, &after);
+      machine_->Close(closings_, std::nullopt, &after);
       it = closed_.emplace(closings_, std::move(after)).first;
     }
     closings_.clear();
@@ -258,8 +239,7 @@ void MaskWalk::WalkAlike(const TokenTrie& trie, uint32_t node, LexState lex, Set
     WalkEntry(from, *entries_.Find(node, lex, exits));
     return;
   }
-  if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
-  Configurations& to = *levels_[level_++];
+  Configurations& to = NextLevel();
   const auto children = trie.Children(at);
   // Ranges may move as states are made: one at a time, by index.
   const size_t num_ranges = lexer_.Ranges(lex).size();
@@ -296,8 +276,7 @@ void MaskWalk::WalkEntry(Set from, const MaskEntry& entry) {
   const bool known = text_known_;
   text_known_ = false;
   for (const MaskEntry::Exit& exit : entry.exits) {
-    if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
-    Configurations& to = *levels_[level_++];
+    Configurations& to = NextLevel();
     to.clear();
     End(from, exit.label, &to);
     EndStep(&to);
@@ -371,8 +350,7 @@ bool MaskWalk::CorrectChild(uint32_t node, LexState a, LexState b, Set from, int
     for (const int32_t id : trie.Own(at)) Set_(id);
     if (at.num_children == 0) return true;
     text_ += static_cast<char>(at.byte);
-    if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
-    Configurations& to = *levels_[level_++];
+    Configurations& to = NextLevel();
     to.clear();
     Advance(a, from, &to);
     EndStep(&to);

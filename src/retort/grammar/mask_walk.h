@@ -30,6 +30,12 @@ class MaskWalk {
  private:
   using Set = std::span<const Configuration>;
 
+  // The caller's until it counts `level_` down; to be cleared.
+  Configurations& NextLevel() {
+    if (level_ == levels_.size()) levels_.push_back(std::make_unique<Configurations>());
+    return *levels_[level_++];
+  }
+  // Those of a lexer state are side by side in `from`.
   void Walk(const TokenTrie& trie, uint32_t node, Set from);
   void WalkChildren(const TokenTrie& trie, uint32_t node, Set from, bool then_each);
   void WalkEach(uint32_t node, Set from);
@@ -65,7 +71,8 @@ class MaskWalk {
   bool checked_ = false;
   std::unordered_map<int32_t, bool> checked_ids_;  // of this walk: whether they are allowed
   bool depends_on_tail_ = false;
-  std::vector<Machine::Closing> closings_;
+  std::vector<Machine::Closing> closings_;     // until EndStep
+  std::vector<Machine::Closing> remembering_;  // of one End
   // What ends of tokens lead to, of this walk: many tokens end the same ones.
   struct ClosingsHash {
     size_t operator()(const std::vector<Machine::Closing>& closings) const;
