@@ -30,9 +30,12 @@ void Attend(Context& context, const Rows& q, const AttentionSpec& attention, con
     tile_end[s] = num_tiles;
   }
 
-  const auto attend = [&](int64_t tile_index, int kv_head) {
-    const int64_t s =
-        std::upper_bound(tile_end.begin(), tile_end.end(), tile_index) - tile_end.begin();
+  const auto sequence_of = [&](int64_t tile_index) {
+    return std::upper_bound(tile_end.begin(), tile_end.end(), tile_index) - tile_end.begin();
+  };
+  // `has_next`: the same thread goes on with the next head, or the next tile's first.
+  const auto attend = [&](int64_t tile_index, int kv_head, bool has_next) {
+    const int64_t s = sequence_of(tile_index);
     const int64_t first = (tile_index - (s == 0 ? 0 : tile_end[s - 1])) * tile_rows;
     const int64_t rows = int64_t{plan.row_begin[s + 1] - plan.row_begin[s]} * group;
 
@@ -54,19 +57,27 @@ void Attend(Context& context, const Rows& q, const AttentionSpec& attention, con
     tile.head_dim = spec.head_dim;
     tile.scale = attention.scale;
     tile.format = spec.format;
+    if (has_next) {
+      const bool is_last_head = kv_head + 1 == spec.num_kv_heads;
+      const int64_t next = is_last_head ? sequence_of(tile_index + 1) : s;
+      const int32_t first_key = next == s ? tile.key_begin[0] : 0;
+      const int32_t page = plan.page_table[next * plan.page_stride + first_key / kPageTokens];
+      tile.next_keys = cache.Keys(page, layer, is_last_head ? 0 : kv_head + 1);
+    }
     kernels.attend(tile);
   };
 
-  // All heads of a tile in a row, whose keys and values adjoin in every page, if there is enough to
-  // share out.
-  constexpr int64_t kTilesPerThread = 4;
-  const int64_t num_heads = spec.num_kv_heads;
-  const int64_t heads_per_chunk =
-      num_tiles >= kTilesPerThread * context.pool.num_threads() ? num_heads : 1;
-  context.pool.ParallelFor(num_tiles * num_heads / heads_per_chunk, [&](int64_t chunk, int) {
-    const int64_t begin = chunk * heads_per_chunk;
-    for (int64_t i = begin; i < begin + heads_per_chunk; ++i) {
-      attend(i / num_heads, static_cast<int>(i % num_heads));
+  // Heads of a tile, whose keys and values adjoin in every page, and tiles go to a thread in a row.
+  // Chunks that come last, with the longest contexts of a prompt, begin first.
+  constexpr int64_t kChunksPerThread = 8;
+  const int64_t num_items = num_tiles * spec.num_kv_heads;
+  const int64_t num_chunks =
+      std::min<int64_t>(num_items, kChunksPerThread * context.pool.num_threads());
+  context.pool.ParallelFor(num_chunks, [&](int64_t chunk, int) {
+    const int64_t begin = num_items * (num_chunks - chunk - 1) / num_chunks;
+    const int64_t end = num_items * (num_chunks - chunk) / num_chunks;
+    for (int64_t i = begin; i < end; ++i) {
+      attend(i / spec.num_kv_heads, static_cast<int>(i % spec.num_kv_heads), i + 1 < end);
     }
   });
 }

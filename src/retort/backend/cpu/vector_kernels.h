@@ -41,6 +41,9 @@ struct AttendTile {
   const std::byte* values = nullptr;
   size_t page_bytes = 0;
   const int32_t* pages = nullptr;  // of the sequence, by position / kPageTokens
+  // The first keys that are wanted after this tile's, or null: to be asked for in time. Values lie
+  // from them as in this tile.
+  const std::byte* next_keys = nullptr;
   int head_dim = 0;
   float scale = 0.0f;
   Format format = Format::kBF16;
