@@ -1,10 +1,10 @@
 #pragma once
 
 #include "retort/backend/cpu/decode_avx512.h"
+#include "retort/backend/cpu/group_walk.h"
 
 #if defined(__x86_64__)
 
-#define RETORT_INLINE __attribute__((always_inline)) inline
 #define RETORT_FP16                                                         \
   __attribute__((                                                           \
       target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi," \
@@ -76,9 +76,6 @@ RETORT_FP16 RETORT_INLINE __m512h SignedBytes(const std::byte* bytes) {
   const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
   return _mm512_cvtepi16_ph(_mm512_cvtepi8_epi16(codes));
 }
-
-template <ScaleKind kKind>
-constexpr bool kHasMin = kKind == ScaleKind::kHalfMin || kKind == ScaleKind::kSuperMin;
 
 // Of the group's 32 outputs; `run` is the half of its inputs that kSuper16 wants.
 template <ScaleKind kKind, int kBits>
@@ -195,66 +192,25 @@ RETORT_FP16 RETORT_INLINE void DecodeGroup(const std::byte* record, const std::b
   }
 }
 
-// The groups of a panel, one after the other. Its layout (group_layout.h) in constants: kernels
-// that compute where everything lies take a tenth longer.
+// The groups of a panel, one after the other, decoded.
 template <ScaleKind kKind, int kBits>
-class GroupWalk {
+class GroupDecoder {
  public:
-  RETORT_FP16 RETORT_INLINE GroupWalk(const std::byte* panel, int64_t group, int exponent)
-      : factors_(exponent),
-        record_(panel + static_cast<size_t>(group / kGroupsPerRecord) * kRecordBytes),
-        header_(record_ + kRecordHeaderBytes +
-                static_cast<size_t>(group % kGroupsPerRecord) * kGroupBytes) {}
+  RETORT_FP16 RETORT_INLINE GroupDecoder(const std::byte* panel, int64_t group, int exponent)
+      : factors_(exponent), walk_(panel, group) {}
 
   // Decodes the group to [2][16 pairs][16][2]; `codes` has room for a group's.
   RETORT_FP16 RETORT_INLINE void Decode(uint8_t* codes, uint16_t* unit) {
-    // Far enough ahead for memory to answer while groups are decoded, and near enough for the
-    // processor's own prefetching to have begun, which has more requests under way.
-    constexpr size_t kPrefetchBytes = 2048;
-#pragma GCC unroll 32
-    for (size_t at = 0; at < kGroupBytes; at += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(header_) + kPrefetchBytes + at, _MM_HINT_T0);
-    }
-    DecodeGroup<kKind, kBits>(record_, header_, header_ + kGroupHeaderBytes, factors_, codes, unit);
-    header_ += kGroupBytes;
-    if (kGroupsPerRecord == 1 || header_ == record_ + kRecordBytes) {
-      record_ = header_;
-      header_ += kRecordHeaderBytes;
-    }
+    walk_.PrefetchAhead();
+    DecodeGroup<kKind, kBits>(walk_.record(), walk_.header(), walk_.planes(), factors_, codes,
+                              unit);
+    walk_.Advance();
   }
 
  private:
-  static constexpr GroupLayout kLayout{
-      Format::kF32, kBits, 0,
-      kKind,        0,     kKind == ScaleKind::kSuperMin || kKind == ScaleKind::kSuper16 ? 8 : 1};
-  static constexpr int64_t kGroupsPerRecord = kLayout.groups_per_record;
-  static constexpr size_t kRecordHeaderBytes = kLayout.record_header_bytes();
-  static constexpr size_t kGroupHeaderBytes = kLayout.group_header_bytes();
-  static constexpr size_t kGroupBytes = kLayout.group_bytes();
-  static constexpr size_t kRecordBytes = kLayout.record_bytes();
-
   DecodeFactors factors_;
-  const std::byte* record_;
-  const std::byte* header_;
+  GroupWalk<kKind, kBits> walk_;
 };
-
-// The instance of Make<scale kind, bits> for a layout: `Make` is a template of a struct with a
-// member `value`.
-template <template <ScaleKind, int> typename Make>
-auto InstanceFor(const GroupLayout& layout) {
-  using enum ScaleKind;
-  switch (layout.scales) {
-    case kHalf:
-      if (layout.bits == 4) return Make<kHalf, 4>::value;
-      return layout.bits == 5 ? Make<kHalf, 5>::value : Make<kHalf, 8>::value;
-    case kHalfMin:
-      return layout.bits == 4 ? Make<kHalfMin, 4>::value : Make<kHalfMin, 5>::value;
-    case kSuperMin:
-      return layout.bits == 4 ? Make<kSuperMin, 4>::value : Make<kSuperMin, 5>::value;
-    default:
-      return Make<kSuper16, 6>::value;
-  }
-}
 
 }  // namespace retort::cpu
 

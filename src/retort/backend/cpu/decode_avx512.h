@@ -73,6 +73,37 @@ RETORT_AVX512 inline __m512 LoadHalves(const std::byte* halves) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
 }
 
+// Of 16 outputs; `min` is there only if the kind has one.
+struct ScaleAndMin {
+  __m512 scale;
+  __m512 min;
+};
+
+// Of outputs 16 · half ... of a group; `run` is the half of its inputs that kSuper16 wants.
+RETORT_AVX512 inline ScaleAndMin LoadScale(ScaleKind kind, const std::byte* record,
+                                           const std::byte* header, int half, int run) {
+  const int n = 16 * half;
+  const auto* bytes = reinterpret_cast<const __m128i*>(header + n);
+  switch (kind) {
+    case ScaleKind::kHalf:
+      return {LoadHalves(header + 2 * n), _mm512_setzero_ps()};
+    case ScaleKind::kHalfMin:
+      return {LoadHalves(header + 2 * n), LoadHalves(header + 64 + 2 * n)};
+    case ScaleKind::kSuperMin: {
+      const __m512i scale = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes));
+      const __m512i min = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes + 2));
+      const __m512 dmin = _mm512_sub_ps(_mm512_set1_ps(-0.0f), LoadHalves(record + 64 + 2 * n));
+      return {_mm512_mul_ps(LoadHalves(record + 2 * n), _mm512_cvtepi32_ps(scale)),
+              _mm512_mul_ps(dmin, _mm512_cvtepi32_ps(min))};
+    }
+    default: {
+      const __m512i scale = _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes + 2 * run));
+      return {_mm512_mul_ps(LoadHalves(record + 2 * n), _mm512_cvtepi32_ps(scale)),
+              _mm512_setzero_ps()};
+    }
+  }
+}
+
 }  // namespace retort::cpu
 
 #endif

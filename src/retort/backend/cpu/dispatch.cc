@@ -51,6 +51,11 @@ bool RequestTilePermission() {
 #endif
 }
 
+bool IsMadeByIntel() {
+  const Registers r = Cpuid(0, 0);
+  return r.ebx == 0x756e6547u && r.edx == 0x49656e69u && r.ecx == 0x6c65746eu;  // GenuineIntel
+}
+
 std::string ProcessorName() {
   char name[49] = {};
   if (Cpuid(0x80000000u, 0).eax < 0x80000004u) return "x86-64";
@@ -86,6 +91,7 @@ CpuFeatures Detect() {
   if (!Bit(leaf7.ecx, 11)) return features;  // AVX512_VNNI
   features.level_max = DispatchLevel::kVnni;
   features.has_avx512_bf16 = Bit(leaf7_1.eax, 5);
+  features.has_fast_bf16 = features.has_avx512_bf16 && !IsMadeByIntel();
 
   const bool amx = saves(0x60000) && Bit(leaf7.edx, 24) && Bit(leaf7.edx, 22) && Bit(leaf7.edx, 25);
   const bool fp16_and_vbmi = Bit(leaf7.edx, 23) && Bit(leaf7.ecx, 1);

@@ -12,7 +12,7 @@ enum class DispatchLevel {
   kScalar,  // any machine
   kAvx2,    // AVX2, FMA, F16C
   kAvx512,  // AVX-512 F, BW, DQ, VL
-  kVnni,    // AVX-512 VNNI, and VDPBF16PS where the machine has it
+  kVnni,    // AVX-512 VNNI, and VDPBF16PS where it is fast
   kAmx,     // AMX tiles, bf16 and int8
 };
 
@@ -20,6 +20,9 @@ enum class DispatchLevel {
 struct CpuFeatures {
   DispatchLevel level_max = DispatchLevel::kScalar;
   bool has_avx512_bf16 = false;
+  // VDPBF16PS multiplies as often as f32's FMA, with twice the values: on AMD's processors. On
+  // Intel's it takes twice the time of the FMAs that it replaces (bench/machine measures both).
+  bool has_fast_bf16 = false;
   std::string model;  // the processor's own name
 };
 

@@ -6,7 +6,7 @@
 
 #include "retort/tensor/tensor_view.h"
 
-// Private to backend/cpu: how grouped-integer weights lie in memory once packed.
+// Private to backend/cpu: how weights, grouped integers above all, lie in memory once packed.
 //
 // A panel holds kPanelOutputs outputs (rows of W) and all K inputs, in the order the kernels walk:
 // one record after the other along K. The 32 inputs of a group are 8 quads of 4; a vector of 64
@@ -25,6 +25,14 @@ namespace retort::cpu {
 inline constexpr int kPanelOutputs = 32;
 inline constexpr int kGroupValues = 32;
 inline constexpr size_t kGroupCodes = size_t{kPanelOutputs} * kGroupValues;  // bytes, unpacked
+
+// How a panel's weights lie.
+enum class Encoding : uint8_t {
+  kF32,     // [k][32]
+  kF16,     // [k][32]
+  kBf16,    // units of 32 inputs: [half 2][pair 16][lane 16][2] (PlaceInUnit), zero beyond K
+  kGroups,  // GroupLayout
+};
 
 enum class ScaleKind : uint8_t {
   kHalf,      // per group: f16 scale [32]

@@ -108,7 +108,7 @@ RETORT_AMX void MultiplyFused(const std::byte* panel, int exponent, int64_t num_
     _tile_zero(2);
     _tile_zero(3);
   }
-  GroupWalk<kKind, kBits> groups(panel, 0, exponent);
+  GroupDecoder<kKind, kBits> groups(panel, 0, exponent);
   for (int64_t group = 0; group < num_groups + kLag; ++group) {
     if (group < num_groups) {
       groups.Decode(scratch->codes, units + group % kFusedUnits * kGroupCodes);
@@ -158,7 +158,7 @@ void MultiplyDecoded(const GroupLayout& layout, const std::byte* panel, int expo
 template <ScaleKind kKind, int kBits>
 RETORT_AMX void DecodeGroups(const std::byte* panel, int exponent, int64_t group_begin,
                              int num_groups, UnpackScratch* scratch, uint16_t* units) {
-  GroupWalk<kKind, kBits> groups(panel, group_begin, exponent);
+  GroupDecoder<kKind, kBits> groups(panel, group_begin, exponent);
   for (int g = 0; g < num_groups; ++g, units += kGroupCodes) {
     groups.Decode(scratch->codes, units);
   }

@@ -1,3 +1,4 @@
+#include "retort/backend/cpu/bf16_avx512.h"
 #include "retort/backend/cpu/linear_kernels.h"
 
 #if defined(__x86_64__)
@@ -7,8 +8,6 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #include <immintrin.h>
-
-#include <cstring>
 
 #define RETORT_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
 
@@ -72,7 +71,10 @@ RETORT_AVX512 void MultiplyF32Rows(const float* w, int num_inputs, const float* 
   __m512 sum[kRows][2];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+  // Rows of the next tile, where they follow: they come from the L2 cache.
+  const char* ahead = reinterpret_cast<const char*>(x + kRows * x_stride);
   for (int k = 0; k < num_inputs; ++k, w += kPanelOutputs) {
+    __builtin_prefetch(ahead + k * kRows * static_cast<int>(sizeof(float)), 0, 3);
     const __m512 w0 = _mm512_loadu_ps(w);
     const __m512 w1 = _mm512_loadu_ps(w + 16);
 #pragma GCC unroll 8
@@ -119,41 +121,83 @@ RETORT_AVX512 void WriteOut(const float* sums, const float* bias, bool accumulat
   }
 }
 
-RETORT_AVX512 void QuantizeRow(const float* x, int64_t num_groups, int8_t* codes, float* scales,
-                               int32_t* sums) {
-  const __m512i magnitude_mask = _mm512_set1_epi32(0x7fffffff);
-  for (int64_t g = 0; g < num_groups; ++g, x += kGroupValues) {
-    const __m512 a = _mm512_loadu_ps(x);
-    const __m512 b = _mm512_loadu_ps(x + 16);
-    const __m512i bits = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), magnitude_mask),
-                                          _mm512_and_si512(_mm512_castps_si512(b), magnitude_mask));
-    const uint32_t largest = _mm512_reduce_max_epu32(bits);
-    float magnitude;
-    std::memcpy(&magnitude, &largest, sizeof magnitude);
-    const bool is_zero = magnitude < kSmallestMagnitude;
-    const __m512 inverse = _mm512_set1_ps(is_zero ? 0.0f : 127.0f / magnitude);
-    scales[g * kBlockRows] = is_zero ? 0.0f : magnitude / 127.0f;
-    // What is no number converts to the least integer.
-    const __m512i least = _mm512_set1_epi32(-127);
-    const __m512i qa = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(a, inverse)), least);
-    const __m512i qb = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(b, inverse)), least);
-    auto* to = reinterpret_cast<__m128i*>(codes + g * kBlockRows * kGroupValues);
-    _mm_storeu_si128(to, _mm512_cvtsepi32_epi8(qa));
-    _mm_storeu_si128(to + 1, _mm512_cvtsepi32_epi8(qb));
-    sums[2 * g * kBlockRows] = _mm512_reduce_add_epi32(qa);
-    sums[(2 * g + 1) * kBlockRows] = _mm512_reduce_add_epi32(qb);
+RETORT_AVX512 inline __m512i Magnitudes(const float* x) {
+  return _mm512_and_si512(_mm512_loadu_si512(x), _mm512_set1_epi32(0x7fffffff));
+}
+
+// The largest magnitude's bits of a group, in each of 4 lanes that of some inputs.
+RETORT_AVX512 inline __m128i LargestOfLanes(const float* x) {
+  const __m512i bits = _mm512_max_epu32(Magnitudes(x), Magnitudes(x + 16));
+  const __m256i half =
+      _mm256_max_epu32(_mm512_castsi512_si256(bits), _mm512_extracti64x4_epi64(bits, 1));
+  return _mm_max_epu32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+// The largest of each vector's lanes, vector i's in lane i.
+RETORT_AVX512 inline __m128i LargestOfVectors(const __m128i v[4]) {
+  const __m128i first =
+      _mm_max_epu32(_mm_unpacklo_epi32(v[0], v[1]), _mm_unpackhi_epi32(v[0], v[1]));
+  const __m128i second =
+      _mm_max_epu32(_mm_unpacklo_epi32(v[2], v[3]), _mm_unpackhi_epi32(v[2], v[3]));
+  return _mm_max_epu32(_mm_unpacklo_epi64(first, second), _mm_unpackhi_epi64(first, second));
+}
+
+RETORT_AVX512 inline __m128i QuantizeHalf(const float* x, __m512 inverse) {
+  // What is no number converts to the least integer.
+  const __m512i codes = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), inverse));
+  return _mm512_cvtsepi32_epi8(_mm512_max_epi32(codes, _mm512_set1_epi32(-127)));
+}
+
+// kCount groups, 4 at most: what is to be found across lanes is found for all of them at once.
+template <int kCount>
+RETORT_AVX512 inline void QuantizeGroups(const float* x, int8_t* codes, float* scales,
+                                         int32_t* sums) {
+  __m128i largest[4] = {};
+#pragma GCC unroll 4
+  for (int g = 0; g < kCount; ++g) largest[g] = LargestOfLanes(x + g * kGroupValues);
+  const __m128 magnitude = _mm_castsi128_ps(LargestOfVectors(largest));
+  const __mmask8 is_zero = _mm_cmp_ps_mask(magnitude, _mm_set1_ps(kSmallestMagnitude), _CMP_LT_OQ);
+  const __m128 range = _mm_set1_ps(127.0f);
+  alignas(16) float inverses[4];
+  alignas(16) float found_scales[4];
+  _mm_store_ps(inverses, _mm_maskz_div_ps(static_cast<__mmask8>(~is_zero), range, magnitude));
+  _mm_store_ps(found_scales, _mm_maskz_div_ps(static_cast<__mmask8>(~is_zero), magnitude, range));
+  __m256i quads[4] = {};  // sums of 4 codes
+#pragma GCC unroll 4
+  for (int g = 0; g < kCount; ++g) {
+    const __m512 inverse = _mm512_set1_ps(inverses[g]);
+    const __m256i group = _mm256_set_m128i(QuantizeHalf(x + g * kGroupValues + 16, inverse),
+                                           QuantizeHalf(x + g * kGroupValues, inverse));
+    _mm256_storeu_si256(
+        reinterpret_cast<__m256i*>(codes + static_cast<int64_t>(g) * kBlockRows * kGroupValues),
+        group);
+    quads[g] =
+        _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), group), _mm256_set1_epi16(1));
+    scales[g * kBlockRows] = found_scales[g];
+  }
+  alignas(32) int32_t found_sums[2][4];  // of 16 codes
+  _mm256_store_si256(reinterpret_cast<__m256i*>(found_sums),
+                     _mm256_hadd_epi32(_mm256_hadd_epi32(quads[0], quads[1]),
+                                       _mm256_hadd_epi32(quads[2], quads[3])));
+#pragma GCC unroll 4
+  for (int g = 0; g < kCount; ++g) {
+    sums[2 * g * kBlockRows] = found_sums[0][g];
+    sums[(2 * g + 1) * kBlockRows] = found_sums[1][g];
   }
 }
 
-// 16 values to bf16, nearest even; NaN stays NaN.
-RETORT_AVX512 inline __m256i RoundToBf16(__m512 x) {
-  const __m512i bits = _mm512_castps_si512(x);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
-  const __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-  return _mm512_cvtepi32_epi16(
-      _mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, is_nan, quiet), 16));
+RETORT_AVX512 void QuantizeRow(const float* x, int64_t num_groups, int8_t* codes, float* scales,
+                               int32_t* sums) {
+  int64_t g = 0;
+  const auto step = [&](int count) {
+    g += count;
+    x += count * kGroupValues;
+    codes += count * kBlockRows * kGroupValues;
+    scales += count * kBlockRows;
+    sums += 2 * count * kBlockRows;
+  };
+  for (; g + 4 <= num_groups; step(4)) QuantizeGroups<4>(x, codes, scales, sums);
+  for (; g < num_groups; step(1)) QuantizeGroups<1>(x, codes, scales, sums);
 }
 
 RETORT_AVX512 void RoundRow(const float* x, int64_t num_inputs, size_t stride, uint16_t* out) {
@@ -177,6 +221,7 @@ RETORT_AVX512 void RoundRow(const float* x, int64_t num_inputs, size_t stride, u
 LinearKernels Avx512Kernels(const LinearKernels& lower) {
   LinearKernels kernels = lower;
   AddAvx512Unpacking(&kernels);
+  AddAvx512Dense(&kernels);
   kernels.multiply_f32 = MultiplyF32;
   kernels.decode_f16 = DecodeF16;
   kernels.decode_bf16 = DecodeBf16;

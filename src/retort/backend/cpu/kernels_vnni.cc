@@ -196,10 +196,11 @@ void MultiplyBf16(const uint16_t* units, int64_t num_units, const uint16_t* rows
 
 }  // namespace
 
-LinearKernels VnniKernels(const LinearKernels& lower, bool has_avx512_bf16) {
+LinearKernels VnniKernels(const LinearKernels& lower, bool has_fast_bf16) {
   LinearKernels kernels = lower;
   kernels.multiply_groups = MultiplyGroups;
-  if (has_avx512_bf16) kernels.multiply_bf16 = MultiplyBf16;
+  AddVnniPacked(&kernels);
+  if (has_fast_bf16) kernels.multiply_bf16 = MultiplyBf16;
   return kernels;
 }
 

@@ -14,9 +14,11 @@ namespace {
 // Rows whose activations are prepared at a time: they stay in the L2 cache while panels pass by,
 // and an unpacked panel serves them all.
 constexpr int64_t kRowsPerPass = 256;
-// Rows so few that memory is the limit: each thread walks a stretch of panels of its own, at most
-// so many at a time.
+// Rows so few that memory is the limit, or near it: each thread walks a stretch of panels of its
+// own, at most so many at a time. Where weights are unpacked first, which waits for memory too,
+// more rows are few.
 constexpr int64_t kFewRows = 16;
+constexpr int64_t kFewUnpackedRows = 64;
 constexpr int64_t kPanelsPerStep = 4;
 // Tasks per thread worth having, so that a slow one costs little.
 constexpr int64_t kTasksPerThread = 4;
@@ -27,15 +29,22 @@ constexpr int64_t kUnitsPerChunk = 9;
 // Bytes per activation of the widest preparation: f32.
 constexpr size_t kBytesPerInput = 4;
 
-enum class Preparation { kNone, kGroups, kBf16, kRoundedF32 };
+// Rows in f32, where there are many, are cut at chunks of inputs: what a kernel multiplies at a
+// time lies together, and never so far apart that one row's values push another's out of the L1
+// cache.
+enum class Preparation { kNone, kF32Chunks, kGroups, kBf16 };
 
-Preparation PreparationOf(const PackedPart& part, Compute compute, const LinearKernels& kernels) {
-  if (compute == Compute::kExact) return Preparation::kNone;
-  if (part.encoding == Encoding::kGroups) {
-    return kernels.groups_as_bf16 ? Preparation::kBf16 : Preparation::kGroups;
+Preparation PreparationOf(const PackedPart& part, Compute compute, int64_t num_rows,
+                          const LinearKernels& kernels) {
+  if (compute != Compute::kExact) {
+    if (part.encoding == Encoding::kGroups) {
+      return kernels.groups_as_bf16 ? Preparation::kBf16 : Preparation::kGroups;
+    }
+    if (part.encoding == Encoding::kBf16 && kernels.multiply_bf16 != nullptr) {
+      return Preparation::kBf16;
+    }
   }
-  if (part.encoding != Encoding::kBf16) return Preparation::kNone;
-  return kernels.multiply_bf16 != nullptr ? Preparation::kBf16 : Preparation::kRoundedF32;
+  return num_rows > kBlockRows ? Preparation::kF32Chunks : Preparation::kNone;
 }
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -137,7 +146,7 @@ bool LinearRunner::RunGated(const Rows& x, const CpuLinearWeight& weight, Activa
 
 bool LinearRunner::TakesBf16Rows(const CpuLinearWeight& weight) const {
   return std::all_of(weight.parts().begin(), weight.parts().end(), [&](const PackedPart& part) {
-    return PreparationOf(part, weight.compute(), kernels_) == Preparation::kBf16;
+    return PreparationOf(part, weight.compute(), 1, kernels_) == Preparation::kBf16;
   });
 }
 
@@ -201,7 +210,7 @@ void LinearRunner::RunPass(Pass& pass) {
   }
   const PackedPart* previous = nullptr;
   for (const PackedPart& part : pass.weight.parts()) {
-    const Preparation wanted = PreparationOf(part, pass.weight.compute(), kernels_);
+    const Preparation wanted = PreparationOf(part, pass.weight.compute(), pass.x.rows, kernels_);
     // Rows prepared for one grouped layout do not serve another: corrections differ.
     const bool again = previous == nullptr || wanted != pass.preparation ||
                        (wanted == Preparation::kGroups && part.layout != previous->layout);
@@ -217,17 +226,23 @@ void LinearRunner::Prepare(const Pass& pass, const PackedPart& part) {
   const auto prepare_block = [&](int64_t block, int) {
     if (pass.preparation == Preparation::kGroups) return PrepareGroups(pass, *part.layout, block);
     if (pass.preparation == Preparation::kBf16) return PrepareBf16(pass, block);
-    const int64_t begin = block * kBlockRows;
-    const int64_t end = std::min(begin + kBlockRows, pass.x.rows);
-    for (int64_t row = begin; row < end; ++row) {
-      float* to = rows_.As<float>() + row * pass.num_inputs();
-      for (int64_t k = 0; k < pass.num_inputs(); ++k) {
-        to[k] = BF16ToF32(F32ToBF16(pass.x.Row(row)[k]));
-      }
-    }
+    CutAtChunks(pass, block);
   };
   if (pass.num_blocks() == 1) return prepare_block(0, 0);  // not worth waking anyone
   pool_.ParallelFor(pass.num_blocks(), prepare_block);
+}
+
+// To [chunk][row][input of the chunk].
+void LinearRunner::CutAtChunks(const Pass& pass, int64_t block) {
+  const int64_t begin = block * kBlockRows;
+  const int64_t end = std::min(begin + kBlockRows, pass.x.rows);
+  for (int64_t k = 0; k < pass.num_inputs(); k += kF32ChunkValues) {
+    const int64_t count = std::min<int64_t>(kF32ChunkValues, pass.num_inputs() - k);
+    float* to = rows_.As<float>() + k * pass.x.rows + begin * count;
+    for (int64_t row = begin; row < end; ++row, to += count) {
+      std::copy_n(pass.x.Row(row) + k, count, to);
+    }
+  }
 }
 
 void LinearRunner::PrepareBf16(const Pass& pass, int64_t block) {
@@ -284,7 +299,9 @@ void LinearRunner::RunPart(const Pass& pass, const PackedPart& part) {
   const int64_t num_rows = pass.x.rows;
   // A panel of gates goes with its panel of ups.
   const int64_t num_panels = pass.gated ? part.num_panels / 2 : part.num_panels;
-  if (num_rows <= kFewRows) return RunStretches(pass, part, num_panels);
+  if (num_rows <= (pass.preparation == Preparation::kBf16 ? kFewRows : kFewUnpackedRows)) {
+    return RunStretches(pass, part, num_panels);
+  }
   // Few panels: cut the rows too.
   const int64_t row_tasks = std::clamp<int64_t>(kTasksPerThread * num_threads / num_panels, 1,
                                                 CeilDiv(num_rows, 2 * kBlockRows));
@@ -373,24 +390,39 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
   rows.codes_stride = pass.codes_stride();
   rows.scales_stride = pass.scales_stride();
   rows.sums_stride = pass.scales_stride() * 2;
-  const size_t chunk_bytes =
-      layout.record_bytes() * kGroupsPerChunk / static_cast<size_t>(layout.groups_per_record);
-  for (int64_t group = 0; group < pass.num_groups(); group += kGroupsPerChunk) {
-    const auto num_groups =
-        static_cast<int>(std::min<int64_t>(kGroupsPerChunk, pass.num_groups() - group));
-    const auto g = static_cast<size_t>(group);
+  const auto point_rows_at = [&](size_t g) {
     rows.codes = rows_.As<int8_t>() + block * rows.codes_stride + g * kBlockRows * kGroupValues;
     rows.scales = rows_.As<float>(pass.scales_at()) + block * rows.scales_stride + g * kBlockRows;
     const size_t sums_at = block * rows.sums_stride + g * runs * kBlockRows;
     rows.corrections = rows_.As<int32_t>(pass.row_sums_at()) + sums_at;
     rows.sums = rows_.As<float>(pass.row_sums_at()) + sums_at;
+  };
+  if (num_rows <= kBlockRows && kernels_.multiply_packed != nullptr) {
+    point_rows_at(0);
+    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+      kernels_.multiply_packed(layout, part.Panel(panel), pass.num_groups(), rows, num_rows,
+                               sums + (panel - panel_begin) * SumsStride(num_rows));
+    }
+    return;
+  }
+  // Chunks of about the same size: a short one costs as much to begin and to end as a long one.
+  const int64_t num_chunks = CeilDiv(pass.num_groups(), kGroupsPerChunk);
+  const int64_t groups_per_chunk = CeilDiv(pass.num_groups(), num_chunks);
+  const size_t chunk_bytes = layout.record_bytes() * static_cast<size_t>(groups_per_chunk) /
+                             static_cast<size_t>(layout.groups_per_record);
+  for (int64_t group = 0; group < pass.num_groups(); group += groups_per_chunk) {
+    const auto num_groups =
+        static_cast<int>(std::min<int64_t>(groups_per_chunk, pass.num_groups() - group));
+    const auto g = static_cast<size_t>(group);
+    point_rows_at(g);
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
       GroupTile tile;
       kernels_.unpack(layout, part.Panel(panel), group, num_groups, is_signed, &scratch.unpack,
                       &tile);
-      const std::byte* chunk_end = part.Panel(panel) + chunk_bytes * (g / kGroupsPerChunk + 1);
-      const std::byte* data_end = part.Panel(panel) + part.panel_bytes;
-      Prefetch(chunk_end, std::min(chunk_end + chunk_bytes, data_end));
+      // What follows, of the next panel too: it is this thread's, or another's soon.
+      const std::byte* chunk_end =
+          part.Panel(panel) + static_cast<size_t>(group / groups_per_chunk + 1) * chunk_bytes;
+      Prefetch(chunk_end, chunk_end + chunk_bytes);
       kernels_.multiply_groups(tile, rows, num_rows,
                                sums + (panel - panel_begin) * SumsStride(num_rows));
     }
@@ -466,16 +498,29 @@ void LinearRunner::MultiplyF32(const Pass& pass, const PackedPart& part, int64_t
   static_assert(kF32ChunkValues % kBf16UnitValues == 0 &&
                 kF32ChunkValues <= kGroupsPerChunk * kGroupValues);
   const int64_t num_rows = row_end - row_begin;
-  const bool is_rounded = pass.preparation == Preparation::kRoundedF32;
-  const float* x =
-      is_rounded ? rows_.As<float>() + row_begin * pass.num_inputs() : pass.x.Row(row_begin);
-  const int64_t stride = is_rounded ? pass.num_inputs() : pass.x.stride;
+  const float* x = pass.x.Row(row_begin);
+  if (pass.preparation == Preparation::kNone && kernels_.multiply_dense != nullptr &&
+      part.encoding != Encoding::kGroups && pass.num_inputs() % kBf16UnitValues == 0) {
+    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+      kernels_.multiply_dense(part.encoding, part.Panel(panel), pass.num_inputs(), x, pass.x.stride,
+                              num_rows, sums + (panel - panel_begin) * SumsStride(num_rows));
+    }
+    return;
+  }
   for (int64_t begin = 0; begin < pass.num_inputs(); begin += kF32ChunkValues) {
     const auto num_inputs =
         static_cast<int>(std::min<int64_t>(kF32ChunkValues, pass.num_inputs() - begin));
+    const bool is_cut = pass.preparation == Preparation::kF32Chunks;
+    const float* chunk =
+        is_cut ? rows_.As<float>() + begin * pass.x.rows + row_begin * num_inputs : x + begin;
+    const int64_t stride = is_cut ? num_inputs : pass.x.stride;
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
       const float* w = DecodeChunk(part, panel, begin, num_inputs, scratch);
-      kernels_.multiply_f32(w, num_inputs, x + begin, stride, num_rows,
+      const auto stored_bytes =
+          static_cast<int64_t>(part.panel_bytes) * kF32ChunkValues / pass.num_inputs();
+      const std::byte* next = part.Panel(panel) + stored_bytes * (begin / kF32ChunkValues + 1);
+      Prefetch(next, next + stored_bytes);
+      kernels_.multiply_f32(w, num_inputs, chunk, stride, num_rows,
                             sums + (panel - panel_begin) * SumsStride(num_rows));
     }
   }

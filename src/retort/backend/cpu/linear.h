@@ -55,6 +55,7 @@ class LinearRunner {
   void RunPass(Pass& pass);
   void RunPasses(const Pass& all);
   void Prepare(const Pass& pass, const PackedPart& part);
+  void CutAtChunks(const Pass& pass, int64_t block);
   void PrepareBf16(const Pass& pass, int64_t block);
   void PrepareGroups(const Pass& pass, const GroupLayout& layout, int64_t block);
   void RunPart(const Pass& pass, const PackedPart& part);
@@ -87,8 +88,8 @@ class LinearRunner {
   std::vector<Stretch> stretches_;  // one a thread
   int64_t inputs_max_ = 0;
   // The rows of a pass as the part at hand wants them. Of 8-bit groups: codes, scales, sums of 16
-  // codes, and corrections or f32 sums. In bf16 they fill one half; the other is for rows that
-  // leave a gated linear in bf16.
+  // codes, and corrections or f32 sums. In f32: cut at chunks. In bf16 they fill one half; the
+  // other is for rows that leave a gated linear in bf16.
   AlignedBytes rows_;
 };
 

@@ -34,9 +34,12 @@ using Weights = std::vector<std::unique_ptr<LinearWeight>>;
 Weights Pack(Format format, const ShapeOf& shape, Compute compute) {
   std::vector<std::byte> bytes(
       static_cast<size_t>(StoredBytes(format, shape.outputs * shape.inputs)));
-  // Any numbers below 1 do, as a model's are: bytes without large exponents.
+  // Any numbers below 1 do, as a model's are: bytes without large exponents. In bf16 none so small
+  // either that its products take longer.
+  const uint64_t most = format == Format::kBF16 ? 0xbcffbcffbcffbcffull : 0x1f1f1f1f1f1f1f1full;
+  const uint64_t least = format == Format::kBF16 ? 0x3c003c003c003c00ull : 0;
   for (size_t i = 0; i + 8 <= bytes.size(); i += 8) {
-    StoreAs<uint64_t>(&bytes[i], RandomBits(1, i) & 0x1f1f1f1f1f1f1f1full);
+    StoreAs<uint64_t>(&bytes[i], (RandomBits(1, i) & most) | least);
   }
   const TensorView view{"w", format, Shape{shape.outputs, shape.inputs}, bytes, ""};
   const size_t copies = std::clamp<size_t>(kWorkingSetBytes / bytes.size(), 1, 24);

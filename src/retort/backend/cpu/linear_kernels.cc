@@ -10,7 +10,7 @@ std::array<LinearKernels, 5> MakeKernels() {
   kernels[0] = ScalarKernels();
   kernels[1] = Avx2Kernels(kernels[0]);
   kernels[2] = Avx512Kernels(kernels[1]);
-  kernels[3] = VnniKernels(kernels[2], DetectCpu().has_avx512_bf16);
+  kernels[3] = VnniKernels(kernels[2], DetectCpu().has_fast_bf16);
   kernels[4] = AmxKernels(kernels[3]);
   return kernels;
 }

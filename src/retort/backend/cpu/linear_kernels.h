@@ -84,9 +84,18 @@ struct LinearKernels {
   void (*multiply_groups)(const GroupTile& tile, const QuantizedRows& rows, int64_t num_rows,
                           float* sums);
 
+  // unpack and multiply_groups of a whole panel in one, with their bits, for at most kBlockRows
+  // rows. Null where there is none.
+  void (*multiply_packed)(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
+                          const QuantizedRows& rows, int64_t num_rows, float* sums) = nullptr;
+
   // sums[r][n] += Σ_k x[r][k] · w[k][n], k ascending from a zero sum, k < kF32ChunkValues.
   void (*multiply_f32)(const float* w, int num_inputs, const float* x, int64_t x_stride,
                        int64_t num_rows, float* sums);
+  // decode and multiply_f32 of a whole panel in one, with their bits, for at most kBlockRows rows
+  // and whole units of inputs. Null where there is none.
+  void (*multiply_dense)(Encoding encoding, const std::byte* panel, int64_t num_inputs,
+                         const float* x, int64_t x_stride, int64_t num_rows, float* sums) = nullptr;
   // To [k][32] f32: f16 [k][32]; bf16 units [2][16 pairs][16][2], pairs as PlaceInUnit says;
   // unsigned groups.
   void (*decode_f16)(const uint16_t* values, int num_inputs, float* out);
@@ -135,7 +144,9 @@ LinearKernels ScalarKernels();
 LinearKernels Avx2Kernels(const LinearKernels& lower);
 LinearKernels Avx512Kernels(const LinearKernels& lower);
 void AddAvx512Unpacking(LinearKernels* kernels);  // unpack_avx512.cc
-LinearKernels VnniKernels(const LinearKernels& lower, bool has_avx512_bf16);
+void AddAvx512Dense(LinearKernels* kernels);      // dense_avx512.cc
+LinearKernels VnniKernels(const LinearKernels& lower, bool has_fast_bf16);
+void AddVnniPacked(LinearKernels* kernels);  // packed_vnni.cc
 LinearKernels AmxKernels(const LinearKernels& lower);
 
 }  // namespace retort::cpu

@@ -108,14 +108,18 @@ double DecodedWeightError(Format format, const std::vector<float>& weights, int6
   return kUnit * error;
 }
 
-// `groups_as_bf16`: the level multiplies grouped integers in bf16, not as 8-bit groups.
+// `level`: DeviceInfo's. AMX multiplies grouped integers in bf16, not as 8-bit groups; bf16 weights
+// are multiplied in bf16 or, where the level has no such products, in f32.
 Judged Judge(const Case& c, const StoredTensor& w, const std::vector<float>& x, int64_t num_rows,
-             bool groups_as_bf16) {
+             const std::string& level) {
+  const bool groups_as_bf16 = level == "amx";
+  const bool has_bf16 = level == "amx" || level == "vnni-bf16";
   const bool is_native_group =
       c.compute == Compute::kNative && cpu::FindGroupLayout(c.format) != nullptr;
   const bool is_grouped = is_native_group && !groups_as_bf16;
   const bool is_decoded = is_native_group && groups_as_bf16;
-  const bool is_bf16 = is_decoded || (c.compute == Compute::kNative && c.format == Format::kBF16);
+  const bool is_bf16 =
+      is_decoded || (c.compute == Compute::kNative && c.format == Format::kBF16 && has_bf16);
   std::vector<float> decoded(static_cast<size_t>(c.outputs * c.inputs));
   DecodeRows(w.View(), 0, c.outputs, decoded.data());
   std::vector<float> seen = x;
@@ -238,7 +242,7 @@ TEST_P(LinearTest, AgreesWithDoubleLoops) {
     const TensorView parts[] = {w.View()};
     const auto weight = device_->PackLinear(parts, {}, c.compute);
     const std::vector<float> x = RandomRows(kRows * c.inputs, 5);
-    const Judged judged = Judge(c, w, x, kRows, GetParam() == "amx");
+    const Judged judged = Judge(c, w, x, kRows, device_->info().dispatch_level);
     const std::vector<float> y = Run(*weight, x, kRows);
     int num_wrong = 0;
     for (size_t i = 0; i < y.size() && num_wrong < 3; ++i) {

@@ -30,13 +30,6 @@ class WeightArena {
   size_t used_ = 0;
 };
 
-enum class Encoding : uint8_t {
-  kF32,     // [k][32]
-  kF16,     // [k][32]
-  kBf16,    // units of 32 inputs: [half 2][pair 16][lane 16][2] (PlaceInUnit), zero beyond K
-  kGroups,  // group_layout.h
-};
-
 // Outputs that share a storage format, stacked: num_panels panels of panel_bytes each, the last one
 // filled up with zeros.
 struct PackedPart {

@@ -10,33 +10,13 @@ namespace {
 
 RETORT_AVX512 inline void UnpackScales(ScaleKind kind, const std::byte* record,
                                        const std::byte* header, float* scales, float* mins) {
-  for (int half = 0; half < 2; ++half) {
-    const int n = half * 16;
-    const auto* bytes = reinterpret_cast<const __m128i*>(header + n);
-    switch (kind) {
-      case ScaleKind::kHalfMin:
-        _mm512_store_ps(mins + n, LoadHalves(header + 64 + 2 * n));
-        [[fallthrough]];
-      case ScaleKind::kHalf:
-        _mm512_store_ps(scales + n, LoadHalves(header + 2 * n));
-        break;
-      case ScaleKind::kSuperMin: {
-        const __m512i scale = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes));
-        const __m512i min = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes + 2));
-        const __m512 dmin = _mm512_sub_ps(_mm512_set1_ps(-0.0f), LoadHalves(record + 64 + 2 * n));
-        _mm512_store_ps(scales + n,
-                        _mm512_mul_ps(LoadHalves(record + 2 * n), _mm512_cvtepi32_ps(scale)));
-        _mm512_store_ps(mins + n, _mm512_mul_ps(dmin, _mm512_cvtepi32_ps(min)));
-        break;
-      }
-      case ScaleKind::kSuper16: {
-        const __m512 d = LoadHalves(record + 2 * n);
-        const __m512i first = _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes));
-        const __m512i second = _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes + 2));
-        _mm512_store_ps(scales + n, _mm512_mul_ps(d, _mm512_cvtepi32_ps(first)));
-        _mm512_store_ps(scales + 32 + n, _mm512_mul_ps(d, _mm512_cvtepi32_ps(second)));
-        break;
-      }
+  const int runs = kind == ScaleKind::kSuper16 ? 2 : 1;
+  for (int run = 0; run < runs; ++run) {
+    for (int half = 0; half < 2; ++half) {
+      const ScaleAndMin found = LoadScale(kind, record, header, half, run);
+      const int at = run * kPanelOutputs + half * 16;
+      _mm512_store_ps(scales + at, found.scale);
+      _mm512_store_ps(mins + at, found.min);
     }
   }
 }

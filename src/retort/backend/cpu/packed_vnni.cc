@@ -1,0 +1,169 @@
+#include "retort/backend/cpu/linear_kernels.h"
+
+#if defined(__x86_64__)
+
+#include "retort/backend/cpu/decode_avx512.h"
+#include "retort/backend/cpu/group_walk.h"
+
+#include <algorithm>
+#include <cstring>
+
+#define RETORT_VNNI \
+  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+
+// VPDPBUSD on codes as they come out of their planes, without a way through memory: for few rows,
+// whose products take less time than to store and load codes.
+namespace retort::cpu {
+namespace {
+
+constexpr int kTileRows = 8;
+// Rows up to which sums stay in registers, beside the integers of a group.
+constexpr int kRegisterRows = 6;
+
+RETORT_VNNI RETORT_INLINE __m512i Broadcast4(const int8_t* codes) {
+  int32_t bytes;
+  std::memcpy(&bytes, codes, sizeof bytes);
+  return _mm512_set1_epi32(bytes);
+}
+
+// Codes [lane 16][4] of one quad of half a panel's outputs, as group_layout.h says.
+template <int kBits>
+RETORT_VNNI RETORT_INLINE __m512i LoadQuad(const std::byte* planes, int half, int quad) {
+  if constexpr (kBits == 8) return _mm512_loadu_si512(planes + half * 512 + quad * 64);
+  const int byte = quad % 4;
+  const bool is_high = quad >= 4;
+  __m512i v = _mm512_loadu_si512(planes + half * 256 + byte * 64);
+  if (is_high) v = _mm512_srli_epi16(v, 4);
+  v = _mm512_and_si512(v, _mm512_set1_epi8(15));
+  if constexpr (kBits == 5) {
+    const std::byte* masks = planes + 512 + half * 64 + quad * 8;
+    v = _mm512_mask_add_epi8(v, LoadAs<uint64_t>(masks), v, _mm512_set1_epi8(16));
+  }
+  if constexpr (kBits == 6) {
+    const std::byte* top = planes + 512 + half * 128 + (is_high ? 64 : 0);
+    v = _mm512_or_si512(v, TopBits(_mm512_loadu_si512(top), byte));
+  }
+  return v;
+}
+
+// One tile of rows over a whole panel. Sums are those of MultiplyTile (kernels_vnni.cc), bit by
+// bit: integers are exact in any order, and the fold is the same.
+template <int kRows, ScaleKind kKind, int kBits>
+RETORT_VNNI void MultiplyPackedTile(const std::byte* panel, int64_t num_groups,
+                                    const int8_t* row_codes, const float* row_scales,
+                                    const int32_t* corrections, const float* row_sums,
+                                    float* sums) {
+  constexpr int kRuns = kKind == ScaleKind::kSuper16 ? 2 : 1;
+  constexpr int kQuads = 8 / kRuns;
+  constexpr bool kInRegisters = kRows <= kRegisterRows;
+  __m512 kept[kInRegisters ? kRows : 1][2];
+  if constexpr (kInRegisters) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      kept[r][0] = _mm512_loadu_ps(sums + r * kPanelOutputs);
+      kept[r][1] = _mm512_loadu_ps(sums + r * kPanelOutputs + 16);
+    }
+  }
+  GroupWalk<kKind, kBits> walk(panel, 0);
+  for (int64_t group = 0; group < num_groups; ++group) {
+    walk.PrefetchAhead();
+#pragma GCC unroll 2
+    for (int run = 0; run < kRuns; ++run) {
+      __m512i dot[kRows][2];
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        dot[r][0] = kHasMin<kKind> ? _mm512_setzero_si512() : _mm512_set1_epi32(corrections[r]);
+        dot[r][1] = dot[r][0];
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < kQuads; ++i) {
+        // Nibbles that share a byte follow each other.
+        const int quad = kRuns == 2 ? run * kQuads + i : (i % 2) * 4 + i / 2;
+        const __m512i w0 = LoadQuad<kBits>(walk.planes(), 0, quad);
+        const __m512i w1 = LoadQuad<kBits>(walk.planes(), 1, quad);
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) {
+          const __m512i a = Broadcast4(row_codes + r * kGroupValues + quad * 4);
+          dot[r][0] = _mm512_dpbusd_epi32(dot[r][0], w0, a);
+          dot[r][1] = _mm512_dpbusd_epi32(dot[r][1], w1, a);
+        }
+      }
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        const ScaleAndMin weight = LoadScale(kKind, walk.record(), walk.header(), half, run);
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) {
+          float* at = sums + r * kPanelOutputs + half * 16;
+          __m512 sum = kInRegisters ? kept[kInRegisters ? r : 0][half] : _mm512_loadu_ps(at);
+          sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[r][half]),
+                                _mm512_mul_ps(weight.scale, _mm512_set1_ps(row_scales[r])), sum);
+          if constexpr (kHasMin<kKind>) {
+            sum = _mm512_fmadd_ps(weight.min, _mm512_set1_ps(row_sums[r]), sum);
+          }
+          if constexpr (kInRegisters) {
+            kept[r][half] = sum;
+          } else {
+            _mm512_storeu_ps(at, sum);
+          }
+        }
+      }
+      corrections += kBlockRows;
+      row_sums += kBlockRows;
+    }
+    row_codes += kBlockRows * kGroupValues;
+    row_scales += kBlockRows;
+    walk.Advance();
+  }
+  if constexpr (kInRegisters) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      _mm512_storeu_ps(sums + r * kPanelOutputs, kept[r][0]);
+      _mm512_storeu_ps(sums + r * kPanelOutputs + 16, kept[r][1]);
+    }
+  }
+}
+
+using TileKernel = void (*)(const std::byte*, int64_t, const int8_t*, const float*, const int32_t*,
+                            const float*, float*);
+
+template <ScaleKind kKind, int kBits>
+struct TileKernels {
+  static constexpr TileKernel kByRows[kTileRows + 1] = {
+      nullptr,
+      MultiplyPackedTile<1, kKind, kBits>,
+      MultiplyPackedTile<2, kKind, kBits>,
+      MultiplyPackedTile<3, kKind, kBits>,
+      MultiplyPackedTile<4, kKind, kBits>,
+      MultiplyPackedTile<5, kKind, kBits>,
+      MultiplyPackedTile<6, kKind, kBits>,
+      MultiplyPackedTile<7, kKind, kBits>,
+      MultiplyPackedTile<8, kKind, kBits>,
+  };
+  static constexpr const TileKernel* value = kByRows;
+};
+
+void MultiplyPacked(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
+                    const QuantizedRows& rows, int64_t num_rows, float* sums) {
+  const TileKernel* kernels = InstanceFor<TileKernels>(layout);
+  const int64_t num_tiles = (num_rows + kTileRows - 1) / kTileRows;
+  for (int64_t tile = 0, row = 0; tile < num_tiles; ++tile) {
+    const int64_t count = (num_rows - row + num_tiles - tile - 1) / (num_tiles - tile);
+    kernels[count](panel, num_groups, rows.codes + row * kGroupValues, rows.scales + row,
+                   rows.corrections + row, rows.sums + row, sums + row * kPanelOutputs);
+    row += count;
+  }
+}
+
+}  // namespace
+
+void AddVnniPacked(LinearKernels* kernels) { kernels->multiply_packed = MultiplyPacked; }
+
+}  // namespace retort::cpu
+
+#else
+
+namespace retort::cpu {
+void AddVnniPacked(LinearKernels*) {}
+}  // namespace retort::cpu
+
+#endif
