@@ -279,7 +279,8 @@ void Measure(Machine& machine) {
     machine.AddCompute("f32 FMA, AVX-512", FmaAvx512);
   }
   if (features.level_max >= DispatchLevel::kVnni) machine.AddCompute("int8, VPDPBUSD", DotInt8);
-  if (features.has_avx512_bf16) machine.AddCompute("bf16, VDPBF16PS", DotBf16);
+  if (features.level_max >= DispatchLevel::kVnniBf16)
+    machine.AddCompute("bf16, VDPBF16PS", DotBf16);
   if (features.level_max >= DispatchLevel::kAmx) {
     machine.AddCompute("int8, AMX", TilesInt8);
     machine.AddCompute("bf16, AMX", TilesBf16);

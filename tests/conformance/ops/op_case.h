@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <ostream>
@@ -26,7 +27,12 @@ struct Subject {
   std::string level;
   std::string missing;  // why it cannot run here; empty if it can
 
-  std::string name() const { return device + "_" + level; }
+  // Without what gtest does not take for a test's name.
+  std::string name() const {
+    std::string text = device + "_" + level;
+    std::replace(text.begin(), text.end(), '-', '_');
+    return text;
+  }
   std::unique_ptr<Device> Open(int num_threads = 2) const;
 };
 

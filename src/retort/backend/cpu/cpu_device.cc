@@ -36,7 +36,6 @@ DeviceInfo MakeInfo(int num_threads, DispatchLevel level) {
   info.name = "cpu";
   info.model = DetectCpu().model;
   info.dispatch_level = DispatchLevelName(level);
-  if (level == DispatchLevel::kVnni && DetectCpu().has_fast_bf16) info.dispatch_level += "-bf16";
   info.num_threads = num_threads;
   return info;
 }

@@ -11,8 +11,8 @@ namespace retort {
 
 struct CpuDeviceOptions {
   int num_threads = 0;  // 0: all cores this process may run on
-  // "scalar", "avx2", "avx512", "vnni" or "amx"; empty: RETORT_CPU from the environment, else the
-  // best of this machine.
+  // "scalar", "avx2", "avx512", "vnni", "vnni-bf16" or "amx"; empty: RETORT_CPU from the
+  // environment, else the fastest of this machine.
   std::string dispatch_level;
   // Memory begins as small pages and becomes huge ones behind the first step: a model is loaded
   // sooner. Without, pages are huge at once: for measurements without steps.
@@ -21,8 +21,7 @@ struct CpuDeviceOptions {
 
 // The host's cores: SIMD and matrix-unit kernels chosen at run time. Throws Error{kUnsupported} for
 // a dispatch level this machine lacks, {kInvalid} for a name that is none or a number of threads
-// out of range. DeviceInfo::dispatch_level is "vnni-bf16" rather than "vnni" where VDPBF16PS is
-// used.
+// out of range.
 std::unique_ptr<Device> OpenCpuDevice(const CpuDeviceOptions& options = {});
 
 // All dispatch levels, lowest first, and whether this machine has them.

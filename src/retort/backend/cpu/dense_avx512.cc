@@ -125,7 +125,7 @@ void MultiplyPanel(const std::byte* panel, int64_t num_inputs, const float* x, i
   };
   // One tile asks for what comes as soon as GroupWalk says. Two ask for half each of what comes
   // after the chunk that both of them walk through.
-  constexpr size_t kNear = 2048;
+  constexpr size_t kNear = 8192;
   constexpr size_t kChunkBytes = kF32ChunkValues * kInputBytes<kEncoding>;
   const int64_t first_rows = num_rows <= kTileRows ? num_rows : (num_rows + 1) / 2;
   const int64_t second_rows = num_rows - first_rows;

@@ -16,7 +16,8 @@
 namespace retort::cpu {
 namespace {
 
-constexpr std::array<std::string_view, 5> kLevelNames = {"scalar", "avx2", "avx512", "vnni", "amx"};
+constexpr std::array<std::string_view, 6> kLevelNames = {"scalar", "avx2",      "avx512",
+                                                         "vnni",   "vnni-bf16", "amx"};
 
 #if defined(__x86_64__)
 
@@ -90,18 +91,20 @@ CpuFeatures Detect() {
 
   if (!Bit(leaf7.ecx, 11)) return features;  // AVX512_VNNI
   features.level_max = DispatchLevel::kVnni;
-  features.has_avx512_bf16 = Bit(leaf7_1.eax, 5);
-  features.has_fast_bf16 = features.has_avx512_bf16 && !IsMadeByIntel();
+  if (!Bit(leaf7_1.eax, 5)) return features;  // AVX512_BF16
+  features.level_max = DispatchLevel::kVnniBf16;
 
   const bool amx = saves(0x60000) && Bit(leaf7.edx, 24) && Bit(leaf7.edx, 22) && Bit(leaf7.edx, 25);
   const bool fp16_and_vbmi = Bit(leaf7.edx, 23) && Bit(leaf7.ecx, 1);
-  if (amx && fp16_and_vbmi && features.has_avx512_bf16 && RequestTilePermission()) {
+  if (amx && fp16_and_vbmi && RequestTilePermission()) {
     features.level_max = DispatchLevel::kAmx;
   }
   return features;
 }
 
 #else
+
+bool IsMadeByIntel() { return false; }
 
 CpuFeatures Detect() {
   CpuFeatures features;
@@ -114,7 +117,12 @@ CpuFeatures Detect() {
 }  // namespace
 
 const CpuFeatures& DetectCpu() {
-  static const CpuFeatures features = Detect();
+  static const CpuFeatures features = [] {
+    CpuFeatures found = Detect();
+    const bool is_slow = found.level_max == DispatchLevel::kVnniBf16 && IsMadeByIntel();
+    found.level_default = is_slow ? DispatchLevel::kVnni : found.level_max;
+    return found;
+  }();
   return features;
 }
 
@@ -126,7 +134,7 @@ DispatchLevel ParseDispatchLevel(std::string_view name) {
   const auto found = std::find(kLevelNames.begin(), kLevelNames.end(), name);
   if (found == kLevelNames.end()) {
     Throw(ErrorCode::kInvalid,
-          "CPU dispatch level '{}': expected scalar, avx2, avx512, vnni or amx", name);
+          "CPU dispatch level '{}': expected scalar, avx2, avx512, vnni, vnni-bf16 or amx", name);
   }
   return static_cast<DispatchLevel>(found - kLevelNames.begin());
 }
@@ -145,7 +153,7 @@ DispatchLevel ChooseDispatchLevel(std::optional<DispatchLevel> wanted) {
     const char* forced = std::getenv("RETORT_CPU");
     if (forced != nullptr && *forced != '\0') wanted = ParseDispatchLevel(forced);
   }
-  if (!wanted) return level_max;
+  if (!wanted) return DetectCpu().level_default;
   if (*wanted > level_max) {
     Throw(ErrorCode::kUnsupported, "CPU dispatch level '{}': this machine ({}) has at most '{}'",
           DispatchLevelName(*wanted), DetectCpu().model, DispatchLevelName(level_max));

@@ -196,11 +196,16 @@ void MultiplyBf16(const uint16_t* units, int64_t num_units, const uint16_t* rows
 
 }  // namespace
 
-LinearKernels VnniKernels(const LinearKernels& lower, bool has_fast_bf16) {
+LinearKernels VnniKernels(const LinearKernels& lower) {
   LinearKernels kernels = lower;
   kernels.multiply_groups = MultiplyGroups;
   AddVnniPacked(&kernels);
-  if (has_fast_bf16) kernels.multiply_bf16 = MultiplyBf16;
+  return kernels;
+}
+
+LinearKernels VnniBf16Kernels(const LinearKernels& lower) {
+  LinearKernels kernels = lower;
+  kernels.multiply_bf16 = MultiplyBf16;
   return kernels;
 }
 
@@ -209,7 +214,8 @@ LinearKernels VnniKernels(const LinearKernels& lower, bool has_fast_bf16) {
 #else
 
 namespace retort::cpu {
-LinearKernels VnniKernels(const LinearKernels& lower, bool) { return lower; }
+LinearKernels VnniKernels(const LinearKernels& lower) { return lower; }
+LinearKernels VnniBf16Kernels(const LinearKernels& lower) { return lower; }
 }  // namespace retort::cpu
 
 #endif

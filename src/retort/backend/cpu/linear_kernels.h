@@ -139,14 +139,15 @@ struct LinearKernels {
 // The kernels of a level this machine has.
 const LinearKernels& KernelsFor(DispatchLevel level);
 
-// One per level (kernels_<level>.cc); each begins with the set below it.
+// One per level (kernels_<level>.cc if nothing else is said); each begins with the set below it.
 LinearKernels ScalarKernels();
 LinearKernels Avx2Kernels(const LinearKernels& lower);
 LinearKernels Avx512Kernels(const LinearKernels& lower);
 void AddAvx512Unpacking(LinearKernels* kernels);  // unpack_avx512.cc
 void AddAvx512Dense(LinearKernels* kernels);      // dense_avx512.cc
-LinearKernels VnniKernels(const LinearKernels& lower, bool has_fast_bf16);
-void AddVnniPacked(LinearKernels* kernels);  // packed_vnni.cc
+LinearKernels VnniKernels(const LinearKernels& lower);
+LinearKernels VnniBf16Kernels(const LinearKernels& lower);  // kernels_vnni.cc
+void AddVnniPacked(LinearKernels* kernels);                 // packed_vnni.cc
 LinearKernels AmxKernels(const LinearKernels& lower);
 
 }  // namespace retort::cpu

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -456,8 +457,11 @@ std::vector<std::string> LevelNames() {
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, LinearTest, testing::ValuesIn(LevelNames()),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Levels, LinearTest, testing::ValuesIn(LevelNames()), [](const auto& info) {
+  std::string name = info.param;  // without what gtest does not take
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 TEST(CpuDevice, ForcedLevelsAreCheckedByName) {
   EXPECT_THROW(OpenCpuDevice({.num_threads = 1, .dispatch_level = "sse9"}), Error);
