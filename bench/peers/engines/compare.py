@@ -65,7 +65,7 @@ class Model:
     folder: pathlib.Path | None = None  # Hugging Face's kind
     shape: Shape | None = None
     gates: dict = dataclasses.field(default_factory=dict)
-    f16: pathlib.Path | None = None  # for OpenVINO, which reads no bf16
+    f16: pathlib.Path | None = None  # of weights in bf16, for OpenVINO, which reads none
     # Whether llama.cpp without AMX was faster than with it at anything: elsewhere it is not run.
     without_amx: bool = False
 
@@ -169,6 +169,13 @@ def machine_peaks(rounds):
     return peaks
 
 
+def products_of(level, model):
+    """What of bench/machine multiplies the model's weights, where tiles do not."""
+    if level.startswith("vnni") and not model.f16:
+        return "int8, VPDPBUSD"
+    return {"vnni-bf16": "bf16, VDPBF16PS", "vnni": "f32 FMA, AVX-512"}.get(level)
+
+
 def limits(model, own, report, peaks, busy, options):
     """Retort beside the machine's limits and its own speed elsewhere: (what, value, gate)."""
     found = []
@@ -188,6 +195,10 @@ def limits(model, own, report, peaks, busy, options):
     if model.shape and not options.avx2:
         tflops = own[short_row] * model.shape.prefill_ops_per_token * 1e-12
         found.append((f"{short_row}: TFLOP/s of linears", tflops, "≥ 2.8 with AMX"))
+        products = products_of(report["dispatch_level"], model)
+        if products in peaks:
+            found.append((f"{short_row}: linears, of the peak of {products}",
+                          tflops * 1e3 / peaks[products], "≥ 0.6"))
     for row, value in busy.items():
         if row in own and not is_time(row):
             found.append((f"{row} with one core busy, of idle", value / own[row], "≥ 0.4"))
