@@ -5,19 +5,23 @@
 
 #include <algorithm>
 #include <chrono>
-#include <future>
+#include <cstdlib>
+#include <functional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "retort/base/error.h"
-#include "retort/base/random.h"
+#include "retort/cli/bench_target.h"
 #include "retort/cli/command.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/model_opening.h"
 #include "retort/cli/signal_stop.h"
 #include "retort/cli/table.h"
 
-// How fast a model runs here. Every number comes from requests, as a client would send them; each
-// is the best of a few repetitions, since whatever disturbs a machine only makes it slower.
+// How fast a model runs, here or behind a server. Every number comes from requests, as a client
+// would send them; each is the best of a few repetitions, since whatever disturbs a machine only
+// makes it slower.
 namespace retort {
 namespace {
 
@@ -28,6 +32,8 @@ constexpr int kShortPromptTokens = 16;
 
 struct BenchOptions {
   LocalModelOptions model;
+  std::string against;      // a server's URL; empty: a model in this process
+  std::string api_key_env;  // empty: no key
   std::vector<int> batches = {1, 4, 16, 64};
   int prompt_tokens = 512;
   int new_tokens = 64;
@@ -54,33 +60,13 @@ double SecondsSince(Clock::time_point begin) {
 
 class Bench {
  public:
-  Bench(LanguageModel& model, const BenchOptions& options, std::stop_token stop)
-      : model_(model), options_(options), stop_(std::move(stop)) {}
+  Bench(BenchTarget& target, const BenchOptions& options) : target_(target), options_(options) {}
 
   // The time from the first of `batch` requests until the last answer.
   double Time(int batch, int prompt_tokens, int new_tokens) {
-    std::vector<std::promise<Response>> answers(static_cast<size_t>(batch));
-    const Clock::time_point begin = Clock::now();
-    for (std::promise<Response>& answer : answers) {
-      Request request;
-      request.prompt = NextPrompt(prompt_tokens);
-      Generation generation;
-      generation.sampling.temperature = 0;
-      generation.sampling.max_new_tokens = new_tokens;
-      generation.sampling.ignore_eos = true;
-      request.work = generation;
-      request.stop = stop_;
-      ResponseHandler handler;
-      handler.on_done = [&answer](Response response) { answer.set_value(std::move(response)); };
-      model_.Submit(std::move(request), std::move(handler));
-    }
-    std::optional<Error> failure;
-    for (std::promise<Response>& answer : answers) {
-      const Response response = answer.get_future().get();
-      if (const Error* error = std::get_if<Error>(&response.result)) failure = *error;
-    }
-    if (failure) throw *failure;
-    return SecondsSince(begin);
+    std::vector<std::vector<int32_t>> prompts;
+    for (int i = 0; i < batch; ++i) prompts.push_back(prompts_.Next(prompt_tokens));
+    return TimeOf(std::move(prompts), new_tokens);
   }
 
   Measurement Prefill(int prompt_tokens) {
@@ -91,11 +77,47 @@ class Bench {
 
   // What new_tokens more take than one: prompts and the way in and out cancel.
   Measurement Decode(int batch, int prompt_tokens) {
-    double best_one = Time(batch, prompt_tokens, 1);
-    double best_all = Time(batch, prompt_tokens, 1 + options_.new_tokens);
+    return DecodeBy(batch, prompt_tokens,
+                    [&](int new_tokens) { return Time(batch, prompt_tokens, new_tokens); });
+  }
+
+  // The same of one sequence after a long prompt, which takes so much longer than what is measured
+  // that its every tremor would show: it is computed once, and then found in the prefix cache.
+  Measurement DecodeAfter(int prompt_tokens) {
+    const std::vector<int32_t> prompt = prompts_.Next(prompt_tokens);
+    const auto time = [&](int new_tokens) { return TimeOf({prompt}, new_tokens); };
+    time(1);
+    return DecodeBy(1, prompt_tokens, time);
+  }
+
+  // From the last to the first: the largest batch, mostly the last, takes longer than memory needs
+  // to settle after loading.
+  std::vector<Measurement> All() {
+    std::vector<Measurement> all;
+    for (auto batch = options_.batches.rbegin(); batch != options_.batches.rend(); ++batch) {
+      all.insert(all.begin(), Decode(*batch, kShortPromptTokens));
+    }
+    all.insert(all.begin(), Prefill(options_.prompt_tokens));
+    if (options_.depth > 0) {
+      all.push_back(Prefill(options_.depth));
+      all.push_back(DecodeAfter(options_.depth));
+    }
+    return all;
+  }
+
+ private:
+  double TimeOf(std::vector<std::vector<int32_t>> prompts, int new_tokens) {
+    const Clock::time_point begin = Clock::now();
+    target_.Generate(std::move(prompts), new_tokens);
+    return SecondsSince(begin);
+  }
+
+  Measurement DecodeBy(int batch, int prompt_tokens, const std::function<double(int)>& time) {
+    double best_one = time(1);
+    double best_all = time(1 + options_.new_tokens);
     for (int i = 1; i < options_.repeat; ++i) {
-      best_one = std::min(best_one, Time(batch, prompt_tokens, 1));
-      best_all = std::min(best_all, Time(batch, prompt_tokens, 1 + options_.new_tokens));
+      best_one = std::min(best_one, time(1));
+      best_all = std::min(best_all, time(1 + options_.new_tokens));
     }
     return {"decode",
             batch,
@@ -105,23 +127,9 @@ class Bench {
             best_one};
   }
 
- private:
-  // Ids that every vocabulary has; no prompt begins like another.
-  std::vector<int32_t> NextPrompt(int num_tokens) {
-    constexpr uint64_t kFirstId = 3;
-    constexpr uint64_t kNumIds = 250;
-    std::vector<int32_t> ids(static_cast<size_t>(num_tokens));
-    for (size_t i = 0; i < ids.size(); ++i) {
-      ids[i] = static_cast<int32_t>(kFirstId + RandomBits(num_prompts_, i) % kNumIds);
-    }
-    ++num_prompts_;
-    return ids;
-  }
-
-  LanguageModel& model_;
+  BenchTarget& target_;
   const BenchOptions& options_;
-  const std::stop_token stop_;
-  uint64_t num_prompts_ = 1;
+  BenchPrompts prompts_;
 };
 
 uint64_t PeakMemoryBytes() {
@@ -130,42 +138,41 @@ uint64_t PeakMemoryBytes() {
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 }
 
-struct Report {
-  std::string model;
+// Of a model in this process.
+struct LocalReport {
   ModelDescription description;
   ModelStats stats;
   double load_s = 0;         // until the model takes requests
   double first_token_s = 0;  // and has answered one with a token
-  std::vector<Measurement> measurements;
 };
 
-Json ToJson(const Report& report) {
-  Json json = {{"model", report.model},
-               {"digest", report.description.digest},
-               {"dispatch_level", report.description.dispatch_level},
-               {"load_s", report.load_s},
-               {"load_to_first_token_s", report.first_token_s},
-               {"weight_bytes", report.stats.weight_bytes},
-               {"kv_bytes", report.stats.kv_bytes},
-               {"peak_rss_bytes", PeakMemoryBytes()},
-               {"measurements", Json::array()}};
-  for (const Measurement& m : report.measurements) {
-    json["measurements"].push_back({{"what", m.what},
-                                    {"batch", m.batch},
-                                    {"context_tokens", m.context_tokens},
-                                    {"tokens", m.tokens},
-                                    {"seconds", m.seconds},
-                                    {"first_token_s", m.first_token_s},
-                                    {"tokens_per_s", m.tokens_per_s()}});
+Json ToJson(const std::vector<Measurement>& measurements) {
+  Json json = Json::array();
+  for (const Measurement& m : measurements) {
+    json.push_back({{"what", m.what},
+                    {"batch", m.batch},
+                    {"context_tokens", m.context_tokens},
+                    {"tokens", m.tokens},
+                    {"seconds", m.seconds},
+                    {"first_token_s", m.first_token_s},
+                    {"tokens_per_s", m.tokens_per_s()}});
   }
   return json;
 }
 
-void PrintReport(const Report& report) {
-  fmt::print("{} ({}): loaded in {:.2f} s, first token after {:.2f} s\n", report.model,
-             report.description.dispatch_level, report.load_s, report.first_token_s);
+Json ToJson(const LocalReport& report) {
+  return {{"digest", report.description.digest},
+          {"dispatch_level", report.description.dispatch_level},
+          {"load_s", report.load_s},
+          {"load_to_first_token_s", report.first_token_s},
+          {"weight_bytes", report.stats.weight_bytes},
+          {"kv_bytes", report.stats.kv_bytes},
+          {"peak_rss_bytes", PeakMemoryBytes()}};
+}
+
+std::string TableOf(const std::vector<Measurement>& measurements) {
   Table table({"measured", "batch", "context", "tokens/s", "ms per step"});
-  for (const Measurement& m : report.measurements) {
+  for (const Measurement& m : measurements) {
     const double steps =
         m.what == "decode" ? static_cast<double>(m.tokens) / m.batch : 1.0;  // a prompt is one
     table.AddRow({m.what == "decode" ? m.what : fmt::format("{} {}", m.what, m.tokens),
@@ -173,43 +180,68 @@ void PrintReport(const Report& report) {
                   fmt::format("{:.1f}", m.tokens_per_s()),
                   fmt::format("{:.2f}", 1e3 * m.seconds / steps)});
   }
-  fmt::print("{}weights {}, keys and values {}, peak memory {}\n", table.Text(),
-             FormatBytes(report.stats.weight_bytes), FormatBytes(report.stats.kv_bytes),
-             FormatBytes(PeakMemoryBytes()));
+  return table.Text();
 }
 
-int RunBench(BenchOptions options) {
+int BenchLocal(BenchOptions options) {
   SignalStop signals;
   options.model.max_num_seqs = *std::max_element(options.batches.begin(), options.batches.end());
-  options.model.prefix_cache = false;
-  Report report;
-  report.model = options.model.model;
+  LocalReport report;
   const Clock::time_point begin = Clock::now();
   const auto model = OpenLocalModel(options.model);
   report.load_s = SecondsSince(begin);
-  Bench bench(*model, options, signals.token());
+  const auto target = LocalBenchTarget(*model, signals.token());
+  Bench bench(*target, options);
   bench.Time(1, kShortPromptTokens, 1);
   report.first_token_s = SecondsSince(begin);
-
-  // From the last to the first: the largest batch, mostly the last, takes longer than memory needs
-  // to settle after loading.
-  for (auto batch = options.batches.rbegin(); batch != options.batches.rend(); ++batch) {
-    report.measurements.insert(report.measurements.begin(),
-                               bench.Decode(*batch, kShortPromptTokens));
-  }
-  report.measurements.insert(report.measurements.begin(), bench.Prefill(options.prompt_tokens));
-  if (options.depth > 0) {
-    report.measurements.push_back(bench.Prefill(options.depth));
-    report.measurements.push_back(bench.Decode(1, options.depth));
-  }
+  const std::vector<Measurement> measurements = bench.All();
   report.description = model->description();
   report.stats = model->stats();
   if (options.json) {
-    fmt::print("{}\n", DumpJson(ToJson(report)));
+    Json json = {{"model", options.model.model}};
+    json.update(ToJson(report));
+    json["measurements"] = ToJson(measurements);
+    fmt::print("{}\n", DumpJson(json));
+    return kExitDone;
+  }
+  fmt::print("{} ({}): loaded in {:.2f} s, first token after {:.2f} s\n", options.model.model,
+             report.description.dispatch_level, report.load_s, report.first_token_s);
+  fmt::print("{}weights {}, keys and values {}, peak memory {}\n", TableOf(measurements),
+             FormatBytes(report.stats.weight_bytes), FormatBytes(report.stats.kv_bytes),
+             FormatBytes(PeakMemoryBytes()));
+  return kExitDone;
+}
+
+int BenchRemote(const BenchOptions& options) {
+  SignalStop signals;
+  BenchServer server{options.against, options.model.model, ""};
+  if (!options.api_key_env.empty()) {
+    const char* key = std::getenv(options.api_key_env.c_str());
+    if (key == nullptr || *key == '\0') {
+      Throw(ErrorCode::kInvalid, "--api-key-env: ${} is not set", options.api_key_env);
+    }
+    server.api_key = key;
+  }
+  const auto target = RemoteBenchTarget(&server, signals.token());
+  Bench bench(*target, options);
+  bench.Time(1, kShortPromptTokens, 1);  // whatever a server does only once
+  const std::vector<Measurement> measurements = bench.All();
+  if (options.json) {
+    const Json json = {
+        {"model", server.model}, {"url", server.url}, {"measurements", ToJson(measurements)}};
+    fmt::print("{}\n", DumpJson(json));
   } else {
-    PrintReport(report);
+    fmt::print("{} at {}\n{}", server.model, server.url, TableOf(measurements));
   }
   return kExitDone;
+}
+
+int RunBench(const BenchOptions& options) {
+  if (!options.against.empty()) return BenchRemote(options);
+  if (options.model.model.empty()) {
+    Throw(ErrorCode::kInvalid, "bench: name a model, or a server by --against URL");
+  }
+  return BenchLocal(options);
 }
 
 }  // namespace
@@ -217,6 +249,16 @@ int RunBench(BenchOptions options) {
 std::function<int()> AddBenchCommand(CLI::App& app) {
   auto options = std::make_shared<BenchOptions>();
   AddLocalModelOptions(app, options->model);
+  app.get_option("model")->required(false);
+  auto* against = app.add_option("--against", options->against,
+                                 "Measure a server of OpenAI's completions instead, e.g. "
+                                 "http://localhost:8000/v1; MODEL is its name there (default: the "
+                                 "first that it lists)");
+  app.add_option("--api-key-env", options->api_key_env, "Environment variable with its key")
+      ->needs(against);
+  for (const char* name : {"--device", "--threads", "--kv-cache", "--context", "--exact"}) {
+    against->excludes(app.get_option(name));
+  }
   constexpr int kTokensMax = 1 << 20;
   app.add_option("--batches", options->batches, "Sequences that decode together, e.g. 1,4,16")
       ->delimiter(',')

@@ -74,7 +74,6 @@ std::shared_ptr<LanguageModel> OpenLocalModel(const LocalModelOptions& options) 
   engine.context_tokens_max = options.context;
   if (options.exact) engine.compute = Compute::kExact;
   if (options.max_num_seqs > 0) engine.max_num_seqs = options.max_num_seqs;
-  engine.prefix_cache = options.prefix_cache;
   return EngineLoader(std::move(engine), DefaultHome())();
 }
 

@@ -21,9 +21,8 @@ struct LocalModelOptions {
   std::string kv_cache = "512MiB";
   int context = 0;
   bool exact = false;
-  // Not on the command line: what a command itself wants.
-  int max_num_seqs = 0;  // 0: the engine's default
-  bool prefix_cache = true;
+  // Not on the command line: what a command itself wants; 0: the engine's default.
+  int max_num_seqs = 0;
 };
 
 // Adds `model` (positional), --device, --threads, --kv-cache, --context and --exact.

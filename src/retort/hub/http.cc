@@ -100,6 +100,33 @@ Outcome Perform(CURL* curl, Sink& sink) {
   return {code, StatusOf(curl)};
 }
 
+struct HeaderListDeleter {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using HeaderList = std::unique_ptr<curl_slist, HeaderListDeleter>;
+
+struct Body {
+  std::string text;
+  long status;
+};
+
+Body FetchBody(CURL* curl, const std::string& url, uint64_t bytes_max) {
+  Body body;
+  Sink sink;
+  sink.take = [&](std::string_view bytes) {
+    if (body.text.size() + bytes.size() > bytes_max) {
+      Throw(ErrorCode::kExhausted, "{}: the answer is larger than {} bytes", url, bytes_max);
+    }
+    body.text += bytes;
+  };
+  const Outcome outcome = Perform(curl, sink);
+  if (outcome.code != CURLE_OK) {
+    Throw(ErrorCode::kUnavailable, "{}: {}", url, curl_easy_strerror(outcome.code));
+  }
+  body.status = outcome.status;
+  return body;
+}
+
 // The file a download appends to.
 class PartialFile {
  public:
@@ -192,20 +219,26 @@ bool DownloadRest(const std::string& url, PartialFile& file, uint64_t size_bytes
 
 std::string HttpGet(const std::string& url, uint64_t bytes_max, const HttpOptions& options) {
   const CurlHandle handle = NewHandle(url, options);
-  std::string body;
-  Sink sink;
-  sink.take = [&](std::string_view bytes) {
-    if (body.size() + bytes.size() > bytes_max) {
-      Throw(ErrorCode::kExhausted, "{}: the answer is larger than {} bytes", url, bytes_max);
-    }
-    body += bytes;
-  };
-  const Outcome outcome = Perform(handle.get(), sink);
-  if (outcome.code != CURLE_OK) {
-    Throw(ErrorCode::kUnavailable, "{}: {}", url, curl_easy_strerror(outcome.code));
-  }
-  if (outcome.status != 200) ThrowStatus(url, outcome.status);
+  const auto [body, status] = FetchBody(handle.get(), url, bytes_max);
+  if (status != 200) ThrowStatus(url, status);
   return body;
+}
+
+std::string HttpPostJson(const std::string& url, const std::string& body, uint64_t bytes_max,
+                         const HttpOptions& options) {
+  const CurlHandle handle = NewHandle(url, options);
+  CURL* curl = handle.get();
+  const HeaderList headers(curl_slist_append(nullptr, "Content-Type: application/json"));
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.c_str());
+  const auto [answer, status] = FetchBody(curl, url, bytes_max);
+  if (status == 404 || status == 401 || status == 403) ThrowStatus(url, status);
+  if (status != 200) {
+    constexpr size_t kQuotedBytes = 300;
+    Throw(ErrorCode::kUnavailable, "{}: HTTP {}: {}", url, status, answer.substr(0, kQuotedBytes));
+  }
+  return answer;
 }
 
 void HttpDownload(const std::string& url, const fs::path& path, uint64_t size_bytes,

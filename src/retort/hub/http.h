@@ -21,6 +21,11 @@ struct HttpOptions {
 // {kExhausted} if it is larger; messages name the URL.
 std::string HttpGet(const std::string& url, uint64_t bytes_max, const HttpOptions& options);
 
+// Sends a JSON document and fetches the answer, of at most `bytes_max` bytes; no second attempt.
+// Throws as HttpGet; the message of {kUnavailable} for a status quotes the beginning of the answer.
+std::string HttpPostJson(const std::string& url, const std::string& body, uint64_t bytes_max,
+                         const HttpOptions& options);
+
 // Downloads to `file`, continuing what is there with a Range request. `size_bytes` is the expected
 // size, 0 if it is not known. `progress` gets the bytes there are so far. Broken connections are
 // retried while they make progress. Throws as HttpGet, {kIo} if the file cannot be written,
