@@ -2,10 +2,10 @@
 
 #if defined(__x86_64__)
 
-#include "retort/backend/cpu/decode_avx512.h"
-#include "retort/backend/cpu/group_walk.h"
+#include "retort/backend/cpu/tile_avx512.h"
 
 #include <algorithm>
+#include <array>
 
 // AVX-512 F: f32 products of stored f32, f16 and bf16 without a way through memory: for few rows,
 // whose products take less time than to store and load decoded weights.
@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kTileRows = 8;
 constexpr int kQuadInputs = 4;
+constexpr size_t kCacheLineBytes = 64;
 
 template <Encoding kEncoding>
 constexpr size_t kInputBytes = kPanelOutputs*(kEncoding == Encoding::kF32 ? 4 : 2);
@@ -65,7 +66,6 @@ template <Encoding kEncoding, int kRows, int kLines>
 RETORT_AVX512 void MultiplyTile(const std::byte* weights, int num_quads, size_t ahead,
                                 const float* x, int64_t x_stride, float* sums) {
   constexpr size_t kQuadBytes = kQuadInputs * kInputBytes<kEncoding>;
-  constexpr size_t kCacheLineBytes = 64;
   __m512 sum[kRows][2];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_ps();
@@ -87,60 +87,43 @@ RETORT_AVX512 void MultiplyTile(const std::byte* weights, int num_quads, size_t 
       }
     }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    float* to = sums + r * kPanelOutputs;
-    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sum[r][0]));
-    _mm512_storeu_ps(to + 16, _mm512_add_ps(_mm512_loadu_ps(to + 16), sum[r][1]));
-  }
+  AddToSums(sum, sums);
 }
 
+template <Encoding kEncoding, int kLines>
+constexpr auto kByRows =
+    std::to_array<void (*)(const std::byte*, int, size_t, const float*, int64_t, float*)>({
+        nullptr,
+        MultiplyTile<kEncoding, 1, kLines>,
+        MultiplyTile<kEncoding, 2, kLines>,
+        MultiplyTile<kEncoding, 3, kLines>,
+        MultiplyTile<kEncoding, 4, kLines>,
+        MultiplyTile<kEncoding, 5, kLines>,
+        MultiplyTile<kEncoding, 6, kLines>,
+        MultiplyTile<kEncoding, 7, kLines>,
+        MultiplyTile<kEncoding, 8, kLines>,
+    });
+
+// Meanwhile the chunk that follows is asked for: by one tile, or by two that walk through the same
+// chunk, each half of every quad.
 template <Encoding kEncoding>
 void MultiplyPanel(const std::byte* panel, int64_t num_inputs, const float* x, int64_t x_stride,
                    int64_t num_rows, float* sums) {
-  using Kernel = void (*)(const std::byte*, int, size_t, const float*, int64_t, float*);
-  // A quad's cache lines, and half of them.
-  constexpr int kLines = kQuadInputs * kInputBytes<kEncoding> / 64;
-  constexpr Kernel kAlone[kTileRows + 1] = {
-      nullptr,
-      MultiplyTile<kEncoding, 1, kLines>,
-      MultiplyTile<kEncoding, 2, kLines>,
-      MultiplyTile<kEncoding, 3, kLines>,
-      MultiplyTile<kEncoding, 4, kLines>,
-      MultiplyTile<kEncoding, 5, kLines>,
-      MultiplyTile<kEncoding, 6, kLines>,
-      MultiplyTile<kEncoding, 7, kLines>,
-      MultiplyTile<kEncoding, 8, kLines>,
-  };
-  constexpr Kernel kOfTwo[kTileRows + 1] = {
-      nullptr,
-      nullptr,
-      nullptr,
-      nullptr,
-      MultiplyTile<kEncoding, 4, kLines / 2>,
-      MultiplyTile<kEncoding, 5, kLines / 2>,
-      MultiplyTile<kEncoding, 6, kLines / 2>,
-      MultiplyTile<kEncoding, 7, kLines / 2>,
-      MultiplyTile<kEncoding, 8, kLines / 2>,
-  };
-  // One tile asks for what comes as soon as GroupWalk says. Two ask for half each of what comes
-  // after the chunk that both of them walk through.
-  constexpr size_t kNear = 8192;
+  constexpr int kQuadLines = kQuadInputs * kInputBytes<kEncoding> / kCacheLineBytes;
   constexpr size_t kChunkBytes = kF32ChunkValues * kInputBytes<kEncoding>;
-  const int64_t first_rows = num_rows <= kTileRows ? num_rows : (num_rows + 1) / 2;
-  const int64_t second_rows = num_rows - first_rows;
+  static_assert(2 * kTileRows == kBlockRows);
+  const bool is_alone = num_rows <= kTileRows;
+  const auto& kernels =
+      is_alone ? kByRows<kEncoding, kQuadLines> : kByRows<kEncoding, kQuadLines / 2>;
   for (int64_t k = 0; k < num_inputs; k += kF32ChunkValues) {
     const auto num_quads =
         static_cast<int>(std::min<int64_t>(kF32ChunkValues, num_inputs - k) / kQuadInputs);
     const std::byte* weights = panel + static_cast<size_t>(k) * kInputBytes<kEncoding>;
-    if (second_rows == 0) {
-      kAlone[first_rows](weights, num_quads, kNear, x + k, x_stride, sums);
-    } else {
-      kOfTwo[first_rows](weights, num_quads, kChunkBytes, x + k, x_stride, sums);
-      kOfTwo[second_rows](weights, num_quads, kChunkBytes + kLines / 2 * 64,
-                          x + first_rows * x_stride + k, x_stride,
-                          sums + first_rows * kPanelOutputs);
-    }
+    ForEvenTiles(num_rows, kTileRows, [&](int64_t row, int64_t count) {
+      const size_t ahead = kChunkBytes + (row == 0 ? 0 : kQuadLines / 2 * kCacheLineBytes);
+      kernels[count](weights, num_quads, ahead, x + row * x_stride + k, x_stride,
+                     sums + row * kPanelOutputs);
+    });
   }
 }
 

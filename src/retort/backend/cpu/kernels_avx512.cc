@@ -3,13 +3,7 @@
 
 #if defined(__x86_64__)
 
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC's own header reads a deliberately undefined value (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-
-#define RETORT_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
+#include "retort/backend/cpu/tile_avx512.h"
 
 // AVX-512 F, BW, DQ, VL: decoding, f32 products, preparing rows (unpacking: unpack_avx512.cc).
 // Integer products of this level are those of AVX2 (a 512-bit VPMADDUBSW gains nothing where VNNI
@@ -17,13 +11,9 @@
 namespace retort::cpu {
 namespace {
 
-RETORT_AVX512 inline __m512 LoadHalves(const uint16_t* halves) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
-}
-
 RETORT_AVX512 void DecodeF16(const uint16_t* values, int num_inputs, float* out) {
   for (int i = 0; i < num_inputs * kPanelOutputs; i += 16) {
-    _mm512_storeu_ps(out + i, LoadHalves(values + i));
+    _mm512_storeu_ps(out + i, LoadHalves(reinterpret_cast<const std::byte*>(values + i)));
   }
 }
 
@@ -84,12 +74,7 @@ RETORT_AVX512 void MultiplyF32Rows(const float* w, int num_inputs, const float* 
       sum[r][1] = _mm512_fmadd_ps(value, w1, sum[r][1]);
     }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    float* to = sums + r * kPanelOutputs;
-    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sum[r][0]));
-    _mm512_storeu_ps(to + 16, _mm512_add_ps(_mm512_loadu_ps(to + 16), sum[r][1]));
-  }
+  AddToSums(sum, sums);
 }
 
 RETORT_AVX512 void MultiplyF32(const float* w, int num_inputs, const float* x, int64_t x_stride,

@@ -2,17 +2,10 @@
 
 #if defined(__x86_64__)
 
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC's own header reads a deliberately undefined value (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
+#include "retort/backend/cpu/tile_avx512.h"
 
 #include <algorithm>
-#include <cstring>
 
-#define RETORT_VNNI \
-  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define RETORT_BF16 \
   __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
 
@@ -23,12 +16,6 @@ namespace {
 
 constexpr int kTileRows = 6;
 
-__attribute__((always_inline)) inline int32_t Load4(const void* from) {
-  int32_t bytes;
-  std::memcpy(&bytes, from, sizeof bytes);
-  return bytes;
-}
-
 // One tile over all groups: the integers of a run of inputs that share a scale, then their fold.
 template <int kRows, int kQuads, bool kHasMin>
 RETORT_VNNI void MultiplyTile(const GroupTile& tile, const int8_t* row_codes,
@@ -36,11 +23,7 @@ RETORT_VNNI void MultiplyTile(const GroupTile& tile, const int8_t* row_codes,
                               const float* row_sums, float* sums) {
   constexpr int kRuns = 8 / kQuads;
   __m512 sum[kRows][2];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    sum[r][0] = _mm512_loadu_ps(sums + r * kPanelOutputs);
-    sum[r][1] = _mm512_loadu_ps(sums + r * kPanelOutputs + 16);
-  }
+  LoadSums(sums, sum);
   const uint8_t* codes = tile.codes;
   const float* scales = tile.scales;
   const float* mins = tile.mins;
@@ -57,30 +40,22 @@ RETORT_VNNI void MultiplyTile(const GroupTile& tile, const int8_t* row_codes,
       const __m512i w1 = _mm512_loadu_si512(codes + 512 + quad * 64);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        const __m512i a = _mm512_set1_epi32(Load4(row_codes + r * kGroupValues + quad * 4));
+        const __m512i a = Broadcast4(row_codes + r * kGroupValues + quad * 4);
         dot[r][0] = _mm512_dpbusd_epi32(dot[r][0], w0, a);
         dot[r][1] = _mm512_dpbusd_epi32(dot[r][1], w1, a);
       }
     }
     const __m512 scale0 = _mm512_loadu_ps(scales);
     const __m512 scale1 = _mm512_loadu_ps(scales + 16);
+    const __m512 min0 = kHasMin ? _mm512_loadu_ps(mins) : _mm512_setzero_ps();
+    const __m512 min1 = kHasMin ? _mm512_loadu_ps(mins + 16) : _mm512_setzero_ps();
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m512 row_scale = _mm512_set1_ps(row_scales[r]);
-      sum[r][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[r][0]), _mm512_mul_ps(scale0, row_scale),
-                                  sum[r][0]);
-      sum[r][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[r][1]), _mm512_mul_ps(scale1, row_scale),
-                                  sum[r][1]);
+      const float* row_sum = kHasMin ? row_sums + r : nullptr;
+      sum[r][0] = FoldRun<kHasMin>(dot[r][0], scale0, min0, row_scales + r, row_sum, sum[r][0]);
+      sum[r][1] = FoldRun<kHasMin>(dot[r][1], scale1, min1, row_scales + r, row_sum, sum[r][1]);
     }
     if constexpr (kHasMin) {
-      const __m512 min0 = _mm512_loadu_ps(mins);
-      const __m512 min1 = _mm512_loadu_ps(mins + 16);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const __m512 row_sum = _mm512_set1_ps(row_sums[r]);
-        sum[r][0] = _mm512_fmadd_ps(min0, row_sum, sum[r][0]);
-        sum[r][1] = _mm512_fmadd_ps(min1, row_sum, sum[r][1]);
-      }
       mins += kPanelOutputs;
       row_sums += kBlockRows;
     } else {
@@ -93,11 +68,7 @@ RETORT_VNNI void MultiplyTile(const GroupTile& tile, const int8_t* row_codes,
     row_codes += group_ends ? kBlockRows * kGroupValues - (kRuns - 1) * kQuads * 4 : kQuads * 4;
     if (group_ends) row_scales += kBlockRows;
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    _mm512_storeu_ps(sums + r * kPanelOutputs, sum[r][0]);
-    _mm512_storeu_ps(sums + r * kPanelOutputs + 16, sum[r][1]);
-  }
+  StoreSums(sum, sums);
 }
 
 using TileKernel = void (*)(const GroupTile&, const int8_t*, const float*, const int32_t*,
@@ -122,15 +93,12 @@ void MultiplyGroups(const GroupTile& tile, const QuantizedRows& rows, int64_t nu
   for (int64_t begin = 0; begin < num_rows; begin += kBlockRows) {
     const auto block = static_cast<size_t>(begin / kBlockRows);
     const int in_block = static_cast<int>(std::min<int64_t>(kBlockRows, num_rows - begin));
-    const int num_tiles = (in_block + kTileRows - 1) / kTileRows;
-    for (int t = 0, row = 0; t < num_tiles; ++t) {
-      const int count = (in_block - row + num_tiles - t - 1) / (num_tiles - t);
+    ForEvenTiles(in_block, kTileRows, [&](int64_t row, int64_t count) {
       const size_t sums_at = block * rows.sums_stride + static_cast<size_t>(row);
       kernels[count](tile, rows.codes + block * rows.codes_stride + row * kGroupValues,
                      rows.scales + block * rows.scales_stride + row, rows.corrections + sums_at,
                      rows.sums + sums_at, sums + (begin + row) * kPanelOutputs);
-      row += count;
-    }
+    });
   }
 }
 
@@ -150,7 +118,7 @@ RETORT_BF16 void MultiplyBf16Tile(const uint16_t* units, int64_t num_units, cons
       const auto w1 = (__m512bh)_mm512_loadu_si512(units + 512 + pair * 32);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        __m512i pairs = _mm512_set1_epi32(Load4(rows + r * kBf16UnitValues + pair * 2));
+        __m512i pairs = Broadcast4(rows + r * kBf16UnitValues + pair * 2);
 #ifdef __clang__
         asm("" : "+v"(pairs));  // clang 16 crashes when it folds a broadcast of bf16
 #endif
@@ -162,11 +130,7 @@ RETORT_BF16 void MultiplyBf16Tile(const uint16_t* units, int64_t num_units, cons
     units += kBf16UnitValues * kPanelOutputs;
     rows += kBlockRows * kBf16UnitValues;
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    _mm512_storeu_ps(sums + r * kPanelOutputs, sum[r][0]);
-    _mm512_storeu_ps(sums + r * kPanelOutputs + 16, sum[r][1]);
-  }
+  StoreSums(sum, sums);
 }
 
 void MultiplyBf16(const uint16_t* units, int64_t num_units, const uint16_t* rows,
@@ -184,13 +148,10 @@ void MultiplyBf16(const uint16_t* units, int64_t num_units, const uint16_t* rows
   for (int64_t begin = 0; begin < num_rows; begin += kBlockRows) {
     const uint16_t* block = rows + static_cast<size_t>(begin / kBlockRows) * block_stride;
     const int in_block = static_cast<int>(std::min<int64_t>(kBlockRows, num_rows - begin));
-    const int num_tiles = (in_block + kTileRows - 1) / kTileRows;
-    for (int t = 0, row = 0; t < num_tiles; ++t) {
-      const int count = (in_block - row + num_tiles - t - 1) / (num_tiles - t);
+    ForEvenTiles(in_block, kTileRows, [&](int64_t row, int64_t count) {
       kKernels[count](units, num_units, block + row * kBf16UnitValues, add,
                       sums + (begin + row) * kPanelOutputs);
-      row += count;
-    }
+    });
   }
 }
 

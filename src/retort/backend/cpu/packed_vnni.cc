@@ -2,14 +2,7 @@
 
 #if defined(__x86_64__)
 
-#include "retort/backend/cpu/decode_avx512.h"
-#include "retort/backend/cpu/group_walk.h"
-
-#include <algorithm>
-#include <cstring>
-
-#define RETORT_VNNI \
-  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#include "retort/backend/cpu/tile_avx512.h"
 
 // VPDPBUSD on codes as they come out of their planes, without a way through memory: for few rows,
 // whose products take less time than to store and load codes.
@@ -19,12 +12,6 @@ namespace {
 constexpr int kTileRows = 8;
 // Rows up to which sums stay in registers, beside the integers of a group.
 constexpr int kRegisterRows = 6;
-
-RETORT_VNNI RETORT_INLINE __m512i Broadcast4(const int8_t* codes) {
-  int32_t bytes;
-  std::memcpy(&bytes, codes, sizeof bytes);
-  return _mm512_set1_epi32(bytes);
-}
 
 // Codes [lane 16][4] of one quad of half a panel's outputs, as group_layout.h says.
 template <int kBits>
@@ -47,7 +34,7 @@ RETORT_VNNI RETORT_INLINE __m512i LoadQuad(const std::byte* planes, int half, in
 }
 
 // One tile of rows over a whole panel. Sums are those of MultiplyTile (kernels_vnni.cc), bit by
-// bit: integers are exact in any order, and the fold is the same.
+// bit: integers are exact in any order, and FoldRun is the same.
 template <int kRows, ScaleKind kKind, int kBits>
 RETORT_VNNI void MultiplyPackedTile(const std::byte* panel, int64_t num_groups,
                                     const int8_t* row_codes, const float* row_scales,
@@ -57,13 +44,7 @@ RETORT_VNNI void MultiplyPackedTile(const std::byte* panel, int64_t num_groups,
   constexpr int kQuads = 8 / kRuns;
   constexpr bool kInRegisters = kRows <= kRegisterRows;
   __m512 kept[kInRegisters ? kRows : 1][2];
-  if constexpr (kInRegisters) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      kept[r][0] = _mm512_loadu_ps(sums + r * kPanelOutputs);
-      kept[r][1] = _mm512_loadu_ps(sums + r * kPanelOutputs + 16);
-    }
-  }
+  if constexpr (kInRegisters) LoadSums(sums, kept);
   GroupWalk<kKind, kBits> walk(panel, 0);
   for (int64_t group = 0; group < num_groups; ++group) {
     walk.PrefetchAhead();
@@ -94,12 +75,10 @@ RETORT_VNNI void MultiplyPackedTile(const std::byte* panel, int64_t num_groups,
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
           float* at = sums + r * kPanelOutputs + half * 16;
-          __m512 sum = kInRegisters ? kept[kInRegisters ? r : 0][half] : _mm512_loadu_ps(at);
-          sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[r][half]),
-                                _mm512_mul_ps(weight.scale, _mm512_set1_ps(row_scales[r])), sum);
-          if constexpr (kHasMin<kKind>) {
-            sum = _mm512_fmadd_ps(weight.min, _mm512_set1_ps(row_sums[r]), sum);
-          }
+          const __m512 before =
+              kInRegisters ? kept[kInRegisters ? r : 0][half] : _mm512_loadu_ps(at);
+          const __m512 sum = FoldRun<kHasMin<kKind>>(dot[r][half], weight.scale, weight.min,
+                                                     row_scales + r, row_sums + r, before);
           if constexpr (kInRegisters) {
             kept[r][half] = sum;
           } else {
@@ -114,13 +93,7 @@ RETORT_VNNI void MultiplyPackedTile(const std::byte* panel, int64_t num_groups,
     row_scales += kBlockRows;
     walk.Advance();
   }
-  if constexpr (kInRegisters) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      _mm512_storeu_ps(sums + r * kPanelOutputs, kept[r][0]);
-      _mm512_storeu_ps(sums + r * kPanelOutputs + 16, kept[r][1]);
-    }
-  }
+  if constexpr (kInRegisters) StoreSums(kept, sums);
 }
 
 using TileKernel = void (*)(const std::byte*, int64_t, const int8_t*, const float*, const int32_t*,
@@ -145,13 +118,10 @@ struct TileKernels {
 void MultiplyPacked(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
                     const QuantizedRows& rows, int64_t num_rows, float* sums) {
   const TileKernel* kernels = InstanceFor<TileKernels>(layout);
-  const int64_t num_tiles = (num_rows + kTileRows - 1) / kTileRows;
-  for (int64_t tile = 0, row = 0; tile < num_tiles; ++tile) {
-    const int64_t count = (num_rows - row + num_tiles - tile - 1) / (num_tiles - tile);
+  ForEvenTiles(num_rows, kTileRows, [&](int64_t row, int64_t count) {
     kernels[count](panel, num_groups, rows.codes + row * kGroupValues, rows.scales + row,
                    rows.corrections + row, rows.sums + row, sums + row * kPanelOutputs);
-    row += count;
-  }
+  });
 }
 
 }  // namespace
