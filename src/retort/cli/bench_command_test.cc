@@ -1,19 +1,15 @@
 #include <CLI/CLI.hpp>
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "retort/base/error.h"
 #include "retort/base/json.h"
+#include "retort/base/loopback_server_test.h"
 #include "retort/base/shared_data_test.h"
 #include "retort/cli/command_list.h"
 
@@ -55,57 +51,21 @@ TEST(BenchCommand, ReportsWhatWasAsked) {
   expect(4, "decode", 1, 100, 5);
 }
 
-// A server on a loopback port that says yes to everything: one request per connection.
+// A server that says yes to everything.
 class YesServer {
  public:
   // `tokens_lost`: how many fewer tokens it says it made than it was asked for.
-  explicit YesServer(int tokens_lost) : tokens_lost_(tokens_lost) {
-    socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ::bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address);
-    socklen_t length = sizeof address;
-    ::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length);
-    ::listen(socket_, 8);
-    url_ = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/v1/";
-    thread_ = std::thread([this] { Serve(); });
-  }
-  ~YesServer() {
-    ::shutdown(socket_, SHUT_RDWR);
-    thread_.join();
-    ::close(socket_);
-  }
-  const std::string& url() const { return url_; }
+  explicit YesServer(int tokens_lost) : tokens_lost_(tokens_lost) {}
+
+  std::string url() const { return server_.url() + "/v1/"; }
   // Once all clients have their answers.
   const std::vector<Json>& requests() const { return requests_; }
 
  private:
-  void Serve() {
-    for (;;) {
-      const int connection = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
-      if (connection < 0) return;
-      std::string request;
-      char buffer[4096];
-      const auto is_whole = [&] {
-        const size_t head_end = request.find("\r\n\r\n");
-        const size_t length = request.find("Content-Length: ");
-        if (head_end == std::string::npos) return false;
-        if (length == std::string::npos) return true;
-        return request.size() >= head_end + 4 + std::strtoull(&request[length + 16], nullptr, 10);
-      };
-      while (!is_whole()) {
-        const ssize_t count = ::recv(connection, buffer, sizeof buffer, 0);
-        if (count <= 0) break;
-        request.append(buffer, static_cast<size_t>(count));
-      }
-      const std::string body = Answer(request);
-      const std::string answer =
-          "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
-          "\r\n\r\n" + body;
-      ::send(connection, answer.data(), answer.size(), MSG_NOSIGNAL);
-      ::close(connection);
-    }
+  std::string Respond(const std::string& request) {
+    const std::string body = Answer(request);
+    return "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " +
+           std::to_string(body.size()) + "\r\n\r\n" + body;
   }
 
   std::string Answer(const std::string& request) {
@@ -118,10 +78,8 @@ class YesServer {
   }
 
   const int tokens_lost_;
-  int socket_ = -1;
-  std::string url_;
   std::vector<Json> requests_;
-  std::thread thread_;
+  LoopbackServer server_{[this](const std::string& request) { return Respond(request); }};
 };
 
 TEST(BenchCommand, AsksAServerAsItAsksAModel) {

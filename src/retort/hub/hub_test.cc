@@ -1,21 +1,19 @@
 #include "retort/hub/hub.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <mutex>
-#include <thread>
 
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
+#include "retort/base/loopback_server_test.h"
 #include "retort/hub/http.h"
 #include "retort/hub/install.h"
 #include "retort/hub/model_hub.h"
@@ -61,28 +59,10 @@ struct Answer {
   size_t cut_after = std::string::npos;  // the first time, close after so many bytes of the body
 };
 
-// A web server on a loopback port, one request per connection, answering from a table.
-class LoopbackServer {
+// A web server that answers from a table.
+class TableServer {
  public:
-  LoopbackServer() {
-    socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ::bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address);
-    socklen_t length = sizeof address;
-    ::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length);
-    ::listen(socket_, 8);
-    url_ = fmt::format("http://127.0.0.1:{}", ntohs(address.sin_port));
-    thread_ = std::thread([this] { Serve(); });
-  }
-  ~LoopbackServer() {
-    ::shutdown(socket_, SHUT_RDWR);
-    thread_.join();
-    ::close(socket_);
-  }
-
-  const std::string& url() const { return url_; }
+  const std::string& url() const { return server_.url(); }
   void Put(const std::string& path, Answer answer) {
     const std::lock_guard lock(mutex_);
     answers_[path] = std::move(answer);
@@ -94,29 +74,6 @@ class LoopbackServer {
   }
 
  private:
-  void Serve() {
-    for (;;) {
-      const int connection = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
-      if (connection < 0) return;
-      std::string request;
-      char buffer[4096];
-      while (request.find("\r\n\r\n") == std::string::npos) {
-        const ssize_t count = ::recv(connection, buffer, sizeof buffer, 0);
-        if (count <= 0) break;
-        request.append(buffer, static_cast<size_t>(count));
-      }
-      const std::string response = Respond(request);
-      size_t sent = 0;
-      while (sent < response.size()) {
-        const ssize_t count =
-            ::send(connection, response.data() + sent, response.size() - sent, MSG_NOSIGNAL);
-        if (count <= 0) break;
-        sent += static_cast<size_t>(count);
-      }
-      ::close(connection);
-    }
-  }
-
   std::string Respond(const std::string& request) {
     const std::lock_guard lock(mutex_);
     const size_t path_begin = request.find(' ') + 1;
@@ -143,12 +100,10 @@ class LoopbackServer {
     return head + "\r\n" + body;
   }
 
-  int socket_ = -1;
-  std::string url_;
   std::mutex mutex_;
   std::map<std::string, Answer> answers_;
   std::vector<std::string> requests_;
-  std::thread thread_;
+  LoopbackServer server_{[this](const std::string& request) { return Respond(request); }};
 };
 
 std::string Content(size_t size) {
@@ -188,7 +143,7 @@ class ModelHubTest : public ::testing::Test {
   }
 
   static constexpr const char* kCommit = "0123456789abcdef0123456789abcdef01234567";
-  LoopbackServer server_;
+  TableServer server_;
   TemporaryHome home_;
   ModelHubOptions options_;
   Json siblings_ = Json::array();
@@ -324,7 +279,7 @@ TEST_F(ModelHubTest, TwoPullsAtATimeDownloadOnce) {
 TEST(HttpTest, AServerThatIsNotThereIsUnavailable) {
   std::string url;
   {
-    LoopbackServer gone;
+    TableServer gone;
     url = gone.url();
   }
   HttpOptions options;
@@ -340,7 +295,7 @@ TEST(HttpTest, AServerThatIsNotThereIsUnavailable) {
 }
 
 TEST(HttpTest, BoundsTheAnswer) {
-  LoopbackServer server;
+  TableServer server;
   server.Put("/x", {std::string(101, 'x')});
   EXPECT_EQ(ErrorOf([&] { HttpGet(server.url() + "/x", 100, {}); }).code(), ErrorCode::kExhausted);
   EXPECT_EQ(HttpGet(server.url() + "/x", 101, {}).size(), 101);
