@@ -507,6 +507,8 @@ void LinearRunner::MultiplyF32(const Pass& pass, const PackedPart& part, int64_t
     }
     return;
   }
+  const auto stored_bytes =  // of a chunk
+      static_cast<int64_t>(part.panel_bytes) * kF32ChunkValues / pass.num_inputs();
   for (int64_t begin = 0; begin < pass.num_inputs(); begin += kF32ChunkValues) {
     const auto num_inputs =
         static_cast<int>(std::min<int64_t>(kF32ChunkValues, pass.num_inputs() - begin));
@@ -516,8 +518,6 @@ void LinearRunner::MultiplyF32(const Pass& pass, const PackedPart& part, int64_t
     const int64_t stride = is_cut ? num_inputs : pass.x.stride;
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
       const float* w = DecodeChunk(part, panel, begin, num_inputs, scratch);
-      const auto stored_bytes =
-          static_cast<int64_t>(part.panel_bytes) * kF32ChunkValues / pass.num_inputs();
       const std::byte* next = part.Panel(panel) + stored_bytes * (begin / kF32ChunkValues + 1);
       Prefetch(next, next + stored_bytes);
       kernels_.multiply_f32(w, num_inputs, chunk, stride, num_rows,
