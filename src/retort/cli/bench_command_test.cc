@@ -120,7 +120,7 @@ TEST(BenchCommand, WantsAModelOrAServer) {
   app.parse("--tokens 5", false);
   EXPECT_THROW(run(), Error);
   CLI::App both;
-  AddBenchCommand(both);
+  const auto run_both = AddBenchCommand(both);  // keeps what options are parsed into
   EXPECT_THROW(both.parse("--against http://127.0.0.1:1/v1 --threads 2", false), CLI::ParseError);
 }
 
