@@ -66,6 +66,12 @@ RETORT_TARGET(RETORT_AVX512 ",avx512vnni") double DotInt8(int64_t rounds) {
 }
 #undef RETORT_INSTRUCTION
 
+#define RETORT_INSTRUCTION "vpdpwssd"
+RETORT_TARGET(RETORT_AVX512 ",avx512vnni") double DotInt16(int64_t rounds) {
+  RETORT_LOOP(_mm512_setzero_si512(), _mm512_set1_epi32(0x01020304), 32 * 2);
+}
+#undef RETORT_INSTRUCTION
+
 #define RETORT_INSTRUCTION "vdpbf16ps"
 RETORT_TARGET(RETORT_AVX512 ",avx512bf16") double DotBf16(int64_t rounds) {
   RETORT_LOOP(_mm512_setzero_ps(), _mm512_castsi512_ps(_mm512_set1_epi32(0x3f803f80)), 32 * 2);
@@ -278,9 +284,13 @@ void Measure(Machine& machine) {
   if (features.level_max >= DispatchLevel::kAvx512) {
     machine.AddCompute("f32 FMA, AVX-512", FmaAvx512);
   }
-  if (features.level_max >= DispatchLevel::kVnni) machine.AddCompute("int8, VPDPBUSD", DotInt8);
-  if (features.level_max >= DispatchLevel::kVnniBf16)
+  if (features.level_max >= DispatchLevel::kVnni) {
+    machine.AddCompute("int8, VPDPBUSD", DotInt8);
+    machine.AddCompute("int16, VPDPWSSD", DotInt16);
+  }
+  if (features.level_max >= DispatchLevel::kVnniBf16) {
     machine.AddCompute("bf16, VDPBF16PS", DotBf16);
+  }
   if (features.level_max >= DispatchLevel::kAmx) {
     machine.AddCompute("int8, AMX", TilesInt8);
     machine.AddCompute("bf16, AMX", TilesBf16);

@@ -19,6 +19,8 @@ import subprocess
 FILTER = r"/native/(135m_gate_up|135m_lm_head|1b_gate_up)/rows:(1|16|64|512)/|^[a-z_]+/(135m|1b)/"
 PRODUCTS = {"amx": "bf16, AMX", "vnni-bf16": "int8, VPDPBUSD", "vnni": "int8, VPDPBUSD",
             "avx512": "f32 FMA, AVX-512", "avx2": "f32 FMA, AVX2"}
+# Where weights in bf16 are multiplied otherwise.
+BF16_PRODUCTS = {"vnni-bf16": "bf16, VDPBF16PS", "vnni": "int16, VPDPWSSD"}
 # Bytes that a level of the memory holds, smallest first.
 LEVELS = ((1 << 20, "read 512 KiB (L2)"), (32 << 20, "read 16 MiB"))
 MEMORY = "read 512 MiB"
@@ -71,6 +73,9 @@ def main():
     print("| | µs | GOP/s | GB/s | of peak | which |\n|---|--:|--:|--:|--:|---|")
     for name, line in lines.items():
         where = level_of(name, line)
+        products = PRODUCTS[level]
+        if name.startswith("BF16/"):
+            products = BF16_PRODUCTS.get(level, products)
         line["peak"], line["share"] = max(
             ((products, line["gops"] / peaks[products]), (where, line["gbs"] / peaks[where])),
             key=lambda pair: pair[1])

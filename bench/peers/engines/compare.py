@@ -175,7 +175,7 @@ def products_of(level, model):
     """What of bench/machine multiplies the model's weights, where tiles do not."""
     if level.startswith("vnni") and not model.f16:
         return "int8, VPDPBUSD"
-    return {"vnni-bf16": "bf16, VDPBF16PS", "vnni": "f32 FMA, AVX-512"}.get(level)
+    return {"vnni-bf16": "bf16, VDPBF16PS", "vnni": "int16, VPDPWSSD"}.get(level)
 
 
 def limits(model, own, report, peaks, busy, options):

@@ -64,7 +64,8 @@ struct Matrix {
 // How a linear treats its activations.
 enum class Compute {
   kNative,  // as the stored weights allow at full speed: 8-bit groups of 32 or bf16 for integer
-            // weights, whichever the device multiplies faster, bf16 or f32 for bf16
+            // weights, whichever the device multiplies faster; bf16, 16-bit chunks of 128 or f32 for
+            // bf16
   kExact,   // activations stay f32, products and sums are at least f32: what goldens judge strictly
 };
 

@@ -98,7 +98,7 @@ class CpuDevice : public Device {
                                            std::span<const TensorView> bias,
                                            Compute compute) override {
     CheckPackLinear(parts, bias);
-    auto weight = CpuLinearWeight::Pack(pool_, arena_, parts, bias, compute);
+    auto weight = CpuLinearWeight::Pack(pool_, arena_, linear_.kernels(), parts, bias, compute);
     linear_.Reserve(weight->num_inputs());
     return weight;
   }

@@ -161,12 +161,14 @@ LinearKernels VnniKernels(const LinearKernels& lower) {
   LinearKernels kernels = lower;
   kernels.multiply_groups = MultiplyGroups;
   AddVnniPacked(&kernels);
+  AddVnniInt16(&kernels);
   return kernels;
 }
 
 LinearKernels VnniBf16Kernels(const LinearKernels& lower) {
   LinearKernels kernels = lower;
   kernels.multiply_bf16 = MultiplyBf16;
+  kernels.multiply_int16 = nullptr;  // no faster, and less exact
   return kernels;
 }
 

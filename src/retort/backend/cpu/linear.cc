@@ -32,10 +32,11 @@ constexpr size_t kBytesPerInput = 4;
 // Rows in f32, where there are many, are cut at chunks of inputs: what a kernel multiplies at a
 // time lies together, and never so far apart that one row's values push another's out of the L1
 // cache.
-enum class Preparation { kNone, kF32Chunks, kGroups, kBf16 };
+enum class Preparation { kNone, kF32Chunks, kInt16, kGroups, kBf16 };
 
 Preparation PreparationOf(const PackedPart& part, Compute compute, int64_t num_rows,
                           const LinearKernels& kernels) {
+  if (part.encoding == Encoding::kInt16) return Preparation::kInt16;
   if (compute != Compute::kExact) {
     if (part.encoding == Encoding::kGroups) {
       return kernels.groups_as_bf16 ? Preparation::kBf16 : Preparation::kGroups;
@@ -112,6 +113,12 @@ struct LinearRunner::Pass {
   size_t scales_at() const { return blocks() * codes_stride(); }
   size_t code_sums_at() const { return scales_at() + blocks() * scales_stride() * 4; }
   size_t row_sums_at() const { return code_sums_at() + blocks() * scales_stride() * 8; }
+
+  // Likewise in 16 bits.
+  size_t num_chunks() const { return static_cast<size_t>(CeilDiv(x.cols, kInt16ChunkValues)); }
+  size_t int16_codes_stride() const { return num_chunks() * kInt16ChunkValues * kBlockRows; }
+  size_t int16_scales_stride() const { return num_chunks() * kBlockRows; }
+  size_t int16_scales_at() const { return blocks() * int16_codes_stride() * sizeof(int16_t); }
 };
 
 LinearRunner::LinearRunner(ThreadPool& pool, DispatchLevel level)
@@ -126,7 +133,8 @@ LinearRunner::ThreadScratch& LinearRunner::Scratch(int thread) const {
 }
 
 void LinearRunner::Reserve(int64_t num_inputs) {
-  const int64_t padded = CeilDiv(num_inputs, kBf16UnitValues) * kBf16UnitValues;
+  static_assert(kInt16ChunkValues % kBf16UnitValues == 0);
+  const int64_t padded = CeilDiv(num_inputs, kInt16ChunkValues) * kInt16ChunkValues;
   if (padded <= inputs_max_) return;
   rows_ = AlignedBytes(static_cast<size_t>(padded) * kRowsPerPass * kBytesPerInput);
   inputs_max_ = padded;
@@ -225,6 +233,7 @@ void LinearRunner::Prepare(const Pass& pass, const PackedPart& part) {
   if (pass.preparation == Preparation::kNone) return;
   const auto prepare_block = [&](int64_t block, int) {
     if (pass.preparation == Preparation::kGroups) return PrepareGroups(pass, *part.layout, block);
+    if (pass.preparation == Preparation::kInt16) return PrepareInt16(pass, block);
     if (pass.preparation == Preparation::kBf16) return PrepareBf16(pass, block);
     CutAtChunks(pass, block);
   };
@@ -259,6 +268,17 @@ void LinearRunner::PrepareBf16(const Pass& pass, int64_t block) {
     }
     kernels_.round_row(from, pass.num_inputs(), kBlockRows * kBf16UnitValues,
                        to + (row - begin) * kBf16UnitValues);
+  }
+}
+
+void LinearRunner::PrepareInt16(const Pass& pass, int64_t block) {
+  const int64_t begin = block * kBlockRows;
+  const int64_t end = std::min(begin + kBlockRows, pass.x.rows);
+  const auto b = static_cast<size_t>(block);
+  auto* codes = rows_.As<int16_t>() + b * pass.int16_codes_stride();
+  auto* scales = rows_.As<float>(pass.int16_scales_at()) + b * pass.int16_scales_stride();
+  for (int64_t row = begin; row < end; ++row, codes += kInt16ChunkValues, ++scales) {
+    kernels_.quantize_row_int16(pass.x.Row(row), pass.num_inputs(), codes, scales);
   }
 }
 
@@ -373,6 +393,8 @@ void LinearRunner::Multiply(const Pass& pass, const PackedPart& part, int64_t pa
   std::memset(sums, 0, static_cast<size_t>(num_sums) * sizeof(float));
   if (pass.preparation == Preparation::kGroups) {
     MultiplyGroups(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
+  } else if (pass.preparation == Preparation::kInt16) {
+    MultiplyInt16(pass, part, panel_begin, panel_end, row_begin, row_end, sums);
   } else {
     MultiplyF32(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
   }
@@ -466,6 +488,22 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
   }
 }
 
+void LinearRunner::MultiplyInt16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
+                                 int64_t panel_end, int64_t row_begin, int64_t row_end,
+                                 float* sums) {
+  const auto block = static_cast<size_t>(row_begin / kBlockRows);
+  Int16Rows rows;
+  rows.codes_stride = pass.int16_codes_stride();
+  rows.scales_stride = pass.int16_scales_stride();
+  rows.codes = rows_.As<int16_t>() + block * rows.codes_stride;
+  rows.scales = rows_.As<float>(pass.int16_scales_at()) + block * rows.scales_stride;
+  const int64_t num_rows = row_end - row_begin;
+  for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+    kernels_.multiply_int16(part.Panel(panel), pass.num_inputs(), rows, num_rows,
+                            sums + (panel - panel_begin) * SumsStride(num_rows));
+  }
+}
+
 const float* LinearRunner::DecodeChunk(const PackedPart& part, int64_t panel, int64_t input_begin,
                                        int num_inputs, ThreadScratch& scratch) const {
   const std::byte* data = part.Panel(panel);
@@ -481,6 +519,8 @@ const float* LinearRunner::DecodeChunk(const PackedPart& part, int64_t panel, in
       kernels_.decode_bf16(reinterpret_cast<const uint16_t*>(data) + first,
                            static_cast<int>(CeilDiv(num_inputs, kBf16UnitValues)), scratch.decoded);
       break;
+    case Encoding::kInt16:
+      break;  // always multiplied as it is
     case Encoding::kGroups: {
       GroupTile tile;
       kernels_.unpack(*part.layout, data, input_begin / kGroupValues, num_inputs / kGroupValues,

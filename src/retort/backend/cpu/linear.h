@@ -22,6 +22,8 @@ class LinearRunner {
  public:
   LinearRunner(ThreadPool& pool, DispatchLevel level);
 
+  const LinearKernels& kernels() const { return kernels_; }
+
   // Call when a weight is packed, before it is used: makes room for rows of its K.
   void Reserve(int64_t num_inputs);
 
@@ -57,6 +59,7 @@ class LinearRunner {
   void Prepare(const Pass& pass, const PackedPart& part);
   void CutAtChunks(const Pass& pass, int64_t block);
   void PrepareBf16(const Pass& pass, int64_t block);
+  void PrepareInt16(const Pass& pass, int64_t block);
   void PrepareGroups(const Pass& pass, const GroupLayout& layout, int64_t block);
   void RunPart(const Pass& pass, const PackedPart& part);
   void RunStretches(const Pass& pass, const PackedPart& part, int64_t num_panels);
@@ -68,6 +71,8 @@ class LinearRunner {
   void MultiplyBf16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
                     int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
                     ThreadScratch& scratch);
+  void MultiplyInt16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
+                     int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums);
   void MultiplyF32(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
                    int64_t row_begin, int64_t row_end, float* sums, ThreadScratch& scratch);
   const float* DecodeChunk(const PackedPart& part, int64_t panel, int64_t input_begin,
@@ -88,8 +93,8 @@ class LinearRunner {
   std::vector<Stretch> stretches_;  // one a thread
   int64_t inputs_max_ = 0;
   // The rows of a pass as the part at hand wants them. Of 8-bit groups: codes, scales, sums of 16
-  // codes, and corrections or f32 sums. In f32: cut at chunks. In bf16 they fill one half; the
-  // other is for rows that leave a gated linear in bf16.
+  // codes, and corrections or f32 sums. Of 16-bit chunks: codes, scales. In f32: cut at chunks. In
+  // bf16 they fill one half; the other is for rows that leave a gated linear in bf16.
   AlignedBytes rows_;
 };
 

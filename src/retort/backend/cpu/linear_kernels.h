@@ -29,6 +29,14 @@ inline constexpr int kFusedUnits = 4;
 // Inputs after which an f32 sum is put aside and a new one begun, so that rounding grows with K /
 // 128 instead of K.
 inline constexpr int kF32ChunkValues = 128;
+// Inputs of a chunk of 16-bit integers, which share a scale in each row and each output, and the
+// largest code: 128 products of 4095² are the most that 32 bits hold.
+inline constexpr int kInt16ChunkValues = 128;
+inline constexpr int kInt16CodeMax = 4095;
+inline constexpr size_t kInt16ScaleBytes = kPanelOutputs * sizeof(float);
+inline constexpr size_t kInt16PairBytes = kPanelOutputs * 2 * sizeof(int16_t);
+inline constexpr size_t kInt16ChunkBytes =
+    kInt16ScaleBytes + kInt16ChunkValues / 2 * kInt16PairBytes;
 // Groups of a panel that are unpacked at a time: their codes and scales stay in the L1 cache.
 inline constexpr int kGroupsPerChunk = 16;
 
@@ -59,6 +67,15 @@ struct QuantizedRows {
   const int32_t* corrections = nullptr;
   const float* sums = nullptr;
   size_t sums_stride = 0;
+};
+
+// Rows quantised to 16 bits in chunks, in blocks of kBlockRows rows: block b's data begin b ·
+// *_stride elements further.
+struct Int16Rows {
+  const int16_t* codes = nullptr;  // [chunk][16][kInt16ChunkValues]
+  size_t codes_stride = 0;
+  const float* scales = nullptr;  // [chunk][16]
+  size_t scales_stride = 0;
 };
 
 struct UnpackScratch {
@@ -123,6 +140,18 @@ struct LinearKernels {
   void (*multiply_bf16)(const uint16_t* units, int64_t num_units, const uint16_t* rows,
                         size_t block_stride, int64_t num_rows, bool add, float* sums);
 
+  // sums[r][n] += Σ_chunks row_scale · scale[n] · f32(Σ codes · codes), chunks ascending, over a
+  // panel of Encoding::kInt16. Null where bf16 weights are kept as they are.
+  void (*multiply_int16)(const std::byte* panel, int64_t num_inputs, const Int16Rows& rows,
+                         int64_t num_rows, float* sums) = nullptr;
+  // One row to 16 bits in chunks: scale = max|x| / kInt16CodeMax, codes to nearest even, zero
+  // beyond num_inputs. Chunks are kBlockRows · kInt16ChunkValues codes and kBlockRows scales apart.
+  void (*quantize_row_int16)(const float* x, int64_t num_inputs, int16_t* codes,
+                             float* scales) = nullptr;
+  // Likewise `count` values of one output in bf16, to kInt16ChunkValues codes. False if one is not
+  // finite.
+  bool (*quantize_bf16)(const std::byte* values, int count, int16_t* codes, float* scale) = nullptr;
+
   // out[n] = sums[n] + bias[n], or added to out: `count` outputs of one row; bias may be null.
   void (*write_out)(const float* sums, const float* bias, bool accumulate, int count, float* out);
 
@@ -148,6 +177,7 @@ void AddAvx512Dense(LinearKernels* kernels);      // dense_avx512.cc
 LinearKernels VnniKernels(const LinearKernels& lower);
 LinearKernels VnniBf16Kernels(const LinearKernels& lower);  // kernels_vnni.cc
 void AddVnniPacked(LinearKernels* kernels);                 // packed_vnni.cc
+void AddVnniInt16(LinearKernels* kernels);                  // int16_vnni.cc
 LinearKernels AmxKernels(const LinearKernels& lower);
 
 }  // namespace retort::cpu

@@ -79,6 +79,25 @@ std::vector<float> QuantizeLikeTheContract(const std::vector<float>& x) {
   return out;
 }
 
+// Chunks of 128 values as codes of 13 bits with a scale, which `values` become the products of.
+void RoundToInt16Chunks(int64_t num_cols, std::vector<float>* values) {
+  const auto cols = static_cast<size_t>(num_cols);
+  for (size_t row = 0; row < values->size(); row += cols) {
+    for (size_t begin = row; begin < row + cols; begin += 128) {
+      const size_t end = std::min(begin + 128, row + cols);
+      float magnitude = 0;
+      for (size_t i = begin; i < end; ++i) {
+        magnitude = std::max(magnitude, std::fabs((*values)[i]));
+      }
+      const float inverse = magnitude == 0 ? 0 : 4095.0f / magnitude;
+      const float scale = magnitude / 4095.0f;
+      for (size_t i = begin; i < end; ++i) {
+        (*values)[i] = std::nearbyint((*values)[i] * inverse) * scale;
+      }
+    }
+  }
+}
+
 struct Case {
   Format format;
   Compute compute;
@@ -110,11 +129,13 @@ double DecodedWeightError(Format format, const std::vector<float>& weights, int6
 }
 
 // `level`: DeviceInfo's. AMX multiplies grouped integers in bf16, not as 8-bit groups; bf16 weights
-// are multiplied in bf16 or, where the level has no such products, in f32.
+// are multiplied in bf16 or, where the level has no such products, in 16-bit integers or f32.
 Judged Judge(const Case& c, const StoredTensor& w, const std::vector<float>& x, int64_t num_rows,
              const std::string& level) {
   const bool groups_as_bf16 = level == "amx";
   const bool has_bf16 = level == "amx" || level == "vnni-bf16";
+  const bool is_int16 =
+      level == "vnni" && c.compute == Compute::kNative && c.format == Format::kBF16;
   const bool is_native_group =
       c.compute == Compute::kNative && cpu::FindGroupLayout(c.format) != nullptr;
   const bool is_grouped = is_native_group && !groups_as_bf16;
@@ -137,10 +158,17 @@ Judged Judge(const Case& c, const StoredTensor& w, const std::vector<float>& x, 
   } else if (is_bf16) {
     for (float& value : seen) value = BF16ToF32(F32ToBF16(value));
   }
+  if (is_int16) {
+    RoundToInt16Chunks(c.inputs, &decoded);
+    RoundToInt16Chunks(c.inputs, &seen);
+  }
   // Longest chain of f32 roundings a product passes through.
   double roundings = 0;
   if (is_grouped) {
     roundings = 6.0 + 2.0 * static_cast<double>(c.inputs) / 16;
+  } else if (is_int16) {
+    // Codes · scale is rounded once on each side here; a chunk's fold has three roundings.
+    roundings = 6.0 + 3.0 * (static_cast<double>(c.inputs) / 128 + 1);
   } else if (is_bf16) {
     roundings = 4.0 + static_cast<double>(c.inputs);
   } else {

@@ -15,14 +15,15 @@ namespace {
 constexpr size_t kArenaBlockBytes = size_t{32} << 20;
 constexpr size_t kArenaAlignment = 64;
 
-Encoding EncodingOf(const TensorView& tensor) {
+Encoding EncodingOf(const TensorView& tensor, Compute compute, const LinearKernels& kernels) {
   switch (tensor.format) {
     case Format::kF32:
       return Encoding::kF32;
     case Format::kF16:
       return Encoding::kF16;
     case Format::kBF16:
-      return Encoding::kBf16;
+      return compute == Compute::kNative && kernels.multiply_int16 != nullptr ? Encoding::kInt16
+                                                                              : Encoding::kBf16;
     default:
       break;
   }
@@ -148,6 +149,29 @@ void PackUnits(const PanelRows& panel, int64_t num_inputs, size_t panel_bytes, s
   }
 }
 
+void PackInt16(const LinearKernels& kernels, const PanelRows& panel, int64_t num_inputs,
+               std::byte* out) {
+  for (int64_t begin = 0; begin < num_inputs; begin += kInt16ChunkValues, out += kInt16ChunkBytes) {
+    const auto count = static_cast<int>(std::min<int64_t>(kInt16ChunkValues, num_inputs - begin));
+    const size_t source_bytes = kPanelOutputs * static_cast<size_t>(count) * sizeof(uint16_t);
+    PrefetchNext(panel, static_cast<size_t>(begin) * kPanelOutputs * sizeof(uint16_t),
+                 source_bytes);
+    alignas(64) int16_t codes[kPanelOutputs][kInt16ChunkValues] = {};
+    float scales[kPanelOutputs] = {};
+    for (size_t n = 0; n < panel.count; ++n) {
+      const std::byte* values = panel.rows[n] + static_cast<size_t>(begin) * sizeof(uint16_t);
+      if (!kernels.quantize_bf16(values, count, codes[n], &scales[n])) {
+        ThrowNotFiniteBf16(*panel.tensors[n], panel.rows[n], begin);
+      }
+    }
+    std::memcpy(out, scales, sizeof scales);
+    std::byte* to = out + kInt16ScaleBytes;
+    for (int pair = 0; pair < (count + 1) / 2; ++pair) {
+      for (int n = 0; n < kPanelOutputs; ++n, to += 4) std::memcpy(to, codes[n] + 2 * pair, 4);
+    }
+  }
+}
+
 void PackGroups(const GroupLayout& layout, const PanelRows& panel, int64_t num_inputs,
                 std::byte* out) {
   const int64_t num_records = num_inputs / kGroupValues / layout.groups_per_record;
@@ -162,7 +186,8 @@ void PackGroups(const GroupLayout& layout, const PanelRows& panel, int64_t num_i
   for (size_t n = 0; n < panel.count; ++n) CheckFinite(*panel.tensors[n]);  // names the block
 }
 
-void PackPanel(const PackedPart& part, const PanelRows& panel, int64_t num_inputs, std::byte* out) {
+void PackPanel(const LinearKernels& kernels, const PackedPart& part, const PanelRows& panel,
+               int64_t num_inputs, std::byte* out) {
   switch (part.encoding) {
     case Encoding::kF32:
       return PackColumns<uint32_t>(panel, num_inputs, 0x7f800000u, out);
@@ -170,6 +195,8 @@ void PackPanel(const PackedPart& part, const PanelRows& panel, int64_t num_input
       return PackColumns<uint16_t>(panel, num_inputs, 0x7c00, out);
     case Encoding::kBf16:
       return PackUnits(panel, num_inputs, part.panel_bytes, out);
+    case Encoding::kInt16:
+      return PackInt16(kernels, panel, num_inputs, out);
     case Encoding::kGroups:
       return PackGroups(*part.layout, panel, num_inputs, out);
   }
@@ -184,6 +211,9 @@ size_t PanelBytes(const PackedPart& part, int64_t num_inputs) {
       return k * kPanelOutputs * 2;
     case Encoding::kBf16:
       return (k + kBf16UnitValues - 1) / kBf16UnitValues * kBf16UnitValues * kPanelOutputs * 2;
+    case Encoding::kInt16:
+      return (k + kInt16ChunkValues - 1) / kInt16ChunkValues * kInt16ScaleBytes +
+             (k + 1) / 2 * kInt16PairBytes;
     case Encoding::kGroups:
       return k / kGroupValues / static_cast<size_t>(part.layout->groups_per_record) *
              part.layout->record_bytes();
@@ -215,8 +245,8 @@ int ExponentOf(float largest) {
   return largest == 0 ? 0 : std::max(std::ilogb(largest * kRoom) + 1, kExponentMin);
 }
 
-void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> tensors,
-              int64_t num_inputs, PackedPart* part) {
+void PackPart(ThreadPool& pool, WeightArena& arena, const LinearKernels& kernels,
+              std::span<const TensorView> tensors, int64_t num_inputs, PackedPart* part) {
   for (const TensorView& tensor : tensors) {
     const int64_t expected = RowBytes(tensor) * tensor.shape[0];
     if (static_cast<int64_t>(tensor.bytes.size()) < expected) {
@@ -231,7 +261,8 @@ void PackPart(ThreadPool& pool, WeightArena& arena, std::span<const TensorView> 
   std::vector<float> largest(static_cast<size_t>(part->num_panels));
   const auto pack_panel = [&](int64_t panel) {
     std::byte* out = part->piece.data + static_cast<size_t>(panel) * part->panel_bytes;
-    PackPanel(*part, FindRows(tensors, panel * kPanelOutputs, part->num_outputs), num_inputs, out);
+    PackPanel(kernels, *part, FindRows(tensors, panel * kPanelOutputs, part->num_outputs),
+              num_inputs, out);
     if (part->encoding == Encoding::kGroups) {
       const int64_t num_records = num_inputs / kGroupValues / part->layout->groups_per_record;
       largest[static_cast<size_t>(panel)] = LargestWeight(*part->layout, out, num_records);
@@ -281,6 +312,7 @@ size_t CpuLinearWeight::size_bytes() const {
 }
 
 std::unique_ptr<CpuLinearWeight> CpuLinearWeight::Pack(ThreadPool& pool, WeightArena& arena,
+                                                       const LinearKernels& kernels,
                                                        std::span<const TensorView> parts,
                                                        std::span<const TensorView> bias,
                                                        Compute compute) {
@@ -291,10 +323,10 @@ std::unique_ptr<CpuLinearWeight> CpuLinearWeight::Pack(ThreadPool& pool, WeightA
   for (size_t begin = 0, end = 0; begin < parts.size(); begin = end) {
     while (end < parts.size() && parts[end].format == parts[begin].format) ++end;
     PackedPart part;
-    part.encoding = EncodingOf(parts[begin]);
+    part.encoding = EncodingOf(parts[begin], compute, kernels);
     part.layout = FindGroupLayout(parts[begin].format);
     part.output_begin = weight->num_outputs_;
-    PackPart(pool, arena, parts.subspan(begin, end - begin), weight->num_inputs_, &part);
+    PackPart(pool, arena, kernels, parts.subspan(begin, end - begin), weight->num_inputs_, &part);
     weight->num_outputs_ += part.num_outputs;
     weight->parts_.push_back(std::move(part));
   }

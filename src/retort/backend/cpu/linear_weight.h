@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "retort/backend/cpu/cpu_memory.h"
-#include "retort/backend/cpu/group_layout.h"
 #include "retort/backend/cpu/late_huge_pages.h"
+#include "retort/backend/cpu/linear_kernels.h"
 
 // Private to backend/cpu: packed weights.
 namespace retort::cpu {
@@ -61,7 +61,9 @@ class CpuLinearWeight : public LinearWeight {
   const float* bias() const { return bias_.empty() ? nullptr : bias_.data(); }
 
   // See Device::PackLinear; arguments are checked. Packs on all threads of the pool.
+  // `kernels` are those that will multiply.
   static std::unique_ptr<CpuLinearWeight> Pack(ThreadPool& pool, WeightArena& arena,
+                                               const LinearKernels& kernels,
                                                std::span<const TensorView> parts,
                                                std::span<const TensorView> bias, Compute compute);
 
