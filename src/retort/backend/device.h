@@ -64,8 +64,8 @@ struct Matrix {
 // How a linear treats its activations.
 enum class Compute {
   kNative,  // as the stored weights allow at full speed: 8-bit groups of 32 or bf16 for integer
-            // weights, whichever the device multiplies faster; bf16, 16-bit chunks of 128 or f32 for
-            // bf16
+            // weights, whichever the device multiplies faster; bf16, 16-bit chunks of 128 or f32
+            // for bf16
   kExact,   // activations stay f32, products and sums are at least f32: what goldens judge strictly
 };
 
@@ -111,7 +111,9 @@ struct KvSpec {
   int num_kv_heads = 0;  // G
   int head_dim = 0;      // D
   int num_pages = 0;
-  Format format = Format::kBF16;  // kF32, kF16 or kBF16
+  // kF32, kF16 or kBF16; for kBF16 a backend may keep as many bits in integers with a scale per
+  // token and head, which are no further off if errors are added up over the head.
+  Format format = Format::kBF16;
 };
 
 // Tokens in one KV page, on every device: the unit of prefix sharing and of attention's summation
@@ -255,9 +257,9 @@ class Device {
                               const DeviceBatch& batch, KvCache& cache, int layer) = 0;
 
   // Causal softmax attention of each row over its own sequence's cache, softmax in f32, keys in
-  // ascending blocks of kPageTokens. Over a cache in bf16 queries and weights may be rounded to it.
-  // q [T, H·D] (the rotated part of qkv), out [T, H·D]. Online softmax: Milakov and Gimelshein
-  // 2018.
+  // ascending blocks of kPageTokens. Over a cache in bf16 queries and weights may be rounded to it,
+  // or to integers of as many bits. q [T, H·D] (the rotated part of qkv), out [T, H·D]. Online
+  // softmax: Milakov and Gimelshein 2018.
   virtual void Attend(const Matrix& q, const AttentionSpec& attention, const DeviceBatch& batch,
                       const KvCache& cache, int layer, const Matrix& out) = 0;
 

@@ -100,7 +100,10 @@ class AttentionCase : public OpCase {
   // the |m − m'| add up to at most the range of the scores. Sums of n terms over b blocks:
   // γ_{n+2b+2} each in numerator and denominator. Over a cache of bf16 a device may multiply in
   // bf16: then queries (in ScoreError) and weights round once more, and the exponential need not be
-  // better than 2^-18.
+  // better than 2^-18. Or it may keep 16-bit integers with a scale per token and head, which are
+  // off by half a step each (see HalfStep), where the judge's bf16 rounds; and multiply integer
+  // weights, off by half of 2^-13.99 of the largest of their page, times the page's largest value:
+  // 2^-10 of both for its 32 keys.
   std::vector<double> Bounds() const override {
     std::vector<double> bounds;
     for (size_t s = 0; s < lengths_.size(); ++s) {
@@ -158,14 +161,58 @@ class AttentionCase : public OpCase {
     const double relative = std::expm1(2 * (delta + theta)) + 2 * Gamma(n + 2 * blocks + 2);
     double sum = 0;
     for (double& score : scores) sum += score = std::exp(score - largest);
+    std::vector<double> half_steps;
+    for (int32_t j = begin; j <= t; ++j) half_steps.push_back(HalfStep(Value(s, j, g)));
+    const double page_products = PageProducts(s, begin, t, g, scores, sum);
     for (int d = 0; d < shapes_.head_dim; ++d) {
       double weighted = 0;
+      double off = 0;
       for (int32_t j = begin; j <= t; ++j) {
-        const double value = Head(s, j, shapes_.num_heads + shapes_.num_kv_heads + g)[d];
-        weighted += scores[j - begin] / sum * std::fabs(value) * (1 + Rounding());
+        const double value = Value(s, j, g)[d];
+        const double weight = scores[j - begin] / sum;
+        weighted += weight * std::fabs(value) * (1 + Rounding());
+        if (IsBf16()) off += weight * (std::fabs(value) * Rounding() + half_steps[j - begin]);
       }
-      bounds->push_back(weighted * relative + std::numeric_limits<float>::min());
+      if (IsBf16()) off += 0x1p-10 * page_products;
+      bounds->push_back(weighted * relative + off * (1 + relative) +
+                        std::numeric_limits<float>::min());
     }
+  }
+
+  const float* Value(size_t s, int32_t t, int g) const {
+    return Head(s, t, shapes_.num_heads + shapes_.num_kv_heads + g);
+  }
+
+  // Half of what codes of up to 4095 differ by, for the values of one token and head.
+  template <typename T>
+  double HalfStep(const T* values) const {
+    return LargestOf(values) / 4095 / 2;
+  }
+
+  template <typename T>
+  double LargestOf(const T* values) const {
+    double largest = 0;
+    for (int d = 0; d < shapes_.head_dim; ++d) {
+      largest = std::max(largest, std::fabs(double{values[d]}));
+    }
+    return largest;
+  }
+
+  // Over the pages of keys [begin, t]: the largest weight times the largest value.
+  double PageProducts(size_t s, int32_t begin, int32_t t, int g, const std::vector<double>& weights,
+                      double sum) const {
+    double products = 0;
+    for (int32_t j = begin; j <= t;) {
+      double weight = 0;
+      double value = 0;
+      const int32_t page = j / kPageTokens;
+      for (; j <= t && j / kPageTokens == page; ++j) {
+        weight = std::max(weight, weights[j - begin] / sum);
+        value = std::max(value, LargestOf(Value(s, j, g)));
+      }
+      products += weight * value;
+    }
+    return products;
   }
 
   bool IsBf16() const { return shapes_.format == Format::kBF16; }
@@ -179,6 +226,8 @@ class AttentionCase : public OpCase {
   // a rotation each component of q and k is a sum of two products of a cosine or sine that is off
   // by at most a unit in the last place and the scale's rounding: at most 6u(|x| + |y|). A key that
   // is then stored in a short format may round to its other neighbour: twice the format's rounding.
+  // One that is kept in integers is off by half a step of these, and the judge's by its own
+  // rounding.
   std::pair<double, double> ScoreError(size_t s, int32_t t, int h, int32_t j, int g) const {
     std::vector<double> query;
     std::vector<double> query_error;
@@ -186,14 +235,21 @@ class AttentionCase : public OpCase {
     std::vector<double> key_error;
     Rotated(Head(s, t, h), t, &query, &query_error);
     Rotated(Head(s, j, shapes_.num_heads + g), j, &key, &key_error);
+    const double key_half_step = HalfStep(key.data());
+    const double query_half_step = HalfStep(query.data());
     double score = 0;
     double magnitude = 0;
     double error = 0;
     for (int d = 0; d < shapes_.head_dim; ++d) {
       const double is_rotated = key_error[d] > 0 ? 2 : 0;
-      const double off = key_error[d] + is_rotated * Rounding() * std::fabs(key[d]);
+      double off = key_error[d] + is_rotated * Rounding() * std::fabs(key[d]);
+      if (IsBf16()) {
+        off = std::max(off, key_error[d] + Rounding() * std::fabs(key[d]) + key_half_step);
+      }
       const double stored = std::fabs(key[d]) * (1 + Rounding()) + off;
-      const double query_off = query_error[d] + (IsBf16() ? Rounding() * std::fabs(query[d]) : 0);
+      const double query_off =
+          query_error[d] +
+          (IsBf16() ? std::max(Rounding() * std::fabs(query[d]), query_half_step) : 0);
       score += query[d] * key[d];
       magnitude += std::fabs(query[d]) * stored;
       error += query_off * stored + (std::fabs(query[d]) + query_error[d]) * off;
@@ -264,7 +320,7 @@ TEST_P(AttentionTest, AgreesWithRef) {
 
 TEST_P(AttentionTest, AgreesWithRefOverManyPages) {
   // Beyond one segment of any split of long sequences.
-  Judge(AttentionCase({2, 1, 16, Format::kBF16}, {1100}, {}));
+  for (const int dim : {16, 32}) Judge(AttentionCase({2, 1, dim, Format::kBF16}, {1100}, {}));
 }
 
 TEST_P(AttentionTest, RotationAgreesWithRef) {
@@ -339,31 +395,37 @@ TEST_P(AttentionTest, DoesNotDependOnChunksNeighboursOrThreads) {
 
 TEST_P(AttentionTest, LongWindowsDoNotDependOnChunks) {
   // Rows of one tile whose windows begin in different segments.
-  const AttentionCase op({2, 1, 16, Format::kBF16, 1030}, {2090}, {});
-  const auto whole = op.Run(*device_);
-  for (const int32_t chunk : {13, 1024}) {
-    ExpectSameBits(op.name() + " in chunks of " + std::to_string(chunk), op.cols(), whole,
-                   op.RunSteps(*device_, chunk));
+  for (const int dim : {16, 32}) {
+    const AttentionCase op({2, 1, dim, Format::kBF16, 1030}, {2090}, {});
+    const auto whole = op.Run(*device_);
+    for (const int32_t chunk : {13, 1024}) {
+      ExpectSameBits(op.name() + " in chunks of " + std::to_string(chunk), op.cols(), whole,
+                     op.RunSteps(*device_, chunk));
+    }
   }
 }
 
-// NaN and infinity in one token's value reach the rows that see it and no other.
+// NaN and infinity in one token's value reach the rows that see it and no other. Where a token's
+// values share a scale, all of them are lost.
 TEST_P(AttentionTest, NaNReachesOnlyTheRowsThatSeeIt) {
   for (const Format format : {Format::kF32, Format::kBF16, Format::kF16}) {
     for (const float bad :
          {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-      AttentionCase op({2, 1, 16, format}, {50, 40}, {});
-      const auto clean = op.Run(*device_);
-      const int64_t bad_row = 41;
-      op.qkv()[bad_row * op.qkv_cols() + 2 * 16 + 16 + 3] = bad;  // value 3 of token 41
-      const auto poisoned = op.Run(*device_);
-      for (int64_t i = 0; i < op.rows() * op.cols(); ++i) {
-        const int64_t row = i / op.cols();
-        const bool sees = row >= bad_row && row < 50 && i % 16 == 3;
-        if (sees) {
-          EXPECT_FALSE(std::isfinite(poisoned[i])) << "row " << row;
-        } else {
-          EXPECT_EQ(poisoned[i], clean[i]) << "row " << row << ", column " << i % op.cols();
+      for (const int dim : {16, 32}) {
+        AttentionCase op({2, 1, dim, format}, {50, 40}, {});
+        const auto clean = op.Run(*device_);
+        const int64_t bad_row = 41;
+        op.qkv()[bad_row * op.qkv_cols() + 3 * dim + 3] = bad;  // value 3 of token 41
+        const auto poisoned = op.Run(*device_);
+        const bool may_share_scale = format == Format::kBF16 && dim == 32;
+        for (int64_t i = 0; i < op.rows() * op.cols(); ++i) {
+          const int64_t row = i / op.cols();
+          const bool sees = row >= bad_row && row < 50;
+          if (sees && i % dim == 3) {
+            EXPECT_FALSE(std::isfinite(poisoned[i])) << "row " << row;
+          } else if (!sees || !may_share_scale) {
+            EXPECT_EQ(poisoned[i], clean[i]) << "row " << row << ", column " << i % op.cols();
+          }
         }
       }
     }
@@ -372,8 +434,12 @@ TEST_P(AttentionTest, NaNReachesOnlyTheRowsThatSeeIt) {
 
 // A sequence that goes on from a copied page gets the bits of one that never moved.
 TEST_P(AttentionTest, CopiedPageHoldsTheSameTokens) {
-  for (const Format format : {Format::kF32, Format::kBF16, Format::kF16}) {
-    const int dim = 24;
+  struct Kind {
+    Format format;
+    int dim;
+  };
+  for (const auto& [format, dim] : {Kind{Format::kF32, 24}, Kind{Format::kBF16, 24},
+                                    Kind{Format::kBF16, 32}, Kind{Format::kF16, 24}}) {
     const auto values = RandomValues(31, 20 * 3 * dim);
     const auto cache = device_->CreateKvCache({2, 1, dim, 3, format});
     const auto batch = device_->CreateBatch(20, 1, 1);

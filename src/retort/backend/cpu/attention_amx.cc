@@ -8,7 +8,8 @@
 #include <cstring>
 #include <utility>
 
-#define RETORT_INLINE __attribute__((always_inline)) inline
+#include "retort/backend/cpu/attention_state.h"
+
 #define RETORT_AMX                                                                   \
   __attribute__((                                                                    \
       target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile," \
@@ -24,11 +25,8 @@ namespace {
 constexpr int kBlockRows = 16;
 constexpr int kNumBlocks = kTileRowsMax / kBlockRows;
 constexpr int kDepth = 32;  // inputs of one product of tiles
-constexpr int kLanes = 16;
-// The largest head whose state stays small; others take the vector kernel.
-constexpr int kDimMax = 256;
-// Below any difference of scores that leaves a weight.
-constexpr float kLowest = -3.402823466e38f;
+constexpr int kLanes = kStateLanes;
+constexpr int kDimMax = kStateDimMax;
 
 // Sums 0 and 1 and left operand 4 of `num_rows` rows, right operands 6 and 7.
 RETORT_AMX void Configure(int num_rows) {
@@ -36,37 +34,6 @@ RETORT_AMX void Configure(int num_rows) {
   for (const int tile : {0, 1, 4, 6, 7}) config.Set(tile, tile < 6 ? num_rows : 16);
   config.Load();
 }
-
-// What a row of queries has seen so far, relative to its largest score.
-struct State {
-  float largest[kTileRowsMax];
-  alignas(64) float sums[kTileRowsMax][kLanes];
-  alignas(64) float outs[kTileRowsMax * kDimMax];  // row stride head_dim
-
-  void Clear(int num_rows, int head_dim) {
-    std::fill_n(largest, kTileRowsMax, kLowest);
-    std::memset(sums, 0, static_cast<size_t>(num_rows) * sizeof sums[0]);
-    // Whole blocks: a tile reads them.
-    const int rounded = (num_rows + kBlockRows - 1) / kBlockRows * kBlockRows;
-    std::memset(outs, 0, static_cast<size_t>(rounded * head_dim) * sizeof(float));
-  }
-};
-
-// 2^x for x <= 0 (NaN for NaN): 2^n · (1 + f·q(f)), x = n + f, |f| <= 1/2, q the polynomial of the
-// least largest relative error, 2^-18.4: far below what rounding a weight to bf16 loses. 2^0 is 1.
-RETORT_AMX RETORT_INLINE __m512 Exp2(__m512 x) {
-  x = _mm512_max_ps(_mm512_set1_ps(-200.0f), x);  // -inf − -inf would be NaN
-  const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m512 f = _mm512_sub_ps(x, n);
-  __m512 p = _mm512_set1_ps(0.00958285861f);
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0559064363f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.240240986f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.693124192f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(p, n);
-}
-
-RETORT_AMX RETORT_INLINE float Exp2(float x) { return _mm512_cvtss_f32(Exp2(_mm512_set1_ps(x))); }
 
 // One tile's queries, the state of its rows, and memory for a block of keys.
 class Attention {
@@ -86,12 +53,6 @@ class Attention {
   }
 
   RETORT_AMX void Run() {
-    int32_t key_begin = tile_.key_begin[0];
-    int32_t key_end = tile_.key_end[0];
-    for (int row = 1; row < tile_.num_rows; ++row) {
-      key_begin = std::min(key_begin, tile_.key_begin[row]);
-      key_end = std::max(key_end, tile_.key_end[row]);
-    }
     for (int row = 0; row < tile_.num_rows; ++row) {
       const int block = row / kBlockRows;
       const bool is_first = row % kBlockRows == 0;
@@ -101,33 +62,22 @@ class Attention {
           is_first ? tile_.key_end[row] : std::min(all_end_[block], tile_.key_end[row]);
     }
     Configure(std::min(tile_.num_rows, kBlockRows));
-    state_.Clear(tile_.num_rows, dim_);
-    bool has_total = false;
-    const int32_t block_begin = key_begin / kPageTokens * kPageTokens;
-    for (int32_t base = block_begin; base < key_end; base += kPageTokens) {
-      if (base % kSegmentTokens == 0 && base > block_begin) {
-        if (!has_total) total_.Clear(tile_.num_rows, dim_);
-        has_total = true;
-        Merge();
-        state_.Clear(tile_.num_rows, dim_);
-      }
-      Prefetch(base + kPageTokens < key_end ? base + kPageTokens : -1, block_begin);
-      for (int block = 0; block * kBlockRows < tile_.num_rows; ++block) AttendPage(base, block);
-    }
+    // Whole blocks: a tile reads them.
+    const int num_rows_read = (tile_.num_rows + kBlockRows - 1) / kBlockRows * kBlockRows;
+    AttendPages(tile_, num_rows_read, &state_, &total_,
+                [this](int32_t base, const std::byte* next) {
+                  if (next != nullptr) Prefetch(next);
+                  for (int block = 0; block * kBlockRows < tile_.num_rows; ++block)
+                    AttendPage(base, block);
+                });
     _tile_release();
-    if (has_total) Merge();
-    WriteOut(has_total ? total_ : state_);
   }
 
  private:
-  // Asks for the page of keys and values after this one; after the last, for the next head's first.
-  RETORT_AMX void Prefetch(int32_t next_base, int32_t first_base) const {
-    const bool is_last = next_base < 0;
-    const int32_t page = tile_.pages[(is_last ? first_base : next_base) / kPageTokens];
-    const size_t at = static_cast<size_t>(page) * tile_.page_bytes;
+  // Asks for a page of keys and their values.
+  RETORT_AMX void Prefetch(const std::byte* keys) const {
     const auto bytes = static_cast<size_t>(dim_) * kPageTokens * sizeof(uint16_t);
-    const std::byte* keys = tile_.keys + at + (is_last ? 2 * bytes : 0);
-    const std::byte* values = tile_.values + at + (is_last ? 2 * bytes : 0);
+    const std::byte* values = keys + (tile_.values - tile_.keys);
     for (size_t i = 0; i < bytes; i += 64) _mm_prefetch(keys + i, _MM_HINT_T1);
     for (size_t i = 0; i < bytes; i += 64) _mm_prefetch(values + i, _MM_HINT_T1);
   }
@@ -301,41 +251,10 @@ class Attention {
     std::memcpy(outs + r * dim_, result + r * dim_, static_cast<size_t>(dim_) * sizeof(float));
   }
 
-  // Adds state_ to total_: two parts of a softmax, each relative to its own largest score. A row
-  // that has seen nothing in a part must not notice it.
-  RETORT_AMX void Merge() {
-    for (int row = 0; row < tile_.num_rows; ++row) {
-      if (state_.largest[row] == kLowest) continue;
-      float* outs = total_.outs + row * dim_;
-      const float* added = state_.outs + row * dim_;
-      const float largest = std::max(state_.largest[row], total_.largest[row]);
-      const __m512 added_factor = _mm512_set1_ps(Exp2(state_.largest[row] - largest));
-      const __m512 factor = _mm512_set1_ps(Exp2(total_.largest[row] - largest));
-      total_.largest[row] = largest;
-      _mm512_store_ps(total_.sums[row],
-                      _mm512_fmadd_ps(_mm512_load_ps(state_.sums[row]), added_factor,
-                                      _mm512_mul_ps(_mm512_load_ps(total_.sums[row]), factor)));
-      for (int d = 0; d < dim_; d += kLanes) {
-        _mm512_store_ps(outs + d, _mm512_fmadd_ps(_mm512_load_ps(added + d), added_factor,
-                                                  _mm512_mul_ps(_mm512_load_ps(outs + d), factor)));
-      }
-    }
-  }
-
-  RETORT_AMX void WriteOut(const State& result) const {
-    for (int row = 0; row < tile_.num_rows; ++row) {
-      const __m512 sum = _mm512_set1_ps(_mm512_reduce_add_ps(_mm512_load_ps(result.sums[row])));
-      for (int d = 0; d < dim_; d += kLanes) {
-        _mm512_storeu_ps(tile_.outs[row] + d,
-                         _mm512_div_ps(_mm512_load_ps(result.outs + row * dim_ + d), sum));
-      }
-    }
-  }
-
   const AttendTile& tile_;
   const int dim_;
-  State state_;
-  State total_;
+  SoftmaxState state_;
+  SoftmaxState total_;
   alignas(64) uint16_t queries_[kNumBlocks * kBlockRows * kDimMax];  // [block][d / 32][16][32]
   int32_t all_begin_[kNumBlocks];  // keys that all rows of a block see
   int32_t all_end_[kNumBlocks];

@@ -110,12 +110,12 @@ class CpuDevice : public Device {
 
   std::unique_ptr<KvCache> CreateKvCache(const KvSpec& spec) override {
     CheckKvSpec(spec);
-    return std::make_unique<CpuKvCache>(spec);
+    return std::make_unique<CpuKvCache>(spec, KernelsOf(context_.level));
   }
 
   size_t KvPageBytes(const KvSpec& spec) const override {
     CheckKvSpec(spec);
-    return CpuKvCache::PageBytes(spec);
+    return CpuKvCache::PageBytes(spec, KernelsOf(context_.level));
   }
 
   void CopyKvPage(KvCache& cache, int32_t from_page, int32_t to_page, int num_tokens) override {

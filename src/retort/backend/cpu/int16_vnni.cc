@@ -3,9 +3,8 @@
 #if defined(__x86_64__)
 
 #include <algorithm>
-#include <bit>
 
-#include "retort/backend/cpu/tile_avx512.h"
+#include "retort/backend/cpu/int16_vnni.h"
 
 // Products of 16-bit integers by VPDPWSSD, for weights in bf16 where bf16 has no fast products.
 namespace retort::cpu {
@@ -14,11 +13,6 @@ namespace {
 constexpr int kTileRows = 8;
 constexpr int kLanes = 32;  // values of 16 bits in a vector
 constexpr int64_t kChunkRowValues = int64_t{kBlockRows} * kInt16ChunkValues;
-
-// _mm512_dpwssd_epi32, for which GCC 12 moves every sum from one register to another and back.
-RETORT_VNNI RETORT_INLINE void AddDots(__m512i a, __m512i b, __m512i* sum) {
-  asm("vpdpwssd %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
-}
 
 // One tile of rows by up to kInt16ChunkValues inputs: their integers, then their fold.
 template <int kRows>
@@ -83,48 +77,10 @@ void MultiplyInt16(const std::byte* panel, int64_t num_inputs, const Int16Rows& 
   }
 }
 
-// 16 values · inverse, to nearest even. |code| <= kInt16CodeMax, or what 1 ulp more rounds to.
-RETORT_AVX512 RETORT_INLINE __m256i ToCodes(__m512 x, __m512 inverse) {
-  const __m512i limit = _mm512_set1_epi32(kInt16CodeMax);
-  const __m512i codes = _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
-  // What is no number converts to the least integer.
-  const __m512i low = _mm512_sub_epi32(_mm512_setzero_si512(), limit);
-  return _mm512_cvtepi32_epi16(_mm512_max_epi32(low, _mm512_min_epi32(limit, codes)));
-}
-
-RETORT_AVX512 RETORT_INLINE __mmask16 FirstLanes(int64_t count) {
-  return count >= 16 ? 0xffff : static_cast<__mmask16>(count <= 0 ? 0 : (1u << count) - 1);
-}
-
-struct CodeScale {
-  float scale;
-  float inverse;
-};
-
-CodeScale ScaleOf(float largest) {
-  constexpr float kMax = kInt16CodeMax;
-  if (largest < kSmallestMagnitude) return {0.0f, 0.0f};  // not so what is no number
-  return {largest / kMax, kMax / largest};
-}
-
-RETORT_AVX512 void QuantizeRowInt16(const float* x, int64_t num_inputs, int16_t* codes,
-                                    float* scales) {
-  for (int64_t k = 0; k < num_inputs; k += kInt16ChunkValues, x += kInt16ChunkValues) {
-    const int64_t count = std::min<int64_t>(kInt16ChunkValues, num_inputs - k);
-    __m512 values[kInt16ChunkValues / 16];
-    __m512i largest = _mm512_setzero_si512();
-#pragma GCC unroll 8
-    for (int i = 0; i < kInt16ChunkValues / 16; ++i) {
-      values[i] = _mm512_maskz_loadu_ps(FirstLanes(count - 16 * i), x + 16 * i);
-      largest = _mm512_max_epu32(largest, _mm512_castps_si512(_mm512_abs_ps(values[i])));
-    }
-    const CodeScale scale = ScaleOf(std::bit_cast<float>(_mm512_reduce_max_epu32(largest)));
-    const __m512 inverse = _mm512_set1_ps(scale.inverse);
-#pragma GCC unroll 8
-    for (int i = 0; i < kInt16ChunkValues / 16; ++i) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + 16 * i), ToCodes(values[i], inverse));
-    }
-    *scales = scale.scale;
+void QuantizeRowInt16(const float* x, int64_t num_inputs, int16_t* codes, float* scales) {
+  for (int64_t k = 0; k < num_inputs; k += kInt16ChunkValues) {
+    const auto count = static_cast<int>(std::min<int64_t>(kInt16ChunkValues, num_inputs - k));
+    *scales = QuantizeInt16(x + k, count, kInt16ChunkValues, codes);
     codes += kChunkRowValues;
     scales += kBlockRows;
   }
@@ -145,8 +101,7 @@ RETORT_AVX512 bool QuantizeBf16(const std::byte* values, int count, int16_t* cod
   const __m512i even = _mm512_and_si512(largest, _mm512_set1_epi32(0xffff));
   const auto top = static_cast<uint32_t>(
       _mm512_reduce_max_epi32(_mm512_max_epi32(even, _mm512_srli_epi32(largest, 16))));
-  const CodeScale found = ScaleOf(
-      _mm512_cvtss_f32(_mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(top << 16)))));
+  const Int16Scale found = Int16ScaleOf(std::bit_cast<float>(top << 16));
   const __m512 inverse = _mm512_set1_ps(found.inverse);
 #pragma GCC unroll 4
   for (int i = 0; i < kInt16ChunkValues / kLanes; ++i) {
@@ -155,7 +110,7 @@ RETORT_AVX512 bool QuantizeBf16(const std::byte* values, int count, int16_t* cod
       const __m512i wide = _mm512_cvtepu16_epi32(half == 0 ? _mm512_castsi512_si256(bits[i])
                                                            : _mm512_extracti64x4_epi64(bits[i], 1));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + kLanes * i + 16 * half),
-                          ToCodes(_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)), inverse));
+                          ToInt16(_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)), inverse));
     }
   }
   *scale = found.scale;

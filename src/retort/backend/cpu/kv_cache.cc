@@ -10,12 +10,22 @@ namespace {
 
 size_t ValueBytes(Format format) { return format == Format::kF32 ? sizeof(float) : 2; }
 
-size_t KeyMatrixBytes(const KvSpec& spec) {
-  return static_cast<size_t>(spec.head_dim) * kPageTokens * ValueBytes(spec.format);
+bool IsInt16(const KvSpec& spec, const VectorKernels& kernels) {
+  return kernels.store_int16 != nullptr && IsInt16Head(spec.format, spec.head_dim);
 }
 
-size_t ValueMatrixBytes(const KvSpec& spec) {
-  return static_cast<size_t>(PaddedHeadDim(spec.head_dim)) * kPageTokens * ValueBytes(spec.format);
+size_t ScaleBytes(const KvSpec& spec, const VectorKernels& kernels) {
+  return IsInt16(spec, kernels) ? kPageTokens * sizeof(float) : 0;
+}
+
+size_t KeyMatrixBytes(const KvSpec& spec, const VectorKernels& kernels) {
+  return static_cast<size_t>(spec.head_dim) * kPageTokens * ValueBytes(spec.format) +
+         ScaleBytes(spec, kernels);
+}
+
+size_t ValueMatrixBytes(const KvSpec& spec, const VectorKernels& kernels) {
+  return static_cast<size_t>(PaddedHeadDim(spec.head_dim)) * kPageTokens * ValueBytes(spec.format) +
+         ScaleBytes(spec, kernels);
 }
 
 // Stores `count` values `stride` apart, rounded by kRound.
@@ -48,29 +58,32 @@ void StorePaired(const float* key, const float* value, int64_t head_dim, int tok
 
 }  // namespace
 
-size_t CpuKvCache::PageBytes(const KvSpec& spec) {
+size_t CpuKvCache::PageBytes(const KvSpec& spec, const VectorKernels& kernels) {
   if (spec.head_dim % 2 != 0 || spec.head_dim > kHeadDimMax) {
     Throw(ErrorCode::kUnsupported, "cpu: head dim {}; expected an even number up to {}",
           spec.head_dim, kHeadDimMax);
   }
   return static_cast<size_t>(spec.num_layers) * static_cast<size_t>(spec.num_kv_heads) *
-         (KeyMatrixBytes(spec) + ValueMatrixBytes(spec));
+         (KeyMatrixBytes(spec, kernels) + ValueMatrixBytes(spec, kernels));
 }
 
-CpuKvCache::CpuKvCache(const KvSpec& spec)
+CpuKvCache::CpuKvCache(const KvSpec& spec, const VectorKernels& kernels)
     : spec_(spec),
-      key_bytes_(KeyMatrixBytes(spec)),
-      value_bytes_(ValueMatrixBytes(spec)),
-      page_bytes_(PageBytes(spec)),
+      kernels_(kernels),
+      key_bytes_(KeyMatrixBytes(spec, kernels)),
+      value_bytes_(ValueMatrixBytes(spec, kernels)),
+      page_bytes_(PageBytes(spec, kernels)),
       bytes_(page_bytes_ * static_cast<size_t>(spec.num_pages)) {}
 
-void CpuKvCache::Store(const VectorKernels& kernels, int32_t page, int layer, int kv_head,
-                       int token, const float* key, const float* value) const {
+void CpuKvCache::Store(int32_t page, int layer, int kv_head, int token, const float* key,
+                       const float* value) const {
   std::byte* keys = Keys(page, layer, kv_head);
   std::byte* values = Values(page, layer, kv_head);
-  if (is_paired() && kernels.store_paired != nullptr && spec_.head_dim % 32 == 0) {
-    kernels.store_paired(key, value, spec_.head_dim, token, reinterpret_cast<uint16_t*>(keys),
-                         reinterpret_cast<uint16_t*>(values));
+  if (IsInt16(spec_, kernels_)) {
+    kernels_.store_int16(key, value, spec_.head_dim, token, keys, values);
+  } else if (is_paired() && kernels_.store_paired != nullptr && spec_.head_dim % 32 == 0) {
+    kernels_.store_paired(key, value, spec_.head_dim, token, reinterpret_cast<uint16_t*>(keys),
+                          reinterpret_cast<uint16_t*>(values));
   } else if (is_paired()) {
     StorePaired(key, value, spec_.head_dim, token, keys, values);
   } else if (spec_.format == Format::kF16) {

@@ -12,12 +12,13 @@ namespace retort::cpu {
 
 // Pages of [layer][G][keys, values]; one head's keys are [D, kPageTokens] and its values
 // [kPageTokens, PaddedHeadDim(D)], both as vector_kernels.h says: 32 keys of one dimension, or 16
-// dimensions of one value, load as whole vectors, and in bf16 pairs lie as matrix tiles want them.
+// dimensions of one value, load as whole vectors, and in bf16 and 16-bit integers pairs lie as
+// products want them.
 class CpuKvCache : public KvCache {
  public:
   // Throws Error{kUnsupported} for an odd head_dim or one above kHeadDimMax, {kExhausted}.
-  explicit CpuKvCache(const KvSpec& spec);
-  static size_t PageBytes(const KvSpec& spec);
+  CpuKvCache(const KvSpec& spec, const VectorKernels& kernels);
+  static size_t PageBytes(const KvSpec& spec, const VectorKernels& kernels);
 
   const KvSpec& spec() const override { return spec_; }
   size_t size_bytes() const override { return bytes_.size(); }
@@ -33,13 +34,14 @@ class CpuKvCache : public KvCache {
   size_t page_bytes() const { return page_bytes_; }
 
   // Writes one token's key and value [D] of one head, rounded to the cache's format.
-  void Store(const VectorKernels& kernels, int32_t page, int layer, int kv_head, int token,
-             const float* key, const float* value) const;
+  void Store(int32_t page, int layer, int kv_head, int token, const float* key,
+             const float* value) const;
   // Copies a whole page: what lies beyond the tokens that are wanted is nobody's.
   void CopyPage(int32_t from_page, int32_t to_page) const;
 
  private:
   KvSpec spec_;
+  const VectorKernels& kernels_;
   size_t key_bytes_ = 0;    // of one head of one page
   size_t value_bytes_ = 0;  // likewise
   size_t page_bytes_ = 0;

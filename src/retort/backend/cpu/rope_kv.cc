@@ -29,7 +29,7 @@ void RopeAndStoreKv(Context& context, const Rows& qkv, int num_heads, const Rope
       float key[kHeadDimMax];
       std::copy_n(keys + g * head_dim, head_dim, key);
       rotate(key);
-      cache.Store(kernels, page, layer, g, position % kPageTokens, key, values + g * head_dim);
+      cache.Store(page, layer, g, position % kPageTokens, key, values + g * head_dim);
     }
   });
 }

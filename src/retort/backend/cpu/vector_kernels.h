@@ -30,6 +30,14 @@ constexpr int64_t PagedIndex(bool is_paired, int64_t cols, int64_t row, int64_t 
   return is_paired ? ((row / 2) * cols + col) * 2 + row % 2 : row * cols + col;
 }
 
+// Heads that kernels with store_int16 keep as integers of 16 bits where bf16 is asked for: pairs as
+// in bf16, and behind a page's keys and behind its values of one head the scales of its tokens, f32
+// [kPageTokens].
+inline constexpr int kInt16HeadDimMax = 128;
+constexpr bool IsInt16Head(Format format, int64_t head_dim) {
+  return format == Format::kBF16 && head_dim % 32 == 0 && head_dim <= kInt16HeadDimMax;
+}
+
 struct AttendTile {
   int num_rows = 0;
   const float* queries[kTileRowsMax];  // [D] each
@@ -47,6 +55,11 @@ struct AttendTile {
   int head_dim = 0;
   float scale = 0.0f;
   Format format = Format::kBF16;
+
+  // Of the page that holds a position.
+  const std::byte* KeysOfPage(int32_t position) const {
+    return keys + static_cast<size_t>(pages[position / kPageTokens]) * page_bytes;
+  }
 };
 
 struct VectorKernels {
@@ -79,6 +92,9 @@ struct VectorKernels {
   // multiple of 32. Null where CpuKvCache does it value by value.
   void (*store_paired)(const float* key, const float* value, int head_dim, int token,
                        uint16_t* keys, uint16_t* values) = nullptr;
+  // The same as 16-bit integers, for an IsInt16Head. Null where such heads are kept in bf16.
+  void (*store_int16)(const float* key, const float* value, int head_dim, int token,
+                      std::byte* keys, std::byte* values) = nullptr;
 };
 
 const VectorKernels& KernelsOf(DispatchLevel level);
@@ -92,6 +108,9 @@ extern const VectorKernels kKernels;
 }
 namespace avx512 {
 extern const VectorKernels kKernels;
+}
+namespace vnni {
+const VectorKernels& Kernels();  // attention_vnni.cc; the rest is avx512's
 }
 namespace amx {
 const VectorKernels& Kernels();  // attention_amx.cc; the rest is avx512's
