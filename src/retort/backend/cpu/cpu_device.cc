@@ -195,11 +195,8 @@ class CpuDevice : public Device {
     CheckLinear(scratch, weight, out);
     if (x.rows == 0) return;
     const RowNorm row_norm{ToRows(norm.weight).data, norm.epsilon, ToRows(scratch)};
-    if (linear_.RunNormed(ToRows(x), row_norm, static_cast<const CpuLinearWeight&>(weight),
-                          ToRows(out))) {
-      return;
-    }
-    Device::NormedLinear(x, norm, weight, scratch, out);
+    linear_.RunNormed(ToRows(x), row_norm, static_cast<const CpuLinearWeight&>(weight),
+                      ToRows(out));
   }
 
   void FeedForward(const Matrix& x, const Norm& norm, const LinearWeight& gate_up,
@@ -216,10 +213,8 @@ class CpuDevice : public Device {
                                static_cast<const CpuLinearWeight&>(down))) {
       return;
     }
-    RmsNorm(x, norm.weight, norm.epsilon, scratch.normed);
-    if (!linear_.RunGated(ToRows(scratch.normed), gate_up_weight, activation,
-                          ToRows(scratch.gated))) {
-      Linear(scratch.normed, gate_up, /*accumulate=*/false, scratch.gate_up);
+    if (!linear_.RunGated(ToRows(x), row_norm, gate_up_weight, activation, ToRows(scratch.gated))) {
+      NormedLinear(x, norm, gate_up, scratch.normed, scratch.gate_up);
       GatedActivation(scratch.gate_up, activation, scratch.gated);
     }
     Linear(scratch.gated, down, /*accumulate=*/true, x);

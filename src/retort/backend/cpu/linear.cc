@@ -145,10 +145,10 @@ void LinearRunner::Run(const Rows& x, const CpuLinearWeight& weight, bool accumu
   RunPasses({.x = x, .out = out, .weight = weight, .accumulate = accumulate});
 }
 
-bool LinearRunner::RunGated(const Rows& x, const CpuLinearWeight& weight, Activation activation,
-                            const Rows& out) {
+bool LinearRunner::RunGated(const Rows& x, const RowNorm& norm, const CpuLinearWeight& weight,
+                            Activation activation, const Rows& out) {
   if (weight.parts().size() != 1 || out.cols % kPanelOutputs != 0) return false;
-  RunPasses({.x = x, .out = out, .weight = weight, .gated = activation});
+  RunPasses({.x = x, .out = out, .weight = weight, .gated = activation, .norm = &norm});
   return true;
 }
 
@@ -162,11 +162,9 @@ uint16_t* LinearRunner::GatedRows() const {
   return rows_.As<uint16_t>() + kRowsPerPass * inputs_max_;
 }
 
-bool LinearRunner::RunNormed(const Rows& x, const RowNorm& norm, const CpuLinearWeight& weight,
+void LinearRunner::RunNormed(const Rows& x, const RowNorm& norm, const CpuLinearWeight& weight,
                              const Rows& out) {
-  if (!TakesBf16Rows(weight)) return false;
   RunPasses({.x = x, .out = out, .weight = weight, .norm = &norm});
-  return true;
 }
 
 bool LinearRunner::RunFeedForward(const Rows& x, const RowNorm& norm,
@@ -223,6 +221,7 @@ void LinearRunner::RunPass(Pass& pass) {
     const bool again = previous == nullptr || wanted != pass.preparation ||
                        (wanted == Preparation::kGroups && part.layout != previous->layout);
     pass.preparation = wanted;
+    if (wanted == Preparation::kNone && pass.norm != nullptr) NormRows(&pass);
     if (again && pass.rows == nullptr) Prepare(pass, part);
     RunPart(pass, part);
     previous = &part;
@@ -241,15 +240,35 @@ void LinearRunner::Prepare(const Pass& pass, const PackedPart& part) {
   pool_.ParallelFor(pass.num_blocks(), prepare_block);
 }
 
+// A row of the pass, normed if it is to be: where, a block's other rows are no more.
+const float* LinearRunner::PassRow(const Pass& pass, int64_t row) const {
+  const float* from = pass.x.Row(row);
+  if (pass.norm == nullptr) return from;
+  float* normed = pass.norm->scratch.Row(row / kBlockRows * kBlockRows);  // stays in the L1 cache
+  vector_kernels_.rms_norm(from, pass.norm->weight, pass.norm->epsilon, pass.x.cols, normed);
+  return normed;
+}
+
+// Rows that are multiplied as they are, and are few.
+void LinearRunner::NormRows(Pass* pass) const {
+  const Rows& normed = pass->norm->scratch;
+  for (int64_t row = 0; row < pass->x.rows; ++row) {
+    vector_kernels_.rms_norm(pass->x.Row(row), pass->norm->weight, pass->norm->epsilon,
+                             pass->x.cols, normed.Row(row));
+  }
+  pass->x = {normed.data, pass->x.rows, pass->x.cols, normed.stride};
+  pass->norm = nullptr;
+}
+
 // To [chunk][row][input of the chunk].
 void LinearRunner::CutAtChunks(const Pass& pass, int64_t block) {
   const int64_t begin = block * kBlockRows;
   const int64_t end = std::min(begin + kBlockRows, pass.x.rows);
-  for (int64_t k = 0; k < pass.num_inputs(); k += kF32ChunkValues) {
-    const int64_t count = std::min<int64_t>(kF32ChunkValues, pass.num_inputs() - k);
-    float* to = rows_.As<float>() + k * pass.x.rows + begin * count;
-    for (int64_t row = begin; row < end; ++row, to += count) {
-      std::copy_n(pass.x.Row(row) + k, count, to);
+  for (int64_t row = begin; row < end; ++row) {
+    const float* from = PassRow(pass, row);
+    for (int64_t k = 0; k < pass.num_inputs(); k += kF32ChunkValues) {
+      const int64_t count = std::min<int64_t>(kF32ChunkValues, pass.num_inputs() - k);
+      std::copy_n(from + k, count, rows_.As<float>() + k * pass.x.rows + row * count);
     }
   }
 }
@@ -260,13 +279,7 @@ void LinearRunner::PrepareBf16(const Pass& pass, int64_t block) {
   uint16_t* to = rows_.As<uint16_t>() + block * pass.block_stride();
   ClearLastRows(end - begin, pass.x.rows, pass.block_stride(), to);
   for (int64_t row = begin; row < end; ++row) {
-    const float* from = pass.x.Row(row);
-    if (pass.norm != nullptr) {
-      float* normed = pass.norm->scratch.Row(begin);  // one for the block, in the L1 cache
-      vector_kernels_.rms_norm(from, pass.norm->weight, pass.norm->epsilon, pass.x.cols, normed);
-      from = normed;
-    }
-    kernels_.round_row(from, pass.num_inputs(), kBlockRows * kBf16UnitValues,
+    kernels_.round_row(PassRow(pass, row), pass.num_inputs(), kBlockRows * kBf16UnitValues,
                        to + (row - begin) * kBf16UnitValues);
   }
 }
@@ -278,7 +291,7 @@ void LinearRunner::PrepareInt16(const Pass& pass, int64_t block) {
   auto* codes = rows_.As<int16_t>() + b * pass.int16_codes_stride();
   auto* scales = rows_.As<float>(pass.int16_scales_at()) + b * pass.int16_scales_stride();
   for (int64_t row = begin; row < end; ++row, codes += kInt16ChunkValues, ++scales) {
-    kernels_.quantize_row_int16(pass.x.Row(row), pass.num_inputs(), codes, scales);
+    kernels_.quantize_row_int16(PassRow(pass, row), pass.num_inputs(), codes, scales);
   }
 }
 
@@ -296,7 +309,7 @@ void LinearRunner::PrepareGroups(const Pass& pass, const GroupLayout& layout, in
     std::memset(code_sums, 0, pass.scales_stride() * 8);
   }
   for (int64_t row = 0; row < num_rows; ++row) {
-    kernels_.quantize_row(pass.x.Row(begin + row), pass.num_groups(), codes + row * kGroupValues,
+    kernels_.quantize_row(PassRow(pass, begin + row), pass.num_groups(), codes + row * kGroupValues,
                           scales + row, code_sums + row);
   }
   const int runs = kGroupValues / layout.scale_values();

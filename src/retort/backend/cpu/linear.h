@@ -30,16 +30,18 @@ class LinearRunner {
   // See Device::Linear; shapes are checked.
   void Run(const Rows& x, const CpuLinearWeight& weight, bool accumulate, const Rows& out);
 
-  // out = activation(x Gᵀ) · (x Uᵀ) for a weight of G stacked on U: a linear and a gated
-  // activation, with their bits, without a way through memory between them. False, and nothing
-  // done, if gates and ups are not panels of one part.
-  bool RunGated(const Rows& x, const CpuLinearWeight& weight, Activation activation,
-                const Rows& out);
-
-  // See Device::NormedLinear and FeedForward. False, and nothing done, unless all weights are
-  // multiplied with rows in bf16, which then come straight from the norm and the activation.
-  bool RunNormed(const Rows& x, const RowNorm& norm, const CpuLinearWeight& weight,
+  // See Device::NormedLinear.
+  void RunNormed(const Rows& x, const RowNorm& norm, const CpuLinearWeight& weight,
                  const Rows& out);
+
+  // out = activation(n Gᵀ) · (n Uᵀ), n = norm(x), for a weight of G stacked on U: a normed linear
+  // and a gated activation, with their bits, without a way through memory between them. False, and
+  // nothing done, if gates and ups are not panels of one part.
+  bool RunGated(const Rows& x, const RowNorm& norm, const CpuLinearWeight& weight,
+                Activation activation, const Rows& out);
+
+  // See Device::FeedForward. False, and nothing done, unless all weights are multiplied with rows
+  // in bf16, which then come straight from the norm and the activation.
   bool RunFeedForward(const Rows& x, const RowNorm& norm, const CpuLinearWeight& gate_up,
                       Activation activation, const CpuLinearWeight& down);
 
@@ -57,6 +59,8 @@ class LinearRunner {
   void RunPass(Pass& pass);
   void RunPasses(const Pass& all);
   void Prepare(const Pass& pass, const PackedPart& part);
+  const float* PassRow(const Pass& pass, int64_t row) const;
+  void NormRows(Pass* pass) const;
   void CutAtChunks(const Pass& pass, int64_t block);
   void PrepareBf16(const Pass& pass, int64_t block);
   void PrepareInt16(const Pass& pass, int64_t block);
