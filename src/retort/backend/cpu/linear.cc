@@ -457,9 +457,22 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
       // What follows, of the next panel too: it is this thread's, or another's soon.
       const std::byte* chunk_end =
           part.Panel(panel) + static_cast<size_t>(group / groups_per_chunk + 1) * chunk_bytes;
-      Prefetch(chunk_end, chunk_end + chunk_bytes);
-      kernels_.multiply_groups(tile, rows, num_rows,
-                               sums + (panel - panel_begin) * SumsStride(num_rows));
+      float* panel_sums = sums + (panel - panel_begin) * SumsStride(num_rows);
+      const auto num_blocks = static_cast<size_t>(CeilDiv(num_rows, kBlockRows));
+      QuantizedRows block_rows = rows;
+      for (size_t b = 0; b < num_blocks; ++b) {
+        // A part for each block of rows: so many requests at once would be waited for.
+        Prefetch(chunk_end + chunk_bytes * b / num_blocks,
+                 chunk_end + chunk_bytes * (b + 1) / num_blocks);
+        kernels_.multiply_groups(
+            tile, block_rows,
+            std::min<int64_t>(kBlockRows, num_rows - static_cast<int64_t>(b) * kBlockRows),
+            panel_sums + b * kBlockRows * kPanelOutputs);
+        block_rows.codes += rows.codes_stride;
+        block_rows.scales += rows.scales_stride;
+        block_rows.corrections += rows.sums_stride;
+        block_rows.sums += rows.sums_stride;
+      }
     }
   }
 }
