@@ -96,12 +96,67 @@ RETORT_VNNI void MultiplyPackedTile(const std::byte* panel, int64_t num_groups,
   if constexpr (kInRegisters) StoreSums(kept, sums);
 }
 
+// Sum += codes · four codes of a row, with the row's straight from memory.
+RETORT_VNNI RETORT_INLINE void AddDots(__m512i codes, const int8_t* row, __m512i* sum) {
+  using Four = const int32_t __attribute__((may_alias, aligned(1)));
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(*sum) : "v"(codes), "m"(*reinterpret_cast<Four*>(row)));
+}
+
+// The same for many rows by half a panel's outputs at a time: all of them are multiplied with codes
+// that are taken out of their planes once, and memory is asked at an even pace.
+template <int kRows, ScaleKind kKind, int kBits>
+RETORT_VNNI void MultiplyPackedHalves(const std::byte* panel, int64_t num_groups,
+                                      const int8_t* row_codes, const float* row_scales,
+                                      const int32_t* corrections, const float* row_sums,
+                                      float* sums) {
+  constexpr int kRuns = kKind == ScaleKind::kSuper16 ? 2 : 1;
+  constexpr int kQuads = 8 / kRuns;
+  GroupWalk<kKind, kBits> walk(panel, 0);
+  for (int64_t group = 0; group < num_groups; ++group) {
+    walk.PrefetchAhead();
+    for (int run = 0; run < kRuns; ++run) {
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        __m512i dot[kRows];
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+          dot[r] = kHasMin<kKind> ? _mm512_setzero_si512() : _mm512_set1_epi32(corrections[r]);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < kQuads; ++i) {
+          // Nibbles that share a byte follow each other.
+          const int quad = kRuns == 2 ? run * kQuads + i : (i % 2) * 4 + i / 2;
+          const __m512i w = LoadQuad<kBits>(walk.planes(), half, quad);
+#pragma GCC unroll 16
+          for (int r = 0; r < kRows; ++r) {
+            AddDots(w, row_codes + r * kGroupValues + quad * 4, &dot[r]);
+          }
+        }
+        const ScaleAndMin weight = LoadScale(kKind, walk.record(), walk.header(), half, run);
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+          float* at = sums + r * kPanelOutputs + half * 16;
+          _mm512_storeu_ps(at,
+                           FoldRun<kHasMin<kKind>>(dot[r], weight.scale, weight.min, row_scales + r,
+                                                   row_sums + r, _mm512_loadu_ps(at)));
+        }
+      }
+      corrections += kBlockRows;
+      row_sums += kBlockRows;
+    }
+    row_codes += kBlockRows * kGroupValues;
+    row_scales += kBlockRows;
+    walk.Advance();
+  }
+}
+
 using TileKernel = void (*)(const std::byte*, int64_t, const int8_t*, const float*, const int32_t*,
                             const float*, float*);
 
 template <ScaleKind kKind, int kBits>
 struct TileKernels {
-  static constexpr TileKernel kByRows[kTileRows + 1] = {
+  // Rows from 9 on in fours: there is room for a block of them.
+  static constexpr TileKernel kByRows[kTileRows + 3] = {
       nullptr,
       MultiplyPackedTile<1, kKind, kBits>,
       MultiplyPackedTile<2, kKind, kBits>,
@@ -111,6 +166,8 @@ struct TileKernels {
       MultiplyPackedTile<6, kKind, kBits>,
       MultiplyPackedTile<7, kKind, kBits>,
       MultiplyPackedTile<8, kKind, kBits>,
+      MultiplyPackedHalves<12, kKind, kBits>,
+      MultiplyPackedHalves<16, kKind, kBits>,
   };
   static constexpr const TileKernel* value = kByRows;
 };
@@ -118,10 +175,8 @@ struct TileKernels {
 void MultiplyPacked(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
                     const QuantizedRows& rows, int64_t num_rows, float* sums) {
   const TileKernel* kernels = InstanceFor<TileKernels>(layout);
-  ForEvenTiles(num_rows, kTileRows, [&](int64_t row, int64_t count) {
-    kernels[count](panel, num_groups, rows.codes + row * kGroupValues, rows.scales + row,
-                   rows.corrections + row, rows.sums + row, sums + row * kPanelOutputs);
-  });
+  const int64_t kernel = num_rows <= kTileRows ? num_rows : kTileRows + (num_rows - 5) / 4;
+  kernels[kernel](panel, num_groups, rows.codes, rows.scales, rows.corrections, rows.sums, sums);
 }
 
 }  // namespace
