@@ -111,7 +111,8 @@ struct KvSpec {
   int num_kv_heads = 0;  // G
   int head_dim = 0;      // D
   int num_pages = 0;
-  // kF32, kF16 or kBF16; for kBF16 a backend may keep as many bits in integers with a scale per
+  // kF32, kF16, kBF16 or kI8, which is integers up to 127 with a scale, the largest magnitude /
+  // 127, per token and head. For kBF16 a backend may keep as many bits in integers with a scale per
   // token and head, which are no further off if errors are added up over the head.
   Format format = Format::kBF16;
 };

@@ -159,8 +159,9 @@ void CheckKvSpec(const KvSpec& spec) {
     Throw(ErrorCode::kInternal, "KV cache: {} layers, {} heads, head dim {}, {} pages",
           spec.num_layers, spec.num_kv_heads, spec.head_dim, spec.num_pages);
   }
-  if (spec.format != Format::kF32 && spec.format != Format::kF16 && spec.format != Format::kBF16) {
-    Throw(ErrorCode::kUnsupported, "KV cache in format {}: expected f32, f16 or bf16",
+  if (spec.format != Format::kF32 && spec.format != Format::kF16 && spec.format != Format::kBF16 &&
+      spec.format != Format::kI8) {
+    Throw(ErrorCode::kUnsupported, "KV cache in format {}: expected f32, f16, bf16 or i8",
           Info(spec.format).name);
   }
 }

@@ -256,7 +256,8 @@ std::function<int()> AddBenchCommand(CLI::App& app) {
                                  "first that it lists)");
   app.add_option("--api-key-env", options->api_key_env, "Environment variable with its key")
       ->needs(against);
-  for (const char* name : {"--device", "--threads", "--kv-cache", "--context", "--exact"}) {
+  for (const char* name :
+       {"--device", "--threads", "--kv-cache", "--kv-format", "--context", "--exact"}) {
     against->excludes(app.get_option(name));
   }
   constexpr int kTokensMax = 1 << 20;

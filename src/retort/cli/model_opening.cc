@@ -1,6 +1,8 @@
 #include "retort/cli/model_opening.h"
 
 #include <CLI/CLI.hpp>
+#include <map>
+#include <optional>
 
 #include "retort/base/error.h"
 #include "retort/hub/hub.h"
@@ -33,6 +35,14 @@ void CheckSupported(const ModelConfig& model) {
   }
 }
 
+// "auto" and what is no format: the engine's own choice.
+std::optional<Format> KvFormatOf(const std::string& name) {
+  static const std::map<std::string, Format> kFormats = {
+      {"bf16", Format::kBF16}, {"f16", Format::kF16}, {"int8", Format::kI8}, {"f32", Format::kF32}};
+  const auto found = kFormats.find(name);
+  return found == kFormats.end() ? std::nullopt : std::optional(found->second);
+}
+
 EngineOptions EngineOptionsOf(const ModelConfig& model, const OpeningOptions& opening) {
   const EngineSettings& settings = model.engine;
   EngineOptions options;
@@ -43,6 +53,7 @@ EngineOptions EngineOptionsOf(const ModelConfig& model, const OpeningOptions& op
   if (settings.max_batch_tokens) options.max_batch_tokens = *settings.max_batch_tokens;
   if (settings.prefill_chunk) options.prefill_chunk_tokens = *settings.prefill_chunk;
   if (settings.kv_cache_bytes) options.kv_bytes = *settings.kv_cache_bytes;
+  options.kv_format = KvFormatOf(settings.kv_format.value_or("auto"));
   if (settings.context) options.context_tokens_max = *settings.context;
   if (settings.prefix_cache) options.prefix_cache = *settings.prefix_cache;
   if (settings.compute == "exact") options.compute = Compute::kExact;
@@ -59,6 +70,10 @@ void AddLocalModelOptions(CLI::App& app, LocalModelOptions& options) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--kv-cache", options.kv_cache, "Memory for keys and values")
       ->capture_default_str();
+  app.add_option("--kv-format", options.kv_format,
+                 "Keys and values in bf16, f16, int8 with a scale per token and head, or f32")
+      ->check(CLI::IsMember({"auto", "bf16", "f16", "int8", "f32"}))
+      ->capture_default_str();
   app.add_option("--context", options.context, "Longest prompt and answer in tokens")
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--exact", options.exact, "Keep activations, keys and values in 32-bit floats");
@@ -71,6 +86,7 @@ std::shared_ptr<LanguageModel> OpenLocalModel(const LocalModelOptions& options) 
   engine.device = options.device;
   engine.num_threads = options.threads;
   engine.kv_bytes = ParseByteSize(options.kv_cache);
+  engine.kv_format = KvFormatOf(options.kv_format);
   engine.context_tokens_max = options.context;
   if (options.exact) engine.compute = Compute::kExact;
   if (options.max_num_seqs > 0) engine.max_num_seqs = options.max_num_seqs;

@@ -19,13 +19,15 @@ struct LocalModelOptions {
   std::string device = "cpu";
   int threads = 0;
   std::string kv_cache = "512MiB";
+  std::string kv_format = "auto";  // or bf16, f16, int8, f32
   int context = 0;
   bool exact = false;
   // Not on the command line: what a command itself wants; 0: the engine's default.
   int max_num_seqs = 0;
 };
 
-// Adds `model` (positional), --device, --threads, --kv-cache, --context and --exact.
+// Adds `model` (positional), --device, --threads, --kv-cache, --kv-format, --context and
+// --exact.
 void AddLocalModelOptions(CLI::App& app, LocalModelOptions& options);
 
 // Resolves the name, opens the checkpoint and starts an engine on it.

@@ -28,7 +28,7 @@ struct EngineOptions {
   int64_t context_tokens_max = 0;
   bool prefix_cache = true;  // keep keys and values of prompts for those that begin alike
   Compute compute = Compute::kNative;
-  std::optional<Format> kv_format;  // unset: bf16, or f32 if compute is exact
+  std::optional<Format> kv_format;  // see KvSpec; unset: bf16, or f32 if compute is exact
   int queue_requests_max = 4096;    // submitted and not begun; beyond it Submit answers kExhausted
 
   std::filesystem::path engine_log;  // see EngineLog; empty: none

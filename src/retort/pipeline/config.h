@@ -41,6 +41,7 @@ struct EngineSettings {
   std::optional<int> max_batch_tokens;
   std::optional<int> prefill_chunk;
   std::optional<uint64_t> kv_cache_bytes;  // `kv_cache: 512MiB`
+  std::optional<std::string> kv_format;    // auto | bf16 | f16 | int8 | f32
   std::optional<int> context;              // tokens
   std::optional<bool> prefix_cache;
   std::optional<std::string> compute;  // auto | exact

@@ -29,7 +29,7 @@ std::string Check(std::string_view yaml, const ConfigOverrides& overrides = {}) 
 constexpr std::string_view kGood = R"(name: demo
 seed: 7
 models:
-  judge: {path: tiny, max_num_seqs: 8, kv_cache: 512MiB, generation: {temperature: 0.5}}
+  judge: {path: tiny, max_num_seqs: 8, kv_cache: 512MiB, kv_format: int8, generation: {temperature: 0.5}}
 steps:
   - {name: rows, type: Rows, data: [{text: a}, {text: b}]}
   - name: ask
@@ -54,6 +54,7 @@ TEST(Config, AGoodFileIsReadWhole) {
   EXPECT_EQ(model.path, "tiny");
   EXPECT_EQ(model.engine.max_num_seqs, 8);
   EXPECT_EQ(model.engine.kv_cache_bytes, 512u << 20);
+  EXPECT_EQ(model.engine.kv_format, "int8");
   const GraphStep& ask = graph.steps.at(1);
   EXPECT_EQ(ask.params.Int("rounds"), 2);
   EXPECT_EQ(ask.generation.temperature, 0.5);
@@ -218,7 +219,7 @@ TEST(Config, EachProblemIsOneClearMessageWithItsPlace) {
       {"model key", "models: {m: {pth: x, path: y}}\nsteps:\n" + std::string(kRows),
        "p.yaml:1: 'models.m' has no key 'pth' (did you mean 'path'?); it knows path, openai, "
        "device_map, dtype, load, generation, instance, max_num_seqs, max_batch_tokens, "
-       "prefill_chunk, context, threads, kv_cache, prefix_cache, compute"},
+       "prefill_chunk, context, threads, kv_cache, kv_format, prefix_cache, compute"},
       {"size", "models: {m: {path: x, kv_cache: 5 apples}}\nsteps:\n" + std::string(kRows),
        "p.yaml:1: 'models.m.kv_cache': expected a size such as 512MiB, 2GB or 4096, found '5 "
        "apples'"},

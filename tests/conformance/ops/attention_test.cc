@@ -155,60 +155,76 @@ class AttentionCase : public OpCase {
     const double range = largest - *std::min_element(scores.begin(), scores.end());
     const auto n = static_cast<double>(scores.size());
     const double blocks = std::floor(n / kPageTokens) + 2;
-    const double exponential = IsBf16() ? 0x1p-18 : 0x1p-22;
+    const double exponential = IsRounded() ? 0x1p-18 : 0x1p-22;
     const double theta = 2 * kUnit * (range + delta) + (blocks + 1) * (exponential + kUnit) +
-                         (IsBf16() ? Rounding() : 0);
+                         (IsRounded() ? 0x1p-8 : 0);
     const double relative = std::expm1(2 * (delta + theta)) + 2 * Gamma(n + 2 * blocks + 2);
     double sum = 0;
     for (double& score : scores) sum += score = std::exp(score - largest);
+    std::vector<std::vector<double>> values;
     std::vector<double> half_steps;
-    for (int32_t j = begin; j <= t; ++j) half_steps.push_back(HalfStep(Value(s, j, g)));
-    const double page_products = PageProducts(s, begin, t, g, scores, sum);
+    for (int32_t j = begin; j <= t; ++j) {
+      values.push_back(StoredValue(s, j, g));
+      half_steps.push_back(HalfStep(values.back()));
+    }
+    const double page_products = PageProducts(begin, scores, sum, values);
     for (int d = 0; d < shapes_.head_dim; ++d) {
       double weighted = 0;
       double off = 0;
-      for (int32_t j = begin; j <= t; ++j) {
-        const double value = Value(s, j, g)[d];
-        const double weight = scores[j - begin] / sum;
-        weighted += weight * std::fabs(value) * (1 + Rounding());
-        if (IsBf16()) off += weight * (std::fabs(value) * Rounding() + half_steps[j - begin]);
+      for (size_t j = 0; j < values.size(); ++j) {
+        const double value = std::fabs(values[j][d]);
+        const double weight = scores[j] / sum;
+        weighted += weight * value * (1 + Rounding());
+        if (IsBf16()) off += weight * (value * Rounding() + half_steps[j]);
       }
-      if (IsBf16()) off += 0x1p-10 * page_products;
+      if (IsRounded()) off += 0x1p-10 * page_products;
       bounds->push_back(weighted * relative + off * (1 + relative) +
                         std::numeric_limits<float>::min());
     }
   }
 
-  const float* Value(size_t s, int32_t t, int g) const {
-    return Head(s, t, shapes_.num_heads + shapes_.num_kv_heads + g);
+  // One token's and head's, rounded to integers of 8 bits if the cache is in these: the judge
+  // rounds bf16 and f16 where errors are counted.
+  std::vector<double> StoredValue(size_t s, int32_t t, int g) const {
+    const float* from = Head(s, t, shapes_.num_heads + shapes_.num_kv_heads + g);
+    std::vector<double> values(from, from + shapes_.head_dim);
+    RoundToInt8(&values);
+    return values;
   }
 
-  // Half of what codes of up to 4095 differ by, for the values of one token and head.
-  template <typename T>
-  double HalfStep(const T* values) const {
-    return LargestOf(values) / 4095 / 2;
+  void RoundToInt8(std::vector<double>* values) const {
+    if (!IsInt8()) return;
+    const double step = Largest(*values) / 127;
+    for (double& value : *values) value = step == 0 ? 0 : std::nearbyint(value / step) * step;
   }
 
-  template <typename T>
-  double LargestOf(const T* values) const {
+  // Half of what codes of up to 4095 differ by.
+  static double HalfStep(const std::vector<double>& values) { return Largest(values) / 4095 / 2; }
+
+  static double Largest(const std::vector<double>& values) {
     double largest = 0;
-    for (int d = 0; d < shapes_.head_dim; ++d) {
-      largest = std::max(largest, std::fabs(double{values[d]}));
-    }
+    for (const double value : values) largest = std::max(largest, std::fabs(value));
     return largest;
   }
 
-  // Over the pages of keys [begin, t]: the largest weight times the largest value.
-  double PageProducts(size_t s, int32_t begin, int32_t t, int g, const std::vector<double>& weights,
-                      double sum) const {
+  // How far a rotated key in integers of 8 bits may be from the judge's: its largest value, which
+  // gives the scale, is off by what rotation is off, and a code may round to its neighbour.
+  double Int8Off(const std::vector<double>& errors, const std::vector<double>& values) const {
+    const double error = *std::max_element(errors.begin(), errors.end());
+    return error == 0 ? 0 : Largest(values) / 127 + 2 * error;
+  }
+
+  // Over the pages of keys from `begin` on: the largest weight times the largest value.
+  static double PageProducts(int32_t begin, const std::vector<double>& weights, double sum,
+                             const std::vector<std::vector<double>>& values) {
     double products = 0;
-    for (int32_t j = begin; j <= t;) {
+    for (size_t j = 0; j < values.size();) {
       double weight = 0;
       double value = 0;
-      const int32_t page = j / kPageTokens;
-      for (; j <= t && j / kPageTokens == page; ++j) {
-        weight = std::max(weight, weights[j - begin] / sum);
-        value = std::max(value, LargestOf(Value(s, j, g)));
+      const auto page_of = [=](size_t at) { return (begin + at) / kPageTokens; };
+      for (const size_t first = j; j < values.size() && page_of(j) == page_of(first); ++j) {
+        weight = std::max(weight, weights[j] / sum);
+        value = std::max(value, Largest(values[j]));
       }
       products += weight * value;
     }
@@ -216,6 +232,9 @@ class AttentionCase : public OpCase {
   }
 
   bool IsBf16() const { return shapes_.format == Format::kBF16; }
+  bool IsInt8() const { return shapes_.format == Format::kI8; }
+  // What is multiplied may be rounded to bf16 or to integers of as many bits.
+  bool IsRounded() const { return IsBf16() || IsInt8(); }
 
   // The rounding of a stored value, relative: half a unit in the last place of the format.
   double Rounding() const {
@@ -235,8 +254,9 @@ class AttentionCase : public OpCase {
     std::vector<double> key_error;
     Rotated(Head(s, t, h), t, &query, &query_error);
     Rotated(Head(s, j, shapes_.num_heads + g), j, &key, &key_error);
-    const double key_half_step = HalfStep(key.data());
-    const double query_half_step = HalfStep(query.data());
+    RoundToInt8(&key);
+    const double key_half_step = HalfStep(key);
+    const double query_half_step = HalfStep(query);
     double score = 0;
     double magnitude = 0;
     double error = 0;
@@ -245,11 +265,13 @@ class AttentionCase : public OpCase {
       double off = key_error[d] + is_rotated * Rounding() * std::fabs(key[d]);
       if (IsBf16()) {
         off = std::max(off, key_error[d] + Rounding() * std::fabs(key[d]) + key_half_step);
+      } else if (IsInt8()) {
+        off += Int8Off(key_error, key);
       }
       const double stored = std::fabs(key[d]) * (1 + Rounding()) + off;
       const double query_off =
           query_error[d] +
-          (IsBf16() ? std::max(Rounding() * std::fabs(query[d]), query_half_step) : 0);
+          (IsRounded() ? std::max(0x1p-8 * std::fabs(query[d]), query_half_step) : 0);
       score += query[d] * key[d];
       magnitude += std::fabs(query[d]) * stored;
       error += query_off * stored + (std::fabs(query[d]) + query_error[d]) * off;
@@ -310,6 +332,8 @@ TEST_P(AttentionTest, AgreesWithRef) {
       {5, 1, 32, Format::kBF16},    {2, 1, 128, Format::kF32},    {40, 1, 16, Format::kBF16},
       {3, 3, 2, Format::kF16},      {2, 2, 256, Format::kBF16},   {14, 2, 64, Format::kF16},
       {6, 2, 96, Format::kBF16, 5}, {4, 2, 64, Format::kF32, 32}, {4, 2, 64, Format::kBF16, 33},
+      {9, 3, 64, Format::kI8},      {8, 4, 18, Format::kI8},      {4, 2, 128, Format::kI8, 40},
+      {2, 1, 160, Format::kI8},
   };
   for (const Shapes& shape : shapes) {
     Judge(AttentionCase(shape, {1, 33, 2, 70}, {}));
@@ -320,7 +344,11 @@ TEST_P(AttentionTest, AgreesWithRef) {
 
 TEST_P(AttentionTest, AgreesWithRefOverManyPages) {
   // Beyond one segment of any split of long sequences.
-  for (const int dim : {16, 32}) Judge(AttentionCase({2, 1, dim, Format::kBF16}, {1100}, {}));
+  for (const int dim : {16, 32}) {
+    for (const Format format : {Format::kBF16, Format::kI8}) {
+      Judge(AttentionCase({2, 1, dim, format}, {1100}, {}));
+    }
+  }
 }
 
 TEST_P(AttentionTest, RotationAgreesWithRef) {
@@ -379,7 +407,8 @@ TEST_P(AttentionTest, RotatesQueriesInPlaceAndNothingElse) {
 TEST_P(AttentionTest, DoesNotDependOnChunksNeighboursOrThreads) {
   const Shapes shapes[] = {{9, 3, 64, Format::kBF16},     {4, 2, 64, Format::kF32},
                            {40, 1, 16, Format::kF16},     {4, 4, 80, Format::kBF16, 40},
-                           {14, 2, 32, Format::kBF16, 7}, {2, 2, 8, Format::kF32}};
+                           {14, 2, 32, Format::kBF16, 7}, {2, 2, 8, Format::kF32},
+                           {9, 3, 64, Format::kI8},       {5, 1, 24, Format::kI8, 50}};
   for (const Shapes& shape : shapes) {
     const std::vector<int32_t> lengths = {3, 100, 1, 37};
     const AttentionCase op(shape, lengths, Rope(shape.head_dim, true));
@@ -408,7 +437,7 @@ TEST_P(AttentionTest, LongWindowsDoNotDependOnChunks) {
 // NaN and infinity in one token's value reach the rows that see it and no other. Where a token's
 // values share a scale, all of them are lost.
 TEST_P(AttentionTest, NaNReachesOnlyTheRowsThatSeeIt) {
-  for (const Format format : {Format::kF32, Format::kBF16, Format::kF16}) {
+  for (const Format format : {Format::kF32, Format::kBF16, Format::kF16, Format::kI8}) {
     for (const float bad :
          {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
       for (const int dim : {16, 32}) {
@@ -417,7 +446,8 @@ TEST_P(AttentionTest, NaNReachesOnlyTheRowsThatSeeIt) {
         const int64_t bad_row = 41;
         op.qkv()[bad_row * op.qkv_cols() + 3 * dim + 3] = bad;  // value 3 of token 41
         const auto poisoned = op.Run(*device_);
-        const bool may_share_scale = format == Format::kBF16 && dim == 32;
+        const bool may_share_scale =
+            format == Format::kI8 || (format == Format::kBF16 && dim == 32);
         for (int64_t i = 0; i < op.rows() * op.cols(); ++i) {
           const int64_t row = i / op.cols();
           const bool sees = row >= bad_row && row < 50;
@@ -438,8 +468,9 @@ TEST_P(AttentionTest, CopiedPageHoldsTheSameTokens) {
     Format format;
     int dim;
   };
-  for (const auto& [format, dim] : {Kind{Format::kF32, 24}, Kind{Format::kBF16, 24},
-                                    Kind{Format::kBF16, 32}, Kind{Format::kF16, 24}}) {
+  for (const auto& [format, dim] :
+       {Kind{Format::kF32, 24}, Kind{Format::kBF16, 24}, Kind{Format::kBF16, 32},
+        Kind{Format::kF16, 24}, Kind{Format::kI8, 24}, Kind{Format::kI8, 64}}) {
     const auto values = RandomValues(31, 20 * 3 * dim);
     const auto cache = device_->CreateKvCache({2, 1, dim, 3, format});
     const auto batch = device_->CreateBatch(20, 1, 1);

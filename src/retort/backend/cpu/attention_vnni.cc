@@ -9,10 +9,11 @@
 #include "retort/backend/cpu/attention_state.h"
 #include "retort/backend/cpu/int16_vnni.h"
 
-// Attention of one tile of query rows over pages of 16-bit integers, by VPDPWSSD: queries and
-// weights are integers too, sums of one page's products exact, scores, softmax and what pages add
-// up to f32. For each row: keys in ascending blocks of kPageTokens, segments of kSegmentTokens
-// merged in ascending order. Rows never mix, so a row's bits do not depend on who is beside it.
+// Attention of one tile of query rows over pages of integers, of 16 or 8 bits, by VPDPWSSD: queries
+// and weights are integers of 16 bits, sums of one page's products exact, scores, softmax and what
+// pages add up to f32. For each row: keys in ascending blocks of kPageTokens, segments of
+// kSegmentTokens merged in ascending order. Rows never mix, so a row's bits do not depend on who is
+// beside it.
 //
 // Codes are at most kInt16CodeMax, so that kInt16HeadDimMax products fit 32 bits. Weights of a page
 // are relative to the page's own largest, since a first token that takes most of the weight would
@@ -37,6 +38,13 @@ struct Page {
   const std::byte* next;  // codes of the page that is worked on next
 };
 
+// 32 codes, of 16 bits or widened to them.
+template <typename Code>
+RETORT_VNNI RETORT_INLINE __m512i LoadCodes(const std::byte* from) {
+  if constexpr (sizeof(Code) == 2) return _mm512_loadu_si512(from);
+  return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+
 // What a tile's queries are multiplied by.
 struct Queries {
   alignas(64) int16_t codes[kTileRowsMax][kInt16HeadDimMax];
@@ -47,10 +55,10 @@ struct Queries {
 using Seen = const uint32_t*;
 
 // scores[r][key] = query · key / the query's scale, −inf for keys that are not seen.
-template <int kRows>
+template <typename Code, int kRows>
 RETORT_VNNI RETORT_INLINE void Score(const int16_t (*queries)[kInt16HeadDimMax], int head_dim,
                                      const Page& keys, Seen seen, float* scores) {
-  constexpr size_t kPairBytes = kPageTokens * 2 * sizeof(int16_t);
+  constexpr size_t kPairBytes = kPageTokens * 2 * sizeof(Code);
   __m512i dot[kRows][2];
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) dot[r][0] = dot[r][1] = _mm512_setzero_si512();
@@ -58,9 +66,9 @@ RETORT_VNNI RETORT_INLINE void Score(const int16_t (*queries)[kInt16HeadDimMax],
   const std::byte* next = keys.next;
   for (int d = 0; d < head_dim; d += 2, codes += kPairBytes, next += kPairBytes) {
     __builtin_prefetch(next, 0, 2);
-    __builtin_prefetch(next + 64, 0, 2);
-    const __m512i k0 = _mm512_loadu_si512(codes);
-    const __m512i k1 = _mm512_loadu_si512(codes + 64);
+    if constexpr (kPairBytes > 64) __builtin_prefetch(next + 64, 0, 2);
+    const __m512i k0 = LoadCodes<Code>(codes);
+    const __m512i k1 = LoadCodes<Code>(codes + kPairBytes / 2);
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       const __m512i q = Broadcast4(queries[r] + d);
@@ -177,7 +185,7 @@ RETORT_VNNI RETORT_INLINE void Weigh(const float* query_scales, const float* val
 
 // outs[r] = outs[r] · before[r] + Σ weights[r][key] · codes of values[key] · added[r], for kVecs
 // vectors of dimensions from `col`.
-template <int kRows, int kVecs>
+template <typename Code, int kRows, int kVecs>
 RETORT_VNNI RETORT_INLINE void AddValues(const int16_t* weights, const Factors& factors,
                                          const Page& values, int head_dim, int col, float* outs) {
   __m512i dot[kRows][kVecs];
@@ -188,8 +196,9 @@ RETORT_VNNI RETORT_INLINE void AddValues(const int16_t* weights, const Factors& 
   }
   // VPACKSSDW has put four weights of each half of the page in turns: of pairs 0, 1, 8, 9, 2, 3,
   // ...
-  const ptrdiff_t pair_bytes = ptrdiff_t{head_dim} * 4;
-  const std::byte* codes = values.codes + ptrdiff_t{col} * 4;
+  constexpr ptrdiff_t kVecBytes = 2 * kLanes * sizeof(Code);
+  const ptrdiff_t pair_bytes = head_dim / kLanes * kVecBytes;
+  const std::byte* codes = values.codes + col / kLanes * kVecBytes;
   const ptrdiff_t next = values.next - values.codes;
   for (int lane = 0; lane < 4; ++lane, codes += 2 * pair_bytes, weights += 8) {
 #pragma GCC unroll 4
@@ -198,8 +207,8 @@ RETORT_VNNI RETORT_INLINE void AddValues(const int16_t* weights, const Factors& 
       __m512i v[kVecs];
 #pragma GCC unroll 4
       for (int j = 0; j < kVecs; ++j) {
-        __builtin_prefetch(pair + next + j * 64, 0, 2);
-        v[j] = _mm512_loadu_si512(pair + j * 64);
+        __builtin_prefetch(pair + next + j * kVecBytes, 0, 2);
+        v[j] = LoadCodes<Code>(pair + j * kVecBytes);
       }
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
@@ -223,14 +232,14 @@ RETORT_VNNI RETORT_INLINE void AddValues(const int16_t* weights, const Factors& 
 }
 
 // One page for kRows rows.
-template <int kRows>
+template <typename Code, int kRows>
 RETORT_VNNI void AttendRows(const Queries& queries, int row, int head_dim, const Page& keys,
                             const Page& values, Seen seen, SoftmaxState* state) {
   constexpr int kWholeFours = (kRows + 3) / 4 * 4;
   alignas(64) float scores[kWholeFours * kPageTokens];
   alignas(64) int16_t weights[kRows * kPageTokens];
   Factors factors;
-  Score<kRows>(queries.codes + row, head_dim, keys, seen, scores);
+  Score<Code, kRows>(queries.codes + row, head_dim, keys, seen, scores);
   for (int r = kRows; r < kWholeFours; ++r) {  // not used, but read
     std::fill_n(scores + r * kPageTokens, kPageTokens, 0.0f);
   }
@@ -241,24 +250,36 @@ RETORT_VNNI void AttendRows(const Queries& queries, int row, int head_dim, const
   float* outs = state->outs + row * head_dim;
   int col = 0;
   for (; col + kVecs * kLanes <= head_dim; col += kVecs * kLanes) {
-    AddValues<kRows, kVecs>(weights, factors, values, head_dim, col, outs);
+    AddValues<Code, kRows, kVecs>(weights, factors, values, head_dim, col, outs);
   }
   if constexpr (kVecs == 4) {  // a multiple of 2 vectors
-    if (col < head_dim) AddValues<kRows, 2>(weights, factors, values, head_dim, col, outs);
+    if (col < head_dim) AddValues<Code, kRows, 2>(weights, factors, values, head_dim, col, outs);
   }
 }
 
 using RowsKernel = void (*)(const Queries&, int, int, const Page&, const Page&, Seen,
                             SoftmaxState*);
+template <typename Code>
 constexpr std::array<RowsKernel, kRowsPerPass + 1> kByRows = {
-    nullptr,        AttendRows<1>,  AttendRows<2>, AttendRows<3>, AttendRows<4>,
-    AttendRows<5>,  AttendRows<6>,  AttendRows<7>, AttendRows<8>, AttendRows<9>,
-    AttendRows<10>, AttendRows<11>, AttendRows<12>};
+    nullptr,
+    AttendRows<Code, 1>,
+    AttendRows<Code, 2>,
+    AttendRows<Code, 3>,
+    AttendRows<Code, 4>,
+    AttendRows<Code, 5>,
+    AttendRows<Code, 6>,
+    AttendRows<Code, 7>,
+    AttendRows<Code, 8>,
+    AttendRows<Code, 9>,
+    AttendRows<Code, 10>,
+    AttendRows<Code, 11>,
+    AttendRows<Code, 12>,
+};
 
-RETORT_VNNI void Attend(const AttendTile& tile) {
-  if (!IsInt16Head(tile.format, tile.head_dim)) return avx512::kKernels.attend(tile);
+template <typename Code>
+RETORT_VNNI void AttendCodes(const AttendTile& tile) {
   const int head_dim = tile.head_dim;
-  const size_t code_bytes = static_cast<size_t>(head_dim) * kPageTokens * sizeof(int16_t);
+  const size_t code_bytes = static_cast<size_t>(head_dim) * kPageTokens * sizeof(Code);
   Queries queries;
   constexpr float kLog2E = 1.44269504f;
   for (int row = 0; row < tile.num_rows; ++row) {
@@ -286,33 +307,46 @@ RETORT_VNNI void Attend(const AttendTile& tile) {
         any |= seen[r];
       }
       if (any == 0) return;
-      kByRows[static_cast<size_t>(count)](queries, static_cast<int>(row), head_dim, keys, values,
-                                          all == ~0u ? nullptr : seen, &state);
+      kByRows<Code>[static_cast<size_t>(count)](queries, static_cast<int>(row), head_dim, keys,
+                                                values, all == ~0u ? nullptr : seen, &state);
       keys.next = keys.codes;  // has been asked for
       values.next = values.codes;
     });
   });
 }
 
-RETORT_VNNI void StoreInt16(const float* key, const float* value, int head_dim, int token,
-                            std::byte* keys, std::byte* values) {
-  const size_t code_bytes = static_cast<size_t>(head_dim) * kPageTokens * sizeof(int16_t);
-  alignas(64) int16_t codes[kInt16HeadDimMax];
-  reinterpret_cast<float*>(keys + code_bytes)[token] =
-      QuantizeInt16(key, head_dim, head_dim, codes);
+void Attend(const AttendTile& tile) {
+  if (IsInt16Head(tile.format, tile.head_dim)) return AttendCodes<int16_t>(tile);
+  if (tile.format == Format::kI8 && IsInt16Head(Format::kBF16, tile.head_dim)) {
+    return AttendCodes<int8_t>(tile);
+  }
+  avx512::kKernels.attend(tile);
+}
+
+// A token's codes to its place in pairs of dimensions.
+RETORT_VNNI void StoreKeyCodes(const int16_t* codes, int head_dim, int16_t* pairs) {
   // A token's pairs of dimensions are kPageTokens words apart.
-  auto* pairs = reinterpret_cast<int32_t*>(keys) + token;
   const __m512i words =
       _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
                          _mm512_set1_epi32(kPageTokens));
   for (int d = 0; d < head_dim; d += 2 * kLanes) {
-    _mm512_i32scatter_epi32(pairs + d / 2 * kPageTokens, words, _mm512_load_si512(codes + d), 4);
+    _mm512_i32scatter_epi32(pairs + d * kPageTokens, words, _mm512_load_si512(codes + d), 4);
   }
-  // Its values alternate with those of the token it is paired with.
-  reinterpret_cast<float*>(values + code_bytes)[token] =
-      QuantizeInt16(value, head_dim, head_dim, codes);
-  const bool is_odd = token % 2 != 0;
-  auto* row = reinterpret_cast<int16_t*>(values) + PagedIndex(true, head_dim, token / 2 * 2, 0);
+}
+
+RETORT_VNNI void StoreKeyCodes(const int16_t* codes, int head_dim, int8_t* pairs) {
+  for (int d = 0; d < head_dim; d += 2 * kLanes) {
+    alignas(32) int8_t bytes[2 * kLanes];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(bytes),
+                       _mm512_cvtepi16_epi8(_mm512_load_si512(codes + d)));
+    for (int i = 0; i < 2 * kLanes; i += 2) {
+      std::memcpy(pairs + static_cast<ptrdiff_t>(d + i) * kPageTokens, bytes + i, 2);
+    }
+  }
+}
+
+// A token's codes to every second place of a row that it shares with its neighbour.
+RETORT_VNNI void StoreValueCodes(const int16_t* codes, int head_dim, bool is_odd, int16_t* row) {
   for (int d = 0; d < head_dim; d += kLanes) {
     const __m512i wide =
         _mm512_cvtepu16_epi32(_mm256_load_si256(reinterpret_cast<const __m256i*>(codes + d)));
@@ -321,13 +355,36 @@ RETORT_VNNI void StoreInt16(const float* key, const float* value, int head_dim, 
   }
 }
 
+RETORT_VNNI void StoreValueCodes(const int16_t* codes, int head_dim, bool is_odd, int8_t* row) {
+  for (int d = 0; d < head_dim; d += 2 * kLanes) {
+    const __m512i wide = _mm512_load_si512(codes + d);
+    _mm512_mask_storeu_epi8(row + 2 * d, is_odd ? 0xaaaaaaaaaaaaaaaau : 0x5555555555555555u,
+                            is_odd ? _mm512_slli_epi16(wide, 8) : wide);
+  }
+}
+
+template <typename Code, int kCodeMax>
+void StoreCodes(const float* key, const float* value, int head_dim, int token, std::byte* keys,
+                std::byte* values) {
+  const size_t code_bytes = static_cast<size_t>(head_dim) * kPageTokens * sizeof(Code);
+  alignas(64) int16_t codes[kHeadDimMax];
+  reinterpret_cast<float*>(keys + code_bytes)[token] =
+      QuantizeInt16<kCodeMax>(key, head_dim, head_dim, codes);
+  StoreKeyCodes(codes, head_dim, reinterpret_cast<Code*>(keys) + ptrdiff_t{2} * token);
+  reinterpret_cast<float*>(values + code_bytes)[token] =
+      QuantizeInt16<kCodeMax>(value, head_dim, head_dim, codes);
+  StoreValueCodes(codes, head_dim, token % 2 != 0,
+                  reinterpret_cast<Code*>(values) + PagedIndex(true, head_dim, token / 2 * 2, 0));
+}
+
 }  // namespace
 
 const VectorKernels& Kernels() {
   static const VectorKernels kernels = [] {
     VectorKernels added = avx512::kKernels;
     added.attend = Attend;
-    added.store_int16 = StoreInt16;
+    added.store_int8 = StoreCodes<int8_t, 127>;
+    added.store_int16 = StoreCodes<int16_t, kInt16CodeMax>;
     return added;
   }();
   return kernels;

@@ -20,22 +20,26 @@ struct Int16Scale {
   float inverse = 0.0f;
 };
 
-inline Int16Scale Int16ScaleOf(float largest) {
-  constexpr float kMax = kInt16CodeMax;
+template <int kCodeMax = kInt16CodeMax>
+Int16Scale Int16ScaleOf(float largest) {
+  constexpr float kMax = kCodeMax;
   if (largest < kSmallestMagnitude) return {};  // not so what is no number
   return {largest / kMax, kMax / largest};
 }
 
 // 16 values · inverse, to nearest even; what is no number becomes the least code.
+template <int kCodeMax = kInt16CodeMax>
 RETORT_AVX512 RETORT_INLINE __m256i ToInt16(__m512 x, __m512 inverse) {
-  const __m512i limit = _mm512_set1_epi32(kInt16CodeMax);
+  const __m512i limit = _mm512_set1_epi32(kCodeMax);
   const __m512i codes = _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
   const __m512i low = _mm512_sub_epi32(_mm512_setzero_si512(), limit);
   return _mm512_cvtepi32_epi16(_mm512_max_epi32(low, _mm512_min_epi32(limit, codes)));
 }
 
-// `count` values to 16 bits; codes up to `num_codes`, a multiple of 16, are 0. Returns the scale.
-RETORT_AVX512 inline float QuantizeInt16(const float* x, int count, int num_codes, int16_t* codes) {
+// `count` values to 16 bits, codes up to kCodeMax; those up to `num_codes`, a multiple of 16, are
+// 0. Returns the scale.
+template <int kCodeMax = kInt16CodeMax>
+RETORT_AVX512 float QuantizeInt16(const float* x, int count, int num_codes, int16_t* codes) {
   constexpr int kStep = 16;
   const auto load = [=](int i) RETORT_AVX512 {
     const int rest = count - i;
@@ -46,11 +50,12 @@ RETORT_AVX512 inline float QuantizeInt16(const float* x, int count, int num_code
   for (int i = 0; i < count; i += kStep) {
     largest = _mm512_max_epu32(largest, _mm512_castps_si512(_mm512_abs_ps(load(i))));
   }
-  const Int16Scale scale = Int16ScaleOf(std::bit_cast<float>(_mm512_reduce_max_epu32(largest)));
+  const Int16Scale scale =
+      Int16ScaleOf<kCodeMax>(std::bit_cast<float>(_mm512_reduce_max_epu32(largest)));
   const __m512 inverse = _mm512_set1_ps(scale.inverse);
   int i = 0;
   for (; i < count; i += kStep) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i), ToInt16(load(i), inverse));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i), ToInt16<kCodeMax>(load(i), inverse));
   }
   for (; i < num_codes; i += kStep) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i), _mm256_setzero_si256());

@@ -12,7 +12,7 @@ namespace retort::cpu {
 
 // Pages of [layer][G][keys, values]; one head's keys are [D, kPageTokens] and its values
 // [kPageTokens, PaddedHeadDim(D)], both as vector_kernels.h says: 32 keys of one dimension, or 16
-// dimensions of one value, load as whole vectors, and in bf16 and 16-bit integers pairs lie as
+// dimensions of one value, load as whole vectors, and in bf16 and integers pairs lie as
 // products want them.
 class CpuKvCache : public KvCache {
  public:

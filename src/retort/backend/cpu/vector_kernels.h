@@ -23,16 +23,15 @@ inline constexpr int kHeadDimMax = 512;
 inline constexpr int32_t kSegmentTokens = 1024;
 
 // One head's keys of a page are a matrix [D, kPageTokens], its values a matrix [kPageTokens, D']
-// with D' = PaddedHeadDim. In bf16 two neighbouring rows are interleaved value by value, which is
-// how AMX tiles and VDPBF16PS want their second operand; in f16 and f32 rows are plain.
+// with D' = PaddedHeadDim. In bf16 and in integers two neighbouring rows are interleaved value by
+// value, which is how AMX tiles and VPDPWSSD want their second operand; in f16 and f32 rows are
+// plain. Behind integers come the scales of the page's tokens, f32 [kPageTokens].
 constexpr int64_t PaddedHeadDim(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
 constexpr int64_t PagedIndex(bool is_paired, int64_t cols, int64_t row, int64_t col) {
   return is_paired ? ((row / 2) * cols + col) * 2 + row % 2 : row * cols + col;
 }
 
-// Heads that kernels with store_int16 keep as integers of 16 bits where bf16 is asked for: pairs as
-// in bf16, and behind a page's keys and behind its values of one head the scales of its tokens, f32
-// [kPageTokens].
+// Heads that kernels with store_int16 keep as integers of 16 bits where bf16 is asked for.
 inline constexpr int kInt16HeadDimMax = 128;
 constexpr bool IsInt16Head(Format format, int64_t head_dim) {
   return format == Format::kBF16 && head_dim % 32 == 0 && head_dim <= kInt16HeadDimMax;
@@ -92,7 +91,10 @@ struct VectorKernels {
   // multiple of 32. Null where CpuKvCache does it value by value.
   void (*store_paired)(const float* key, const float* value, int head_dim, int token,
                        uint16_t* keys, uint16_t* values) = nullptr;
-  // The same as 16-bit integers, for an IsInt16Head. Null where such heads are kept in bf16.
+  // The same as integers: 8 bits, null as above; 16 bits, for an IsInt16Head, null where such heads
+  // are kept in bf16.
+  void (*store_int8)(const float* key, const float* value, int head_dim, int token, std::byte* keys,
+                     std::byte* values) = nullptr;
   void (*store_int16)(const float* key, const float* value, int head_dim, int token,
                       std::byte* keys, std::byte* values) = nullptr;
 };

@@ -1,19 +1,50 @@
+#include <cmath>
 #include <cstring>
 
 #include "retort/backend/ref/ref_memory.h"
+#include "retort/tensor/float_bits.h"
 
 namespace retort::ref {
+namespace {
+
+// Of one head: in kI8 a scale, then the codes.
+size_t HeadBytes(const KvSpec& spec) {
+  const auto bytes = static_cast<size_t>(StoredBytes(spec.format, spec.head_dim));
+  return spec.format == Format::kI8 ? sizeof(float) + bytes : bytes;
+}
+
+void EncodeInt8(std::span<const float> values, std::byte* to) {
+  float largest = 0;
+  for (const float value : values) {
+    if (std::isnan(value)) largest = value;
+    if (std::fabs(value) > largest) largest = std::fabs(value);  // never, once it is no number
+  }
+  StoreAs<float>(to, largest / 127);
+  const float inverse = largest > 0 && std::isfinite(largest) ? 127 / largest : 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float code = inverse > 0 ? std::nearbyint(values[i] * inverse) : 0;
+    StoreAs<int8_t>(to + sizeof(float) + i, static_cast<int8_t>(code));
+  }
+}
+
+void DecodeInt8(const std::byte* from, std::span<float> values) {
+  const auto scale = LoadAs<float>(from);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = scale * static_cast<float>(LoadAs<int8_t>(from + sizeof(float) + i));
+  }
+}
+
+}  // namespace
 
 RefKvCache::RefKvCache(const KvSpec& spec)
     : spec_(spec),
-      head_bytes_(static_cast<size_t>(StoredBytes(spec.format, spec.head_dim))),
-      // All bits set is a NaN in each of the three formats.
+      head_bytes_(HeadBytes(spec)),
+      // All bits set is a NaN in each of the formats, or in the scale.
       bytes_(PageBytes(spec) * static_cast<size_t>(spec.num_pages), std::byte{0xff}) {}
 
 size_t RefKvCache::PageBytes(const KvSpec& spec) {
   return 2 * static_cast<size_t>(spec.num_layers) * kPageTokens *
-         static_cast<size_t>(spec.num_kv_heads) *
-         static_cast<size_t>(StoredBytes(spec.format, spec.head_dim));
+         static_cast<size_t>(spec.num_kv_heads) * HeadBytes(spec);
 }
 
 size_t RefKvCache::Offset(bool is_value, int32_t page, int layer, int token, int head) const {
@@ -29,14 +60,18 @@ void RefKvCache::Write(bool is_value, int32_t page, int layer, int token, int he
                        const float* from) {
   const std::span<std::byte> to(bytes_.data() + Offset(is_value, page, layer, token, head),
                                 head_bytes_);
-  Encode(spec_.format, {from, static_cast<size_t>(spec_.head_dim)}, to);
+  const std::span<const float> values(from, static_cast<size_t>(spec_.head_dim));
+  if (spec_.format == Format::kI8) return EncodeInt8(values, to.data());
+  Encode(spec_.format, values, to);
 }
 
 void RefKvCache::Read(bool is_value, int32_t page, int layer, int token, int head,
                       float* to) const {
   const std::span<const std::byte> from(bytes_.data() + Offset(is_value, page, layer, token, head),
                                         head_bytes_);
-  Decode(spec_.format, from, {to, static_cast<size_t>(spec_.head_dim)});
+  const std::span<float> values(to, static_cast<size_t>(spec_.head_dim));
+  if (spec_.format == Format::kI8) return DecodeInt8(from.data(), values);
+  Decode(spec_.format, from, values);
 }
 
 void RefKvCache::CopyPage(int32_t from_page, int32_t to_page, int num_tokens) {
