@@ -25,7 +25,9 @@ sanitized_tests() {
   ctest --test-dir "build/$1" --parallel "$(nproc)" --output-on-failure --no-tests=error
 }
 check_asan() {
-  export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+  # Not detect_stack_use_after_return: GCC 12 then takes memory for frames that is aligned to less than
+  # vectors are (its bug 110027).
+  export ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1
   sanitized_tests asan
 }
 check_tsan() {

@@ -251,17 +251,17 @@ class Attention {
     std::memcpy(outs + r * dim_, result + r * dim_, static_cast<size_t>(dim_) * sizeof(float));
   }
 
-  const AttendTile& tile_;
-  const int dim_;
-  SoftmaxState state_;
-  SoftmaxState total_;
   alignas(64) uint16_t queries_[kNumBlocks * kBlockRows * kDimMax];  // [block][d / 32][16][32]
-  int32_t all_begin_[kNumBlocks];  // keys that all rows of a block see
-  int32_t all_end_[kNumBlocks];
-  uint32_t seen_[kBlockRows];  // keys of the page at hand, where rows see different ones
   alignas(64) float scores_[kBlockRows][kPageTokens];
   alignas(64) uint16_t weights_[kBlockRows][kPageTokens];
   alignas(64) uint16_t seen_values_[kPageTokens * kDimMax];
+  SoftmaxState state_;
+  SoftmaxState total_;
+  const AttendTile& tile_;
+  const int dim_;
+  int32_t all_begin_[kNumBlocks];  // keys that all rows of a block see
+  int32_t all_end_[kNumBlocks];
+  uint32_t seen_[kBlockRows];  // keys of the page at hand, where rows see different ones
 };
 
 void Attend(const AttendTile& tile) {

@@ -133,10 +133,15 @@ RETORT_AVX512 inline __m128i QuantizeHalf(const float* x, __m512 inverse) {
   return _mm512_cvtsepi32_epi8(_mm512_max_epi32(codes, _mm512_set1_epi32(-127)));
 }
 
-// kCount groups, 4 at most: what is to be found across lanes is found for all of them at once.
+// kCount groups from `first` on, 4 at most: what is to be found across lanes is found for all of
+// them at once.
 template <int kCount>
-RETORT_AVX512 inline void QuantizeGroups(const float* x, int8_t* codes, float* scales,
-                                         int32_t* sums) {
+RETORT_AVX512 inline void QuantizeGroups(const float* x, int64_t first, int8_t* codes,
+                                         float* scales, int32_t* sums) {
+  x += first * kGroupValues;
+  codes += first * kBlockRows * kGroupValues;
+  scales += first * kBlockRows;
+  sums += 2 * first * kBlockRows;
   __m128i largest[4] = {};
 #pragma GCC unroll 4
   for (int g = 0; g < kCount; ++g) largest[g] = LargestOfLanes(x + g * kGroupValues);
@@ -174,15 +179,8 @@ RETORT_AVX512 inline void QuantizeGroups(const float* x, int8_t* codes, float* s
 RETORT_AVX512 void QuantizeRow(const float* x, int64_t num_groups, int8_t* codes, float* scales,
                                int32_t* sums) {
   int64_t g = 0;
-  const auto step = [&](int count) {
-    g += count;
-    x += count * kGroupValues;
-    codes += count * kBlockRows * kGroupValues;
-    scales += count * kBlockRows;
-    sums += 2 * count * kBlockRows;
-  };
-  for (; g + 4 <= num_groups; step(4)) QuantizeGroups<4>(x, codes, scales, sums);
-  for (; g < num_groups; step(1)) QuantizeGroups<1>(x, codes, scales, sums);
+  for (; g + 4 <= num_groups; g += 4) QuantizeGroups<4>(x, g, codes, scales, sums);
+  for (; g < num_groups; ++g) QuantizeGroups<1>(x, g, codes, scales, sums);
 }
 
 RETORT_AVX512 void RoundRow(const float* x, int64_t num_inputs, size_t stride, uint16_t* out) {

@@ -2,6 +2,8 @@
 
 #if defined(__x86_64__)
 
+#include <algorithm>
+
 #include "retort/backend/cpu/tile_avx512.h"
 
 // VPDPBUSD on codes as they come out of their planes, without a way through memory: for few rows,
@@ -43,7 +45,7 @@ RETORT_VNNI void MultiplyPackedTile(const std::byte* panel, int64_t num_groups,
   constexpr int kRuns = kKind == ScaleKind::kSuper16 ? 2 : 1;
   constexpr int kQuads = 8 / kRuns;
   constexpr bool kInRegisters = kRows <= kRegisterRows;
-  __m512 kept[kInRegisters ? kRows : 1][2];
+  __m512 kept[std::min(kRows, kRegisterRows)][2];
   if constexpr (kInRegisters) LoadSums(sums, kept);
   GroupWalk<kKind, kBits> walk(panel, 0);
   for (int64_t group = 0; group < num_groups; ++group) {
