@@ -199,15 +199,11 @@ constexpr int kTileRows = 4;
 template <int kQuads, int kBits>
 void MultiplyRows(const GroupTile& tile, const QuantizedRows& rows, int64_t num_rows, float* sums) {
   for (int64_t row = 0; row < num_rows;) {
-    const auto block = static_cast<size_t>(row / kBlockRows);
-    const auto in_block = static_cast<size_t>(row % kBlockRows);
-    const size_t sums_at = block * rows.sums_stride + in_block;
-    const bool whole = num_rows - row >= kTileRows;  // blocks are whole numbers of tiles
+    const bool whole = num_rows - row >= kTileRows;
     const auto multiply =
         whole ? MultiplyTile<kTileRows, kQuads, kBits> : MultiplyTile<1, kQuads, kBits>;
-    multiply(tile, rows.codes + block * rows.codes_stride + in_block * kGroupValues,
-             rows.scales + block * rows.scales_stride + in_block, rows.corrections + sums_at,
-             rows.sums + sums_at, sums + row * kPanelOutputs);
+    multiply(tile, rows.codes + row * kGroupValues, rows.scales + row, rows.corrections + row,
+             rows.sums + row, sums + row * kPanelOutputs);
     row += whole ? kTileRows : 1;
   }
 }

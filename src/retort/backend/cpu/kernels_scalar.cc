@@ -108,11 +108,8 @@ void MultiplyGroups(const GroupTile& tile, const QuantizedRows& rows, int64_t nu
   const int runs = kGroupValues / tile.scale_values;
   const int quads = tile.scale_values / 4;
   for (int64_t row = 0; row < num_rows; ++row) {
-    const int64_t block = row / kBlockRows;
-    const int64_t in_block = row % kBlockRows;
-    const int8_t* codes = rows.codes + block * rows.codes_stride + in_block * kGroupValues;
-    const float* scales = rows.scales + block * rows.scales_stride + in_block;
-    const size_t sums_at = block * rows.sums_stride + in_block;
+    const int8_t* codes = rows.codes + row * kGroupValues;
+    const float* scales = rows.scales + row;
     float* out = sums + row * kPanelOutputs;
     for (int run = 0; run < tile.num_groups * runs; ++run) {
       const int group = run / runs;
@@ -123,11 +120,11 @@ void MultiplyGroups(const GroupTile& tile, const QuantizedRows& rows, int64_t nu
             tile.codes + group * tile.group_stride + n / 16 * 512 + n % 16 * 4 + first_quad * 64;
         int32_t dot =
             DotRun(lane, codes + group * kBlockRows * kGroupValues + first_quad * 4, quads);
-        if (tile.mins == nullptr) dot += rows.corrections[sums_at + run * kBlockRows];
+        if (tile.mins == nullptr) dot += rows.corrections[run * kBlockRows + row];
         const float scale = tile.scales[run * kPanelOutputs + n] * row_scale;
         out[n] += static_cast<float>(dot) * scale;
         if (tile.mins != nullptr) {
-          out[n] += tile.mins[run * kPanelOutputs + n] * rows.sums[sums_at + run * kBlockRows];
+          out[n] += tile.mins[run * kPanelOutputs + n] * rows.sums[run * kBlockRows + row];
         }
       }
     }

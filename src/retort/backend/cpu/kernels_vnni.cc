@@ -90,16 +90,10 @@ void MultiplyGroups(const GroupTile& tile, const QuantizedRows& rows, int64_t nu
   const TileKernel* kernels = tile.scale_values == 16 ? kTileKernels<4, false>
                               : tile.mins != nullptr  ? kTileKernels<8, true>
                                                       : kTileKernels<8, false>;
-  for (int64_t begin = 0; begin < num_rows; begin += kBlockRows) {
-    const auto block = static_cast<size_t>(begin / kBlockRows);
-    const int in_block = static_cast<int>(std::min<int64_t>(kBlockRows, num_rows - begin));
-    ForEvenTiles(in_block, kTileRows, [&](int64_t row, int64_t count) {
-      const size_t sums_at = block * rows.sums_stride + static_cast<size_t>(row);
-      kernels[count](tile, rows.codes + block * rows.codes_stride + row * kGroupValues,
-                     rows.scales + block * rows.scales_stride + row, rows.corrections + sums_at,
-                     rows.sums + sums_at, sums + (begin + row) * kPanelOutputs);
-    });
-  }
+  ForEvenTiles(num_rows, kTileRows, [&](int64_t row, int64_t count) {
+    kernels[count](tile, rows.codes + row * kGroupValues, rows.scales + row, rows.corrections + row,
+                   rows.sums + row, sums + row * kPanelOutputs);
+  });
 }
 
 template <int kRows>

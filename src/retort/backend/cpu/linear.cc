@@ -419,23 +419,21 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
   const GroupLayout& layout = *part.layout;
   const int64_t num_rows = row_end - row_begin;
   const bool is_signed = kernels_.wants_signed(num_rows, layout.scale_values());
-  const auto block = static_cast<size_t>(row_begin / kBlockRows);
-  const size_t runs = static_cast<size_t>(kGroupValues / layout.scale_values());
-  QuantizedRows rows;
-  rows.codes_stride = pass.codes_stride();
-  rows.scales_stride = pass.scales_stride();
-  rows.sums_stride = pass.scales_stride() * 2;
-  const auto point_rows_at = [&](size_t g) {
-    rows.codes = rows_.As<int8_t>() + block * rows.codes_stride + g * kBlockRows * kGroupValues;
-    rows.scales = rows_.As<float>(pass.scales_at()) + block * rows.scales_stride + g * kBlockRows;
-    const size_t sums_at = block * rows.sums_stride + g * runs * kBlockRows;
-    rows.corrections = rows_.As<int32_t>(pass.row_sums_at()) + sums_at;
-    rows.sums = rows_.As<float>(pass.row_sums_at()) + sums_at;
+  const auto runs = static_cast<size_t>(kGroupValues / layout.scale_values());
+  const auto rows_at = [&](size_t block, size_t group) {
+    const size_t scales_at = block * pass.scales_stride() + group * kBlockRows;
+    const size_t sums_at = block * pass.scales_stride() * 2 + group * runs * kBlockRows;
+    return QuantizedRows{.codes = rows_.As<int8_t>() + block * pass.codes_stride() +
+                                  group * kBlockRows * kGroupValues,
+                         .scales = rows_.As<float>(pass.scales_at()) + scales_at,
+                         .corrections = rows_.As<int32_t>(pass.row_sums_at()) + sums_at,
+                         .sums = rows_.As<float>(pass.row_sums_at()) + sums_at};
   };
+  const auto first_block = static_cast<size_t>(row_begin / kBlockRows);
   if (num_rows <= kBlockRows && kernels_.multiply_packed != nullptr) {
-    point_rows_at(0);
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-      kernels_.multiply_packed(layout, part.Panel(panel), pass.num_groups(), rows, num_rows,
+      kernels_.multiply_packed(layout, part.Panel(panel), pass.num_groups(),
+                               rows_at(first_block, 0), num_rows,
                                sums + (panel - panel_begin) * SumsStride(num_rows));
     }
     return;
@@ -448,8 +446,6 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
   for (int64_t group = 0; group < pass.num_groups(); group += groups_per_chunk) {
     const auto num_groups =
         static_cast<int>(std::min<int64_t>(groups_per_chunk, pass.num_groups() - group));
-    const auto g = static_cast<size_t>(group);
-    point_rows_at(g);
     for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
       GroupTile tile;
       kernels_.unpack(layout, part.Panel(panel), group, num_groups, is_signed, &scratch.unpack,
@@ -459,19 +455,14 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
           part.Panel(panel) + static_cast<size_t>(group / groups_per_chunk + 1) * chunk_bytes;
       float* panel_sums = sums + (panel - panel_begin) * SumsStride(num_rows);
       const auto num_blocks = static_cast<size_t>(CeilDiv(num_rows, kBlockRows));
-      QuantizedRows block_rows = rows;
       for (size_t b = 0; b < num_blocks; ++b) {
         // A part for each block of rows: so many requests at once would be waited for.
         Prefetch(chunk_end + chunk_bytes * b / num_blocks,
                  chunk_end + chunk_bytes * (b + 1) / num_blocks);
         kernels_.multiply_groups(
-            tile, block_rows,
+            tile, rows_at(first_block + b, static_cast<size_t>(group)),
             std::min<int64_t>(kBlockRows, num_rows - static_cast<int64_t>(b) * kBlockRows),
             panel_sums + b * kBlockRows * kPanelOutputs);
-        block_rows.codes += rows.codes_stride;
-        block_rows.scales += rows.scales_stride;
-        block_rows.corrections += rows.sums_stride;
-        block_rows.sums += rows.sums_stride;
       }
     }
   }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "retort/backend/cpu/code_limits.h"
 #include "retort/backend/cpu/dispatch.h"
 #include "retort/backend/cpu/group_layout.h"
 
@@ -29,19 +30,15 @@ inline constexpr int kFusedUnits = 4;
 // Inputs after which an f32 sum is put aside and a new one begun, so that rounding grows with K /
 // 128 instead of K.
 inline constexpr int kF32ChunkValues = 128;
-// Inputs of a chunk of 16-bit integers, which share a scale in each row and each output, and the
-// largest code: 128 products of 4095² are the most that 32 bits hold.
+// Inputs of a chunk of 16-bit integers, which share a scale in each row and each output: as many as
+// kInt16CodeMax leaves room for.
 inline constexpr int kInt16ChunkValues = 128;
-inline constexpr int kInt16CodeMax = 4095;
 inline constexpr size_t kInt16ScaleBytes = kPanelOutputs * sizeof(float);
 inline constexpr size_t kInt16PairBytes = kPanelOutputs * 2 * sizeof(int16_t);
 inline constexpr size_t kInt16ChunkBytes =
     kInt16ScaleBytes + kInt16ChunkValues / 2 * kInt16PairBytes;
 // Groups of a panel that are unpacked at a time: their codes and scales stay in the L1 cache.
 inline constexpr int kGroupsPerChunk = 16;
-
-// Below this magnitude a group of activations counts as zero: 127 / max would overflow.
-inline constexpr float kSmallestMagnitude = 1e-36f;
 
 // Consecutive groups of one panel, ready to multiply.
 struct GroupTile {
@@ -55,18 +52,14 @@ struct GroupTile {
   bool is_signed = false;  // codes are code − zero as int8, and corrections are not used
 };
 
-// Rows quantised to 8 bits in groups of 32, in blocks of kBlockRows rows. Pointers are to the first
-// group of the range; block b's data begin b · *_stride elements further.
+// A block of rows quantised to 8 bits in groups of 32, from the first group of a range on.
 struct QuantizedRows {
   const int8_t* codes = nullptr;  // [group][16][32]
-  size_t codes_stride = 0;
   const float* scales = nullptr;  // [group][16]
-  size_t scales_stride = 0;
   // Per scale of the weight (group of 32, or of 16): what unsigned codes count too much,
   // −zero · Σ codes; or, for weights with a minimum, f32 scale · Σ codes.
   const int32_t* corrections = nullptr;
   const float* sums = nullptr;
-  size_t sums_stride = 0;
 };
 
 // Rows quantised to 16 bits in chunks, in blocks of kBlockRows rows: block b's data begin b ·
@@ -97,12 +90,11 @@ struct LinearKernels {
   bool (*wants_signed)(int64_t num_rows, int scale_values);
   // sums[r][n] += Σ_groups row_scale · scale[n] · f32(Σ codes · codes) (+ min[n] · row_sum), groups
   // ascending, the integers exact, each product and sum of the fold fused as written in the scalar
-  // kernel.
+  // kernel; for at most kBlockRows rows.
   void (*multiply_groups)(const GroupTile& tile, const QuantizedRows& rows, int64_t num_rows,
                           float* sums);
 
-  // unpack and multiply_groups of a whole panel in one, with their bits, for at most kBlockRows
-  // rows. Null where there is none.
+  // unpack and multiply_groups of a whole panel in one, with their bits. Null where there is none.
   void (*multiply_packed)(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
                           const QuantizedRows& rows, int64_t num_rows, float* sums) = nullptr;
 

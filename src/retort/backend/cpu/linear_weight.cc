@@ -156,8 +156,9 @@ void PackInt16(const LinearKernels& kernels, const PanelRows& panel, int64_t num
     const size_t source_bytes = kPanelOutputs * static_cast<size_t>(count) * sizeof(uint16_t);
     PrefetchNext(panel, static_cast<size_t>(begin) * kPanelOutputs * sizeof(uint16_t),
                  source_bytes);
-    alignas(64) int16_t codes[kPanelOutputs][kInt16ChunkValues] = {};
+    alignas(64) int16_t codes[kPanelOutputs][kInt16ChunkValues];
     float scales[kPanelOutputs] = {};
+    std::memset(codes + panel.count, 0, (kPanelOutputs - panel.count) * sizeof codes[0]);
     for (size_t n = 0; n < panel.count; ++n) {
       const std::byte* values = panel.rows[n] + static_cast<size_t>(begin) * sizeof(uint16_t);
       if (!kernels.quantize_bf16(values, count, codes[n], &scales[n])) {

@@ -2,8 +2,6 @@
 
 #if defined(__x86_64__)
 
-#include <algorithm>
-
 #include "retort/backend/cpu/tile_avx512.h"
 
 // VPDPBUSD on codes as they come out of their planes, without a way through memory: for few rows,
@@ -11,7 +9,6 @@
 namespace retort::cpu {
 namespace {
 
-constexpr int kTileRows = 8;
 // Rows up to which sums stay in registers, beside the integers of a group.
 constexpr int kRegisterRows = 6;
 
@@ -35,33 +32,42 @@ RETORT_VNNI RETORT_INLINE __m512i LoadQuad(const std::byte* planes, int half, in
   return v;
 }
 
-// One tile of rows over a whole panel. Sums are those of MultiplyTile (kernels_vnni.cc), bit by
-// bit: integers are exact in any order, and FoldRun is the same.
+template <ScaleKind kKind>
+constexpr int kRuns = kKind == ScaleKind::kSuper16 ? 2 : 1;
+template <ScaleKind kKind>
+constexpr int kQuads = 8 / kRuns<kKind>;
+
+// Quad i of a run: nibbles that share a byte follow each other.
+template <ScaleKind kKind>
+RETORT_INLINE int QuadOf(int run, int i) {
+  return kRuns<kKind> == 2 ? run * kQuads<kKind> + i : (i % 2) * 4 + i / 2;
+}
+
+template <ScaleKind kKind>
+RETORT_VNNI RETORT_INLINE __m512i FirstDot(const int32_t* correction) {
+  return kHasMin<kKind> ? _mm512_setzero_si512() : _mm512_set1_epi32(*correction);
+}
+
+// Few rows over a whole panel. Sums are those of MultiplyTile (kernels_vnni.cc), bit by bit:
+// integers are exact in any order, and FoldRun is the same.
 template <int kRows, ScaleKind kKind, int kBits>
 RETORT_VNNI void MultiplyPackedTile(const std::byte* panel, int64_t num_groups,
                                     const int8_t* row_codes, const float* row_scales,
                                     const int32_t* corrections, const float* row_sums,
                                     float* sums) {
-  constexpr int kRuns = kKind == ScaleKind::kSuper16 ? 2 : 1;
-  constexpr int kQuads = 8 / kRuns;
-  constexpr bool kInRegisters = kRows <= kRegisterRows;
-  __m512 kept[std::min(kRows, kRegisterRows)][2];
-  if constexpr (kInRegisters) LoadSums(sums, kept);
+  __m512 sum[kRows][2];
+  LoadSums(sums, sum);
   GroupWalk<kKind, kBits> walk(panel, 0);
   for (int64_t group = 0; group < num_groups; ++group) {
     walk.PrefetchAhead();
 #pragma GCC unroll 2
-    for (int run = 0; run < kRuns; ++run) {
+    for (int run = 0; run < kRuns<kKind>; ++run) {
       __m512i dot[kRows][2];
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        dot[r][0] = kHasMin<kKind> ? _mm512_setzero_si512() : _mm512_set1_epi32(corrections[r]);
-        dot[r][1] = dot[r][0];
-      }
+      for (int r = 0; r < kRows; ++r) dot[r][0] = dot[r][1] = FirstDot<kKind>(corrections + r);
 #pragma GCC unroll 8
-      for (int i = 0; i < kQuads; ++i) {
-        // Nibbles that share a byte follow each other.
-        const int quad = kRuns == 2 ? run * kQuads + i : (i % 2) * 4 + i / 2;
+      for (int i = 0; i < kQuads<kKind>; ++i) {
+        const int quad = QuadOf<kKind>(run, i);
         const __m512i w0 = LoadQuad<kBits>(walk.planes(), 0, quad);
         const __m512i w1 = LoadQuad<kBits>(walk.planes(), 1, quad);
 #pragma GCC unroll 8
@@ -76,16 +82,8 @@ RETORT_VNNI void MultiplyPackedTile(const std::byte* panel, int64_t num_groups,
         const ScaleAndMin weight = LoadScale(kKind, walk.record(), walk.header(), half, run);
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          float* at = sums + r * kPanelOutputs + half * 16;
-          const __m512 before =
-              kInRegisters ? kept[kInRegisters ? r : 0][half] : _mm512_loadu_ps(at);
-          const __m512 sum = FoldRun<kHasMin<kKind>>(dot[r][half], weight.scale, weight.min,
-                                                     row_scales + r, row_sums + r, before);
-          if constexpr (kInRegisters) {
-            kept[r][half] = sum;
-          } else {
-            _mm512_storeu_ps(at, sum);
-          }
+          sum[r][half] = FoldRun<kHasMin<kKind>>(dot[r][half], weight.scale, weight.min,
+                                                 row_scales + r, row_sums + r, sum[r][half]);
         }
       }
       corrections += kBlockRows;
@@ -95,7 +93,7 @@ RETORT_VNNI void MultiplyPackedTile(const std::byte* panel, int64_t num_groups,
     row_scales += kBlockRows;
     walk.Advance();
   }
-  if constexpr (kInRegisters) StoreSums(kept, sums);
+  StoreSums(sum, sums);
 }
 
 // Sum += codes · four codes of a row, with the row's straight from memory.
@@ -104,30 +102,25 @@ RETORT_VNNI RETORT_INLINE void AddDots(__m512i codes, const int8_t* row, __m512i
   asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(*sum) : "v"(codes), "m"(*reinterpret_cast<Four*>(row)));
 }
 
-// The same for many rows by half a panel's outputs at a time: all of them are multiplied with codes
+// The same for more rows by half a panel's outputs at a time: all of them are multiplied with codes
 // that are taken out of their planes once, and memory is asked at an even pace.
 template <int kRows, ScaleKind kKind, int kBits>
 RETORT_VNNI void MultiplyPackedHalves(const std::byte* panel, int64_t num_groups,
                                       const int8_t* row_codes, const float* row_scales,
                                       const int32_t* corrections, const float* row_sums,
                                       float* sums) {
-  constexpr int kRuns = kKind == ScaleKind::kSuper16 ? 2 : 1;
-  constexpr int kQuads = 8 / kRuns;
   GroupWalk<kKind, kBits> walk(panel, 0);
   for (int64_t group = 0; group < num_groups; ++group) {
     walk.PrefetchAhead();
-    for (int run = 0; run < kRuns; ++run) {
+    for (int run = 0; run < kRuns<kKind>; ++run) {
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half) {
         __m512i dot[kRows];
 #pragma GCC unroll 16
-        for (int r = 0; r < kRows; ++r) {
-          dot[r] = kHasMin<kKind> ? _mm512_setzero_si512() : _mm512_set1_epi32(corrections[r]);
-        }
+        for (int r = 0; r < kRows; ++r) dot[r] = FirstDot<kKind>(corrections + r);
 #pragma GCC unroll 8
-        for (int i = 0; i < kQuads; ++i) {
-          // Nibbles that share a byte follow each other.
-          const int quad = kRuns == 2 ? run * kQuads + i : (i % 2) * 4 + i / 2;
+        for (int i = 0; i < kQuads<kKind>; ++i) {
+          const int quad = QuadOf<kKind>(run, i);
           const __m512i w = LoadQuad<kBits>(walk.planes(), half, quad);
 #pragma GCC unroll 16
           for (int r = 0; r < kRows; ++r) {
@@ -157,8 +150,8 @@ using TileKernel = void (*)(const std::byte*, int64_t, const int8_t*, const floa
 
 template <ScaleKind kKind, int kBits>
 struct TileKernels {
-  // Rows from 9 on in fours: there is room for a block of them.
-  static constexpr TileKernel kByRows[kTileRows + 3] = {
+  // Beyond kRegisterRows by fours: there is room for a block of rows.
+  static constexpr TileKernel kByRows[kRegisterRows + 4] = {
       nullptr,
       MultiplyPackedTile<1, kKind, kBits>,
       MultiplyPackedTile<2, kKind, kBits>,
@@ -166,8 +159,7 @@ struct TileKernels {
       MultiplyPackedTile<4, kKind, kBits>,
       MultiplyPackedTile<5, kKind, kBits>,
       MultiplyPackedTile<6, kKind, kBits>,
-      MultiplyPackedTile<7, kKind, kBits>,
-      MultiplyPackedTile<8, kKind, kBits>,
+      MultiplyPackedHalves<8, kKind, kBits>,
       MultiplyPackedHalves<12, kKind, kBits>,
       MultiplyPackedHalves<16, kKind, kBits>,
   };
@@ -177,7 +169,8 @@ struct TileKernels {
 void MultiplyPacked(const GroupLayout& layout, const std::byte* panel, int64_t num_groups,
                     const QuantizedRows& rows, int64_t num_rows, float* sums) {
   const TileKernel* kernels = InstanceFor<TileKernels>(layout);
-  const int64_t kernel = num_rows <= kTileRows ? num_rows : kTileRows + (num_rows - 5) / 4;
+  const int64_t kernel =
+      num_rows <= kRegisterRows ? num_rows : kRegisterRows + (num_rows + 3) / 4 - 1;
   kernels[kernel](panel, num_groups, rows.codes, rows.scales, rows.corrections, rows.sums, sums);
 }
 
