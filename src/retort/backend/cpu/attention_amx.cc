@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "retort/backend/cpu/attention_state.h"
+#include "retort/backend/cpu/store_pairs_avx512.h"
 
 #define RETORT_AMX                                                                   \
   __attribute__((                                                                    \
@@ -274,26 +275,18 @@ void Attend(const AttendTile& tile) {
 // Values below 2^-126 become 0, which tiles take them for anyway.
 RETORT_AMX void StorePaired(const float* key, const float* value, int head_dim, int token,
                             uint16_t* keys, uint16_t* values) {
-  // A token's pairs of dimensions are kPageTokens words apart.
-  const __m512i words =
-      _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                         _mm512_set1_epi32(kPageTokens));
-  auto* pairs = reinterpret_cast<int32_t*>(keys) + token;
-  for (int d = 0; d < head_dim; d += kDepth) {
-    const __m512 low = _mm512_loadu_ps(key + d);
-    const __m512 high = _mm512_loadu_ps(key + d + kLanes);
-    _mm512_i32scatter_epi32(pairs + d / 2 * kPageTokens, words,
-                            (__m512i)_mm512_cvtne2ps_pbh(high, low), 4);
-  }
-  // Its values alternate with those of the token it is paired with.
-  const bool is_odd = token % 2 != 0;
-  uint16_t* row = values + PagedIndex(true, head_dim, token / 2 * 2, 0);
-  for (int d = 0; d < head_dim; d += kLanes) {
-    const auto rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(value + d));
-    const __m512i wide = _mm512_cvtepu16_epi32(rounded);
-    _mm512_mask_storeu_epi16(row + 2 * d, is_odd ? 0xaaaaaaaau : 0x55555555u,
-                             is_odd ? _mm512_slli_epi32(wide, 16) : wide);
-  }
+  alignas(64) uint16_t rounded[kHeadDimMax];
+  const auto round = [&](const float* from) RETORT_AMX {
+    for (int d = 0; d < head_dim; d += kDepth) {
+      _mm512_store_si512(rounded + d,
+                         (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + d + kLanes),
+                                                      _mm512_loadu_ps(from + d)));
+    }
+  };
+  round(key);
+  StoreKeyPairs(rounded, head_dim, token, keys);
+  round(value);
+  StoreValuePairs(rounded, head_dim, token, values);
 }
 
 }  // namespace

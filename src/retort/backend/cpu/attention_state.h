@@ -39,13 +39,13 @@ RETORT_AVX512 RETORT_INLINE float Exp2(float x) {
 
 // What a tile's rows have seen so far, relative to their largest scores.
 struct SoftmaxState {
-  float largest[kTileRowsMax + kStateLanes];  // whole vectors from any row
+  float largest[kTileRowsMax];
   alignas(64) float sums[kTileRowsMax][kStateLanes];
   alignas(64) float outs[kTileRowsMax * kStateDimMax];  // row stride head_dim
 
   // `num_rows` that have seen nothing, and numbers up to `num_rows_read`.
   void Clear(int num_rows, int num_rows_read, int head_dim) {
-    std::fill_n(largest, kTileRowsMax + kStateLanes, kLowestScore);
+    std::fill_n(largest, kTileRowsMax, kLowestScore);
     std::memset(sums, 0, static_cast<size_t>(num_rows) * sizeof sums[0]);
     std::memset(outs, 0, static_cast<size_t>(num_rows_read * head_dim) * sizeof(float));
   }

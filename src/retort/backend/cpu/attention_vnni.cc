@@ -8,6 +8,7 @@
 
 #include "retort/backend/cpu/attention_state.h"
 #include "retort/backend/cpu/int16_vnni.h"
+#include "retort/backend/cpu/store_pairs_avx512.h"
 
 // Attention of one tile of query rows over pages of integers, of 16 or 8 bits, by VPDPWSSD: queries
 // and weights are integers of 16 bits, sums of one page's products exact, scores, softmax and what
@@ -48,13 +49,13 @@ RETORT_VNNI RETORT_INLINE __m512i LoadCodes(const std::byte* from) {
 // What a tile's queries are multiplied by.
 struct Queries {
   alignas(64) int16_t codes[kTileRowsMax][kInt16HeadDimMax];
-  float scales[kTileRowsMax + kLanes];  // log2(e) among them
+  float scales[kTileRowsMax];  // log2(e) among them
 };
 
 // Which keys of the page at hand each of a pass's rows sees; null if all see all.
 using Seen = const uint32_t*;
 
-// scores[r][key] = query · key / the query's scale, −inf for keys that are not seen.
+// scores[r][key] = query · key / the query's scale, kLowestScore for keys that are not seen.
 template <typename Code, int kRows>
 RETORT_VNNI RETORT_INLINE void Score(const int16_t (*queries)[kInt16HeadDimMax], int head_dim,
                                      const Page& keys, Seen seen, float* scores) {
@@ -136,7 +137,7 @@ struct Factors {
 // Turns a pass's scores into weights, and moves its rows' largest scores and sums.
 template <int kRows>
 RETORT_VNNI RETORT_INLINE void Weigh(const float* query_scales, const float* value_scales,
-                                     Seen seen, float* scores, float* largest,
+                                     Seen seen, const float* scores, float* largest,
                                      float (*sums)[kLanes], int16_t* weights, Factors* factors) {
   alignas(64) float page_largest[kLanes];
 #pragma GCC unroll 3
@@ -316,25 +317,16 @@ RETORT_VNNI void AttendCodes(const AttendTile& tile) {
 }
 
 void Attend(const AttendTile& tile) {
-  if (IsInt16Head(tile.format, tile.head_dim)) return AttendCodes<int16_t>(tile);
-  if (tile.format == Format::kI8 && IsInt16Head(Format::kBF16, tile.head_dim)) {
-    return AttendCodes<int8_t>(tile);
+  if (IsInt16Head(tile.head_dim)) {
+    if (tile.format == Format::kBF16) return AttendCodes<int16_t>(tile);
+    if (tile.format == Format::kI8) return AttendCodes<int8_t>(tile);
   }
   avx512::kKernels.attend(tile);
 }
 
-// A token's codes to its place in pairs of dimensions.
-RETORT_VNNI void StoreKeyCodes(const int16_t* codes, int head_dim, int16_t* pairs) {
-  // A token's pairs of dimensions are kPageTokens words apart.
-  const __m512i words =
-      _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                         _mm512_set1_epi32(kPageTokens));
-  for (int d = 0; d < head_dim; d += 2 * kLanes) {
-    _mm512_i32scatter_epi32(pairs + d * kPageTokens, words, _mm512_load_si512(codes + d), 4);
-  }
-}
-
-RETORT_VNNI void StoreKeyCodes(const int16_t* codes, int head_dim, int8_t* pairs) {
+// Of 16-bit codes that are no more than 8 bits.
+RETORT_VNNI void StoreKeyBytes(const int16_t* codes, int head_dim, int token, int8_t* keys) {
+  int8_t* pairs = keys + PagedIndex(true, kPageTokens, 0, token);
   for (int d = 0; d < head_dim; d += 2 * kLanes) {
     alignas(32) int8_t bytes[2 * kLanes];
     _mm256_store_si256(reinterpret_cast<__m256i*>(bytes),
@@ -345,17 +337,9 @@ RETORT_VNNI void StoreKeyCodes(const int16_t* codes, int head_dim, int8_t* pairs
   }
 }
 
-// A token's codes to every second place of a row that it shares with its neighbour.
-RETORT_VNNI void StoreValueCodes(const int16_t* codes, int head_dim, bool is_odd, int16_t* row) {
-  for (int d = 0; d < head_dim; d += kLanes) {
-    const __m512i wide =
-        _mm512_cvtepu16_epi32(_mm256_load_si256(reinterpret_cast<const __m256i*>(codes + d)));
-    _mm512_mask_storeu_epi16(row + 2 * d, is_odd ? 0xaaaaaaaau : 0x55555555u,
-                             is_odd ? _mm512_slli_epi32(wide, 16) : wide);
-  }
-}
-
-RETORT_VNNI void StoreValueCodes(const int16_t* codes, int head_dim, bool is_odd, int8_t* row) {
+RETORT_VNNI void StoreValueBytes(const int16_t* codes, int head_dim, int token, int8_t* values) {
+  const bool is_odd = token % 2 != 0;
+  int8_t* row = values + PagedIndex(true, head_dim, token / 2 * 2, 0);
   for (int d = 0; d < head_dim; d += 2 * kLanes) {
     const __m512i wide = _mm512_load_si512(codes + d);
     _mm512_mask_storeu_epi8(row + 2 * d, is_odd ? 0xaaaaaaaaaaaaaaaau : 0x5555555555555555u,
@@ -367,14 +351,23 @@ template <typename Code, int kCodeMax>
 void StoreCodes(const float* key, const float* value, int head_dim, int token, std::byte* keys,
                 std::byte* values) {
   const size_t code_bytes = static_cast<size_t>(head_dim) * kPageTokens * sizeof(Code);
+  const auto scale = [=](std::byte* matrix) -> float& {
+    return reinterpret_cast<float*>(matrix + code_bytes)[token];
+  };
   alignas(64) int16_t codes[kHeadDimMax];
-  reinterpret_cast<float*>(keys + code_bytes)[token] =
-      QuantizeInt16<kCodeMax>(key, head_dim, head_dim, codes);
-  StoreKeyCodes(codes, head_dim, reinterpret_cast<Code*>(keys) + ptrdiff_t{2} * token);
-  reinterpret_cast<float*>(values + code_bytes)[token] =
-      QuantizeInt16<kCodeMax>(value, head_dim, head_dim, codes);
-  StoreValueCodes(codes, head_dim, token % 2 != 0,
-                  reinterpret_cast<Code*>(values) + PagedIndex(true, head_dim, token / 2 * 2, 0));
+  const auto* bits = reinterpret_cast<const uint16_t*>(codes);
+  scale(keys) = QuantizeInt16<kCodeMax>(key, head_dim, head_dim, codes);
+  if constexpr (sizeof(Code) == 1) {
+    StoreKeyBytes(codes, head_dim, token, reinterpret_cast<int8_t*>(keys));
+  } else {
+    StoreKeyPairs(bits, head_dim, token, reinterpret_cast<uint16_t*>(keys));
+  }
+  scale(values) = QuantizeInt16<kCodeMax>(value, head_dim, head_dim, codes);
+  if constexpr (sizeof(Code) == 1) {
+    StoreValueBytes(codes, head_dim, token, reinterpret_cast<int8_t*>(values));
+  } else {
+    StoreValuePairs(bits, head_dim, token, reinterpret_cast<uint16_t*>(values));
+  }
 }
 
 }  // namespace

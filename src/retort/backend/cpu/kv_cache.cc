@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "retort/backend/cpu/linear_kernels.h"
+#include "retort/backend/cpu/code_limits.h"
 #include "retort/base/error.h"
 #include "retort/tensor/float_bits.h"
 
@@ -18,7 +18,8 @@ size_t ValueBytes(Format format) {
 }
 
 bool IsInt16(const KvSpec& spec, const VectorKernels& kernels) {
-  return kernels.store_int16 != nullptr && IsInt16Head(spec.format, spec.head_dim);
+  return kernels.store_int16 != nullptr && spec.format == Format::kBF16 &&
+         IsInt16Head(spec.head_dim);
 }
 
 size_t ScaleBytes(const KvSpec& spec, const VectorKernels& kernels) {

@@ -31,10 +31,10 @@ constexpr int64_t PagedIndex(bool is_paired, int64_t cols, int64_t row, int64_t 
   return is_paired ? ((row / 2) * cols + col) * 2 + row % 2 : row * cols + col;
 }
 
-// Heads that kernels with store_int16 keep as integers of 16 bits where bf16 is asked for.
+// Heads that integers of 16 bits can stand for: with store_int16 they do where bf16 is asked for.
 inline constexpr int kInt16HeadDimMax = 128;
-constexpr bool IsInt16Head(Format format, int64_t head_dim) {
-  return format == Format::kBF16 && head_dim % 32 == 0 && head_dim <= kInt16HeadDimMax;
+constexpr bool IsInt16Head(int64_t head_dim) {
+  return head_dim % 32 == 0 && head_dim <= kInt16HeadDimMax;
 }
 
 struct AttendTile {
