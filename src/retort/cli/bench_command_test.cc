@@ -23,10 +23,10 @@ TEST(BenchCommand, ReportsWhatWasAsked) {
   if (!std::filesystem::exists(Stories())) GTEST_SKIP() << Stories() << " is not there";
   CLI::App app;
   const auto run = AddBenchCommand(app);
-  app.parse(
-      Stories().string() +
-          " --json --batches 1,3 --prompt 40 --tokens 5 --depth 100 --repeat 2 --kv-cache 4MiB",
-      false);
+  app.parse(Stories().string() +
+                " --json --batches 1,3 --prompt 40 --tokens 5 --depth 100 --repeat 2 "
+                "--kv-cache 4MiB --kv-format int8",
+            false);
   testing::internal::CaptureStdout();
   EXPECT_EQ(run(), 0);
   const Json report = ParseJson(testing::internal::GetCapturedStdout(), "report");

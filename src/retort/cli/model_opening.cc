@@ -35,7 +35,7 @@ void CheckSupported(const ModelConfig& model) {
   }
 }
 
-// "auto" and what is no format: the engine's own choice.
+// Of a name in kKvFormatNames; nothing for auto.
 std::optional<Format> KvFormatOf(const std::string& name) {
   static const std::map<std::string, Format> kFormats = {
       {"bf16", Format::kBF16}, {"f16", Format::kF16}, {"int8", Format::kI8}, {"f32", Format::kF32}};
@@ -72,7 +72,7 @@ void AddLocalModelOptions(CLI::App& app, LocalModelOptions& options) {
       ->capture_default_str();
   app.add_option("--kv-format", options.kv_format,
                  "Keys and values in bf16, f16, int8 with a scale per token and head, or f32")
-      ->check(CLI::IsMember({"auto", "bf16", "f16", "int8", "f32"}))
+      ->check(CLI::IsMember(std::vector<std::string>(kKvFormatNames.begin(), kKvFormatNames.end())))
       ->capture_default_str();
   app.add_option("--context", options.context, "Longest prompt and answer in tokens")
       ->check(CLI::NonNegativeNumber);

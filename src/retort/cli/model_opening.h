@@ -19,7 +19,7 @@ struct LocalModelOptions {
   std::string device = "cpu";
   int threads = 0;
   std::string kv_cache = "512MiB";
-  std::string kv_format = "auto";  // or bf16, f16, int8, f32
+  std::string kv_format = "auto";  // of kKvFormatNames
   int context = 0;
   bool exact = false;
   // Not on the command line: what a command itself wants; 0: the engine's default.

@@ -116,8 +116,7 @@ void ReadEngineSettings(MapReader& map, EngineSettings& engine, Problems& proble
     }
   }
   if (const YamlNode* given = map.Take("kv_format")) {
-    engine.kv_format = ReadChoice(*given, map.Label("kv_format"),
-                                  {"auto", "bf16", "f16", "int8", "f32"}, problems);
+    engine.kv_format = ReadChoice(*given, map.Label("kv_format"), kKvFormatNames, problems);
   }
   if (const YamlNode* given = map.Take("prefix_cache")) {
     engine.prefix_cache = ReadBool(*given, map.Label("prefix_cache"), problems);

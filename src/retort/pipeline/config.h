@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -35,13 +36,17 @@ struct GenerationSettings {
 GenerationSettings Overlay(const GenerationSettings& over, const GenerationSettings& under);
 SamplingParams ToSamplingParams(const GenerationSettings& settings);
 
+// What keys and values may be kept in; auto is the engine's own choice.
+inline const std::initializer_list<std::string_view> kKvFormatNames = {"auto", "bf16", "f16",
+                                                                       "int8", "f32"};
+
 // Of the engine that runs the model. Unset: the engine's own default.
 struct EngineSettings {
   std::optional<int> max_num_seqs;
   std::optional<int> max_batch_tokens;
   std::optional<int> prefill_chunk;
   std::optional<uint64_t> kv_cache_bytes;  // `kv_cache: 512MiB`
-  std::optional<std::string> kv_format;    // auto | bf16 | f16 | int8 | f32
+  std::optional<std::string> kv_format;    // of kKvFormatNames
   std::optional<int> context;              // tokens
   std::optional<bool> prefix_cache;
   std::optional<std::string> compute;  // auto | exact
