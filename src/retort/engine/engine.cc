@@ -16,6 +16,10 @@
 namespace retort {
 namespace {
 
+// Part of every request's key: to be raised whenever the same request may get other bits than
+// before on the same dispatch level, so that no ledger mixes both.
+constexpr std::string_view kAnswersVersion = "engine 2";
+
 int CountPages(const EngineOptions& options, const Device& device, const Decoder& decoder,
                Format format) {
   const uint64_t page_bytes = device.KvPageBytes(decoder.MakeKvSpec(1, format));
@@ -149,7 +153,7 @@ std::optional<ConstraintState> Engine::Impl::StartConstraint(const Generation& g
 std::string Engine::Impl::RequestKey(const Request& request) const {
   const PromptEncoder::Encoded prompt = Encode(request);
   Sha256 digest;
-  digest.Field("engine 1")
+  digest.Field(kAnswersVersion)
       .Field(checkpoint_->digest())
       .Field(device_->info().dispatch_level)
       .Field(static_cast<uint64_t>(options_.compute))
