@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "retort/backend/cpu/transpose_words.h"
 #include "retort/tensor/float_bits.h"
 
 namespace retort::cpu {
@@ -22,10 +23,7 @@ constexpr std::array<GroupLayout, 8> kLayouts = {{
     {Format::kQ6_K, 6, 32, ScaleKind::kSuper16, 210, 8},
 }};
 
-// Eight codes at a time, one in each byte of a word.
 constexpr uint64_t EachByte(uint8_t value) { return 0x0101010101010101u * value; }
-
-uint64_t EightBytes(const std::byte* bytes, size_t i) { return LoadAs<uint64_t>(bytes + 8 * i); }
 
 // Byte i is bit i of `bits`.
 uint64_t BytesFromBits(uint8_t bits) {
@@ -38,29 +36,39 @@ uint8_t BitsFromBytes(uint64_t bytes) {
   return static_cast<uint8_t>((bytes * 0x0102040810204080u) >> 56);
 }
 
+// `count` bits of each byte, from bit `first` on.
+Bytes16 BitsOfBytes(Bytes16 bytes, size_t first, int count) {
+  return reinterpret_cast<Bytes16>(reinterpret_cast<Longs2>(bytes) >> first) &
+         static_cast<uint8_t>((1 << count) - 1);
+}
+
+// Each byte · 2^count, of bytes that do not reach their upper bits.
+Bytes16 UpInBytes(Bytes16 bytes, size_t count) {
+  return reinterpret_cast<Bytes16>(reinterpret_cast<Longs2>(bytes) << count);
+}
+
 // One group of one output, as its block says.
 struct SourceGroup {
-  std::array<uint64_t, kGroupValues / 8> codes;
-  uint16_t scale = 0;  // f16: of the group, or the d of the super-block
-  uint16_t min = 0;    // f16: of the group, or the dmin of the super-block
-  uint8_t scale_code[2] = {0, 0};
-  uint8_t min_code = 0;
+  std::array<Bytes16, kGroupValues / 16> codes;
+  uint16_t scale;         // f16: of the group, or the d of the super-block
+  uint16_t min;           // f16: of the group, or the dmin of the super-block; where there are
+  uint8_t scale_code[2];  // of super-blocks
+  uint8_t min_code;
 };
 
 int Byte(const std::byte* bytes, size_t i) { return LoadAs<uint8_t>(bytes + i); }
 
 // 16 bytes of nibbles: value j in the low half of byte j, value j + 16 in the high half.
 void ReadNibbles(const std::byte* bytes, SourceGroup* group) {
-  for (size_t i = 0; i < 2; ++i) {
-    const uint64_t both = EightBytes(bytes, i);
-    group->codes[i] = both & EachByte(15);
-    group->codes[i + 2] = both >> 4 & EachByte(15);
-  }
+  const Bytes16 both = LoadBytes16(bytes);
+  group->codes = {BitsOfBytes(both, 0, 4), BitsOfBytes(both, 4, 4)};
 }
 
 void AddFifthBits(const std::byte* bits, SourceGroup* group) {
-  for (size_t i = 0; i < 4; ++i) {
-    group->codes[i] |= BytesFromBits(LoadAs<uint8_t>(bits + i)) << 4;
+  for (size_t i = 0; i < 2; ++i) {
+    const Longs2 ones = {BytesFromBits(LoadAs<uint8_t>(bits + 2 * i)),
+                         BytesFromBits(LoadAs<uint8_t>(bits + 2 * i + 1))};
+    group->codes[i] |= reinterpret_cast<Bytes16>(ones << 4);
   }
 }
 
@@ -81,10 +89,11 @@ void ReadKGroup(const std::byte* block, const std::byte* high_bits, const std::b
   group->scale = LoadAs<uint16_t>(block);
   group->min = LoadAs<uint16_t>(block + 2);
   ReadKScales(block + 4, index, group);
-  for (size_t i = 0; i < 4; ++i) {
-    uint64_t codes = EightBytes(nibbles + 32 * (index / 2), i) >> (4 * (index % 2)) & EachByte(15);
-    if (high_bits != nullptr) codes |= (EightBytes(high_bits, i) >> index & EachByte(1)) << 4;
-    group->codes[i] = codes;
+  for (size_t i = 0; i < 2; ++i) {
+    const Bytes16 both = LoadBytes16(nibbles + 32 * (index / 2) + 16 * i);
+    group->codes[i] = BitsOfBytes(both, 4 * (index % 2), 4);
+    if (high_bits == nullptr) continue;
+    group->codes[i] |= UpInBytes(BitsOfBytes(LoadBytes16(high_bits + 16 * i), index, 1), 4);
   }
 }
 
@@ -96,10 +105,9 @@ void ReadQ6Group(const std::byte* block, size_t index, SourceGroup* group) {
   const size_t run = index % 4;
   const std::byte* low_bits = block + 64 * half + 32 * (run % 2);
   const std::byte* high_bits = block + 128 + 32 * half;
-  for (size_t i = 0; i < 4; ++i) {
-    const uint64_t low = EightBytes(low_bits, i) >> (4 * (run / 2)) & EachByte(15);
-    const uint64_t high = EightBytes(high_bits, i) >> (2 * run) & EachByte(3);
-    group->codes[i] = low | high << 4;
+  for (size_t i = 0; i < 2; ++i) {
+    group->codes[i] = BitsOfBytes(LoadBytes16(low_bits + 16 * i), 4 * (run / 2), 4) |
+                      UpInBytes(BitsOfBytes(LoadBytes16(high_bits + 16 * i), 2 * run, 2), 4);
   }
 }
 
@@ -114,7 +122,7 @@ void ReadGroup(const std::byte* block, size_t within, SourceGroup* group) {
     ReadKGroup(block, nullptr, block + 16, within, group);
   } else if constexpr (kFormat == Format::kQ8_0) {
     group->scale = LoadAs<uint16_t>(block);
-    for (size_t i = 0; i < 4; ++i) group->codes[i] = EightBytes(block + 2, i) ^ EachByte(0x80);
+    for (size_t i = 0; i < 2; ++i) group->codes[i] = LoadBytes16(block + 2 + 16 * i) ^ 0x80;
   } else {  // Q4_0, Q4_1, Q5_0, Q5_1: scale, min, fifth bits, nibbles, where there are
     constexpr bool kHasMin = kFormat == Format::kQ4_1 || kFormat == Format::kQ5_1;
     constexpr bool kHasFifth = kFormat == Format::kQ5_0 || kFormat == Format::kQ5_1;
@@ -151,43 +159,53 @@ void StoreScales(ScaleKind kind, const SourceGroup& group, size_t output, bool f
   }
 }
 
-// Stores an output's codes where its lane is in each plane: four inputs, a quad, are one word
-// there.
+// Outputs that are packed together.
+constexpr size_t kOutputsAtATime = 4;
+using SourceGroups = std::array<SourceGroup, kOutputsAtATime>;
+
+// Stores the codes of outputs [output, output + 4) where their lanes are in each plane.
 template <int kBits>
-void StoreCodes(const std::array<uint64_t, 4>& codes, size_t output, std::byte* planes) {
+[[gnu::always_inline]] inline void StoreCodes(const SourceGroups& groups, size_t output,
+                                              std::byte* planes) {
+  constexpr size_t kQuads = kGroupValues / 4;
   const size_t half = output / 16;
   const size_t lane = output % 16;
-  const auto store_two_quads = [](uint64_t two, std::byte* first) {
-    StoreAs<uint32_t>(first, static_cast<uint32_t>(two));
-    StoreAs<uint32_t>(first + 64, static_cast<uint32_t>(two >> 32));
-  };
+  Bytes16 quads[kQuads];  // each of all four outputs
+#pragma GCC unroll 8
+  for (size_t i = 0; i < 2; ++i) {
+    const auto words = TransposeWords(
+        {groups[0].codes[i], groups[1].codes[i], groups[2].codes[i], groups[3].codes[i]});
+#pragma GCC unroll 8
+    for (size_t q = 0; q < 4; ++q) quads[4 * i + q] = reinterpret_cast<Bytes16>(words[q]);
+  }
   if constexpr (kBits == 8) {
     std::byte* to = planes + half * 512 + lane * 4;
-    for (size_t i = 0; i < 4; ++i) store_two_quads(codes[i], to + i * 128);
+#pragma GCC unroll 8
+    for (size_t q = 0; q < kQuads; ++q) StoreVector(to + q * 64, quads[q]);
     return;
   }
   std::byte* low = planes + half * 256 + lane * 4;
-  for (size_t i = 0; i < 2; ++i) {
-    store_two_quads((codes[i] & EachByte(15)) | (codes[i + 2] & EachByte(15)) << 4, low + i * 128);
+#pragma GCC unroll 8
+  for (size_t q = 0; q < 4; ++q) {
+    StoreVector(low + q * 64,
+                BitsOfBytes(quads[q], 0, 4) | UpInBytes(BitsOfBytes(quads[q + 4], 0, 4), 4));
   }
   std::byte* high = planes + 512;
   if constexpr (kBits == 5) {
-    for (size_t i = 0; i < 4; ++i) {
-      const int two = BitsFromBytes(codes[i] >> 4 & EachByte(1));  // a nibble each
-      for (size_t q = 0; q < 2; ++q) {
-        std::byte* to = high + half * 64 + (2 * i + q) * 8 + lane / 2;
-        const int nibble = two >> (4 * q) & 15;
-        const int both = lane % 2 == 0 ? nibble : Byte(to, 0) | nibble << 4;
-        *to = static_cast<std::byte>(both);
-      }
+#pragma GCC unroll 8
+    for (size_t q = 0; q < kQuads; ++q) {
+      const auto ones = reinterpret_cast<Longs2>(BitsOfBytes(quads[q], 4, 1));
+      std::byte* to = high + half * 64 + q * 8 + lane / 2;
+      StoreAs<uint8_t>(to, BitsFromBytes(ones[0]));
+      StoreAs<uint8_t>(to + 1, BitsFromBytes(ones[1]));
     }
   } else if constexpr (kBits == 6) {
+#pragma GCC unroll 8
     for (size_t j = 0; j < 2; ++j) {
-      const uint64_t first = codes[2 * j] >> 4 & EachByte(3);
-      const uint64_t second = codes[2 * j + 1] >> 4 & EachByte(3);
-      const uint64_t pairs = first | second << 4;
-      StoreAs<uint32_t>(high + half * 128 + j * 64 + lane * 4,
-                        static_cast<uint32_t>(pairs | pairs >> 32 << 2));
+      Bytes16 pairs = BitsOfBytes(quads[4 * j], 4, 2);
+#pragma GCC unroll 8
+      for (size_t i = 1; i < 4; ++i) pairs |= UpInBytes(BitsOfBytes(quads[4 * j + i], 4, 2), 2 * i);
+      StoreVector(high + half * 128 + j * 64 + lane * 4, pairs);
     }
   }
 }
@@ -197,23 +215,29 @@ bool IsFiniteHalf(uint16_t half) { return (half & 0x7c00) != 0x7c00; }
 template <size_t kLayout>
 bool PackRecordOf(std::span<const std::byte* const> rows, int64_t record, std::byte* out) {
   constexpr GroupLayout kThis = kLayouts[kLayout];
-  SourceGroup missing;
-  missing.codes.fill(EachByte(kThis.zero));
+  SourceGroup missing{};
+  for (Bytes16& codes : missing.codes) codes = Bytes16{} + static_cast<uint8_t>(kThis.zero);
   bool finite = true;
   for (int g = 0; g < kThis.groups_per_record; ++g) {
     std::byte* header =
         out + kThis.record_header_bytes() + static_cast<size_t>(g) * kThis.group_bytes();
-    for (size_t output = 0; output < kPanelOutputs; ++output) {
-      SourceGroup group;
-      if (output < rows.size()) {  // records are the source's blocks
-        ReadGroup<kThis.format>(rows[output] + record * kThis.block_bytes, static_cast<size_t>(g),
-                                &group);
-        finite = finite && IsFiniteHalf(group.scale) && IsFiniteHalf(group.min);
-      } else {
-        group = missing;
+    for (size_t begin = 0; begin < kPanelOutputs; begin += kOutputsAtATime) {
+      SourceGroups groups;
+#pragma GCC unroll 4
+      for (size_t i = 0; i < kOutputsAtATime; ++i) {
+        SourceGroup& group = groups[i];
+        const size_t output = begin + i;
+        if (output < rows.size()) {  // records are the source's blocks
+          ReadGroup<kThis.format>(rows[output] + record * kThis.block_bytes, static_cast<size_t>(g),
+                                  &group);
+          finite &= IsFiniteHalf(group.scale);
+          if constexpr (kThis.has_min()) finite &= IsFiniteHalf(group.min);
+        } else {
+          group = missing;
+        }
+        StoreScales(kThis.scales, group, output, g == 0, out, header);
       }
-      StoreScales(kThis.scales, group, output, g == 0, out, header);
-      StoreCodes<kThis.bits>(group.codes, output, header + kThis.group_header_bytes());
+      StoreCodes<kThis.bits>(groups, begin, header + kThis.group_header_bytes());
     }
   }
   return finite;

@@ -52,7 +52,9 @@ struct GroupLayout {
   int block_bytes;  // of the source's block
   int groups_per_record;
 
-  bool has_min() const { return scales == ScaleKind::kHalfMin || scales == ScaleKind::kSuperMin; }
+  constexpr bool has_min() const {
+    return scales == ScaleKind::kHalfMin || scales == ScaleKind::kSuperMin;
+  }
   // Inputs that share a scale.
   int scale_values() const { return scales == ScaleKind::kSuper16 ? 16 : 32; }
   constexpr size_t record_header_bytes() const {
