@@ -224,6 +224,8 @@ class Device {
   // Packs `parts` stacked along their outputs ([N0, K], [N1, K], ... → [N0 + N1 + ..., K]); formats
   // may differ. `bias` is empty or one f32/f16/bf16 vector per part (a part without bias has an
   // empty view). Throws Error{kCorrupt} naming the tensor for scales or values that are not finite.
+  // A device that was opened to pack late may do so, and throw, in UploadBatch and Linear, and
+  // needs the source until then.
   virtual std::unique_ptr<LinearWeight> PackLinear(std::span<const TensorView> parts,
                                                    std::span<const TensorView> bias,
                                                    Compute compute) = 0;

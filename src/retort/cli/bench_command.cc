@@ -29,6 +29,8 @@ using Clock = std::chrono::steady_clock;
 
 // Prompts of decode measurements: short, so that weights and not keys are what is read.
 constexpr int kShortPromptTokens = 16;
+// Weights find their places in the steps after a model's first, some in each.
+constexpr int kSettlingTokens = 32;
 
 struct BenchOptions {
   LocalModelOptions model;
@@ -90,14 +92,10 @@ class Bench {
     return DecodeBy(1, prompt_tokens, time);
   }
 
-  // From the last to the first: the largest batch, mostly the last, takes longer than memory needs
-  // to settle after loading.
   std::vector<Measurement> All() {
     std::vector<Measurement> all;
-    for (auto batch = options_.batches.rbegin(); batch != options_.batches.rend(); ++batch) {
-      all.insert(all.begin(), Decode(*batch, kShortPromptTokens));
-    }
-    all.insert(all.begin(), Prefill(options_.prompt_tokens));
+    all.push_back(Prefill(options_.prompt_tokens));
+    for (const int batch : options_.batches) all.push_back(Decode(batch, kShortPromptTokens));
     if (options_.depth > 0) {
       all.push_back(Prefill(options_.depth));
       all.push_back(DecodeAfter(options_.depth));
@@ -194,6 +192,7 @@ int BenchLocal(BenchOptions options) {
   Bench bench(*target, options);
   bench.Time(1, kShortPromptTokens, 1);
   report.first_token_s = SecondsSince(begin);
+  bench.Time(1, kShortPromptTokens, kSettlingTokens);
   const std::vector<Measurement> measurements = bench.All();
   report.description = model->description();
   report.stats = model->stats();

@@ -26,7 +26,7 @@ std::unique_ptr<Device> OpenRef(const DeviceOptions& options) {
 std::vector<DispatchLevel> RefLevels() { return {{"scalar", ""}}; }
 
 std::unique_ptr<Device> OpenCpu(const DeviceOptions& options) {
-  return OpenCpuDevice({options.num_threads, options.dispatch_level});
+  return OpenCpuDevice({options.num_threads, options.dispatch_level, options.pack_late});
 }
 
 std::vector<DispatchLevel> CpuLevels() {

@@ -14,6 +14,9 @@ struct DeviceOptions {
   // A code path of the device, as DispatchLevels names them; empty: RETORT_CPU from the
   // environment, else the best of this machine.
   std::string dispatch_level;
+  // A model's first token before the best places for its weights, where the device can: it may go
+  // on reading what PackLinear is given, which has to outlive the weights.
+  bool pack_late = false;
 };
 
 struct DeviceListing {

@@ -275,7 +275,9 @@ void Engine::Impl::Stop() {
 }
 
 std::shared_ptr<Engine> Engine::Open(const EngineOptions& options) {
-  return Open(options, OpenDevice(options.device, {options.num_threads, options.dispatch_level}));
+  return Open(options, OpenDevice(options.device, {.num_threads = options.num_threads,
+                                                   .dispatch_level = options.dispatch_level,
+                                                   .pack_late = true}));
 }
 
 std::shared_ptr<Engine> Engine::Open(const EngineOptions& options, std::unique_ptr<Device> device) {

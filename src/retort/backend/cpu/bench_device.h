@@ -18,7 +18,6 @@ namespace retort::cpu {
 inline Device& BenchDevice() {
   static const std::unique_ptr<Device> device = [] {
     CpuDeviceOptions options;
-    options.huge_pages_late = false;
     const char* threads = std::getenv("RETORT_THREADS");
     if (threads != nullptr) options.num_threads = std::atoi(threads);
     return OpenCpuDevice(options);

@@ -11,7 +11,6 @@
 #include "retort/backend/cpu/ops.h"
 #include "retort/backend/op_checks.h"
 #include "retort/base/error.h"
-#include "retort/base/host_memory.h"
 
 namespace retort {
 namespace cpu {
@@ -55,23 +54,23 @@ void CheckCopy(const char* op, size_t num_values, const Matrix& matrix) {
 // Every operation is done when it returns.
 class CpuDevice : public Device {
  public:
-  CpuDevice(int num_threads, DispatchLevel level, bool huge_pages_late)
+  CpuDevice(int num_threads, DispatchLevel level, bool pack_late)
       : info_(MakeInfo(num_threads, level)),
         pool_(num_threads),
         context_{pool_, level},
-        memory_(huge_pages_late),
-        arena_(memory_),
-        linear_(pool_, level) {}
+        pack_late_(pack_late),
+        late_(pool_, KernelsFor(level)),
+        linear_(pool_, level, late_) {}
 
   const DeviceInfo& info() const override { return info_; }
 
   DeviceMemory memory() const override {
-    const HostMemory host = ReadHostMemory();
+    const HostMemory host = UnpromisedMemory();
     return {host.total_bytes, host.free_bytes};
   }
 
   std::unique_ptr<Buffer> Allocate(size_t bytes) override {
-    return std::make_unique<CpuBuffer>(memory_.Allocate(bytes));
+    return std::make_unique<CpuBuffer>(std::make_shared<AlignedBytes>(bytes));
   }
 
   void Upload(std::span<const float> values, const Matrix& to) override {
@@ -98,7 +97,13 @@ class CpuDevice : public Device {
                                            std::span<const TensorView> bias,
                                            Compute compute) override {
     CheckPackLinear(parts, bias);
-    auto weight = CpuLinearWeight::Pack(pool_, arena_, linear_.kernels(), parts, bias, compute);
+    const LinearKernels& kernels = KernelsFor(context_.level);
+    auto weight = std::make_unique<CpuLinearWeight>(arena_, kernels, parts, bias, compute);
+    if (pack_late_) {
+      late_.Add(weight.get());
+    } else {
+      weight->Pack(pool_, kernels);
+    }
     linear_.Reserve(weight->num_inputs());
     return weight;
   }
@@ -142,7 +147,7 @@ class CpuDevice : public Device {
                 to.sequence_of.begin() + plan.row_begin[s + 1], static_cast<int32_t>(s));
     }
     to.rope_tables.Clear();
-    if (has_stepped_) memory_.Start();
+    if (has_stepped_) late_.PackSome();
     has_stepped_ = true;
   }
 
@@ -255,9 +260,10 @@ class CpuDevice : public Device {
   DeviceInfo info_;
   ThreadPool pool_;
   Context context_;
-  LateHugePages memory_;
+  bool pack_late_;
   bool has_stepped_ = false;
   WeightArena arena_;
+  LateWeights late_;
   LinearRunner linear_;
 };
 
@@ -266,8 +272,7 @@ class CpuDevice : public Device {
 
 std::unique_ptr<Device> OpenCpuDevice(const CpuDeviceOptions& options) {
   const int num_threads = options.num_threads == 0 ? cpu::CountCores() : options.num_threads;
-  return std::make_unique<cpu::CpuDevice>(num_threads, cpu::LevelOf(options),
-                                          options.huge_pages_late);
+  return std::make_unique<cpu::CpuDevice>(num_threads, cpu::LevelOf(options), options.pack_late);
 }
 
 std::vector<CpuDispatchLevel> CpuDispatchLevels() {

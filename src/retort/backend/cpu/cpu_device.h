@@ -14,9 +14,10 @@ struct CpuDeviceOptions {
   // "scalar", "avx2", "avx512", "vnni", "vnni-bf16" or "amx"; empty: RETORT_CPU from the
   // environment, else the fastest of this machine.
   std::string dispatch_level;
-  // Memory begins as small pages and becomes huge ones behind the first step: a model is loaded
-  // sooner. Without, pages are huge at once: for measurements without steps.
-  bool huge_pages_late = true;
+  // Linear weights are packed in the steps after the first, which multiplies them as they are
+  // stored: a model answers sooner. PackLinear's source has to outlive its weight then, and values
+  // that are not finite are refused where they are first read.
+  bool pack_late = false;
 };
 
 // The host's cores: SIMD and matrix-unit kernels chosen at run time. Throws Error{kUnsupported} for

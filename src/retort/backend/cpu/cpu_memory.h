@@ -9,6 +9,7 @@
 #include "retort/backend/cpu/dispatch.h"
 #include "retort/backend/cpu/rope_table.h"
 #include "retort/backend/device.h"
+#include "retort/base/host_memory.h"
 #include "retort/base/thread_pool.h"
 
 // Private to backend/cpu: the objects behind the contract's opaque types, and what every operation
@@ -20,11 +21,9 @@ inline constexpr size_t kHugePageBytes = size_t{2} << 20;
 // Bytes aligned for any kernel; large blocks ask the system for huge pages. Uninitialised.
 class AlignedBytes {
  public:
-  enum class HugePages { kNow, kLater };
-
   AlignedBytes() = default;
-  // Throws Error{kExhausted} with the bytes asked and free. kLater is for late_huge_pages.h.
-  explicit AlignedBytes(size_t bytes, HugePages when = HugePages::kNow);
+  // Throws Error{kExhausted} with the bytes asked and free.
+  explicit AlignedBytes(size_t bytes);
 
   std::byte* data() const { return data_.get(); }
   size_t size() const { return size_; }
@@ -40,6 +39,31 @@ class AlignedBytes {
   std::unique_ptr<std::byte, Free> data_;
   size_t size_ = 0;
 };
+
+// Memory that was allocated and will be written later: what the system calls free is so much less.
+class MemoryPromise {
+ public:
+  MemoryPromise() = default;
+  explicit MemoryPromise(size_t bytes);
+  MemoryPromise(MemoryPromise&& other) noexcept : bytes_(std::exchange(other.bytes_, 0)) {}
+  MemoryPromise& operator=(MemoryPromise&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~MemoryPromise();
+
+ private:
+  size_t bytes_ = 0;
+};
+
+// The host's, less what this process has promised.
+HostMemory UnpromisedMemory();
+
+// Has the system provide the pages of [begin, begin + num_bytes) at once, for writing, rather than
+// one by one as they are touched. May do nothing.
+void ProvidePages(std::byte* begin, size_t num_bytes);
+// The same for bytes to read, which may lie in a mapped file.
+void ProvidePages(const std::byte* begin, size_t num_bytes);
 
 class CpuBuffer : public Buffer {
  public:

@@ -121,9 +121,10 @@ struct LinearRunner::Pass {
   size_t int16_scales_at() const { return blocks() * int16_codes_stride() * sizeof(int16_t); }
 };
 
-LinearRunner::LinearRunner(ThreadPool& pool, DispatchLevel level)
+LinearRunner::LinearRunner(ThreadPool& pool, DispatchLevel level, const LateWeights& late)
     : pool_(pool),
       kernels_(KernelsFor(level)),
+      late_(late),
       vector_kernels_(KernelsOf(level)),
       scratch_(sizeof(ThreadScratch) * static_cast<size_t>(pool.num_threads())),
       stretches_(static_cast<size_t>(pool.num_threads())) {}
@@ -352,8 +353,10 @@ void LinearRunner::RunPart(const Pass& pass, const PackedPart& part) {
 // stretch goes on with what is left of others.
 void LinearRunner::RunStretches(const Pass& pass, const PackedPart& part, int64_t num_panels) {
   const int64_t num_stretches = pool_.num_threads();
-  const int64_t step =
-      std::clamp<int64_t>(num_panels / (2 * kTasksPerThread * num_stretches), 1, kPanelsPerStep);
+  const int64_t step = part.is_packed()
+                           ? std::clamp<int64_t>(num_panels / (2 * kTasksPerThread * num_stretches),
+                                                 1, kPanelsPerStep)
+                           : 1;
   for (int64_t i = 0; i < num_stretches; ++i) {
     stretches_[i].next.store(num_panels * i / num_stretches, std::memory_order_relaxed);
     stretches_[i].end = num_panels * (i + 1) / num_stretches;
@@ -377,10 +380,11 @@ void LinearRunner::RunTask(const Pass& pass, const PackedPart& part, int64_t pan
   const int64_t num_sums = (panel_end - panel_begin) * sums_stride;
   const bool has_tiles = pass.preparation == Preparation::kBf16 && kernels_.begin != nullptr;
   if (has_tiles) kernels_.begin(row_end - row_begin);
-  Multiply(pass, part, panel_begin, panel_end, row_begin, row_end, scratch.sums, scratch);
+  Multiply(pass, TakePanels(part, panel_begin, panel_end, thread), row_begin, row_end, scratch.sums,
+           scratch);
   if (pass.gated) {
     const int64_t ups = part.num_panels / 2;
-    Multiply(pass, part, panel_begin + ups, panel_end + ups, row_begin, row_end,
+    Multiply(pass, TakePanels(part, panel_begin + ups, panel_end + ups, thread), row_begin, row_end,
              scratch.sums + num_sums, scratch);
   }
   if (has_tiles) kernels_.end();
@@ -394,29 +398,36 @@ void LinearRunner::RunTask(const Pass& pass, const PackedPart& part, int64_t pan
   }
 }
 
-void LinearRunner::Multiply(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                            int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
-                            ThreadScratch& scratch) {
-  const int64_t num_sums = (panel_end - panel_begin) * SumsStride(row_end - row_begin);
+// Of a part that is not packed they are one panel, which the thread's next one takes the place of.
+Panels LinearRunner::TakePanels(const PackedPart& part, int64_t panel_begin, int64_t panel_end,
+                                int thread) const {
+  if (part.is_packed()) return {part, part.Panel(panel_begin), panel_end - panel_begin};
+  std::byte* panel = late_.Panel(thread);
+  part.PackPanel(kernels_, panel_begin, panel);
+  return {part, panel, 1};
+}
+
+void LinearRunner::Multiply(const Pass& pass, const Panels& panels, int64_t row_begin,
+                            int64_t row_end, float* sums, ThreadScratch& scratch) {
+  const int64_t num_sums = panels.count * SumsStride(row_end - row_begin);
   if (pass.preparation == Preparation::kBf16) {
-    MultiplyBf16(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
-    ScaleSums(part.exponent, num_sums, sums);
+    MultiplyBf16(pass, panels, row_begin, row_end, sums, scratch);
+    ScaleSums(panels.part.exponent, num_sums, sums);
     return;
   }
   std::memset(sums, 0, static_cast<size_t>(num_sums) * sizeof(float));
   if (pass.preparation == Preparation::kGroups) {
-    MultiplyGroups(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
+    MultiplyGroups(pass, panels, row_begin, row_end, sums, scratch);
   } else if (pass.preparation == Preparation::kInt16) {
-    MultiplyInt16(pass, part, panel_begin, panel_end, row_begin, row_end, sums);
+    MultiplyInt16(pass, panels, row_begin, row_end, sums);
   } else {
-    MultiplyF32(pass, part, panel_begin, panel_end, row_begin, row_end, sums, scratch);
+    MultiplyF32(pass, panels, row_begin, row_end, sums, scratch);
   }
 }
 
-void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                                  int64_t panel_end, int64_t row_begin, int64_t row_end,
-                                  float* sums, ThreadScratch& scratch) {
-  const GroupLayout& layout = *part.layout;
+void LinearRunner::MultiplyGroups(const Pass& pass, const Panels& panels, int64_t row_begin,
+                                  int64_t row_end, float* sums, ThreadScratch& scratch) {
+  const GroupLayout& layout = *panels.part.layout;
   const int64_t num_rows = row_end - row_begin;
   const bool is_signed = kernels_.wants_signed(num_rows, layout.scale_values());
   const auto runs = static_cast<size_t>(kGroupValues / layout.scale_values());
@@ -431,10 +442,9 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
   };
   const auto first_block = static_cast<size_t>(row_begin / kBlockRows);
   if (num_rows <= kBlockRows && kernels_.multiply_packed != nullptr) {
-    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-      kernels_.multiply_packed(layout, part.Panel(panel), pass.num_groups(),
-                               rows_at(first_block, 0), num_rows,
-                               sums + (panel - panel_begin) * SumsStride(num_rows));
+    for (int64_t panel = 0; panel < panels.count; ++panel) {
+      kernels_.multiply_packed(layout, panels[panel], pass.num_groups(), rows_at(first_block, 0),
+                               num_rows, sums + panel * SumsStride(num_rows));
     }
     return;
   }
@@ -446,14 +456,13 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
   for (int64_t group = 0; group < pass.num_groups(); group += groups_per_chunk) {
     const auto num_groups =
         static_cast<int>(std::min<int64_t>(groups_per_chunk, pass.num_groups() - group));
-    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+    for (int64_t panel = 0; panel < panels.count; ++panel) {
       GroupTile tile;
-      kernels_.unpack(layout, part.Panel(panel), group, num_groups, is_signed, &scratch.unpack,
-                      &tile);
+      kernels_.unpack(layout, panels[panel], group, num_groups, is_signed, &scratch.unpack, &tile);
       // What follows, of the next panel too: it is this thread's, or another's soon.
       const std::byte* chunk_end =
-          part.Panel(panel) + static_cast<size_t>(group / groups_per_chunk + 1) * chunk_bytes;
-      float* panel_sums = sums + (panel - panel_begin) * SumsStride(num_rows);
+          panels[panel] + static_cast<size_t>(group / groups_per_chunk + 1) * chunk_bytes;
+      float* panel_sums = sums + panel * SumsStride(num_rows);
       const auto num_blocks = static_cast<size_t>(CeilDiv(num_rows, kBlockRows));
       for (size_t b = 0; b < num_blocks; ++b) {
         // A part for each block of rows: so many requests at once would be waited for.
@@ -468,20 +477,19 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const PackedPart& part, int6
   }
 }
 
-void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                                int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
-                                ThreadScratch& scratch) {
+void LinearRunner::MultiplyBf16(const Pass& pass, const Panels& panels, int64_t row_begin,
+                                int64_t row_end, float* sums, ThreadScratch& scratch) {
   static_assert(kFusedUnits <= kUnitsPerChunk);
   const int64_t num_rows = row_end - row_begin;
   const auto block_stride = static_cast<size_t>(pass.block_stride());
   const uint16_t* rows = (pass.rows != nullptr ? pass.rows : rows_.As<uint16_t>()) +
                          row_begin / kBlockRows * pass.block_stride();
-  const bool is_decoded = part.encoding == Encoding::kGroups;
+  const bool is_decoded = panels.part.encoding == Encoding::kGroups;
   if (is_decoded && num_rows <= kFusedRowsMax && kernels_.multiply_decoded != nullptr) {
-    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-      kernels_.multiply_decoded(*part.layout, part.Panel(panel), part.exponent, pass.num_units(),
-                                rows, block_stride, num_rows, &scratch.unpack, scratch.units,
-                                sums + (panel - panel_begin) * SumsStride(num_rows));
+    for (int64_t panel = 0; panel < panels.count; ++panel) {
+      kernels_.multiply_decoded(*panels.part.layout, panels[panel], panels.part.exponent,
+                                pass.num_units(), rows, block_stride, num_rows, &scratch.unpack,
+                                scratch.units, sums + panel * SumsStride(num_rows));
     }
     return;
   }
@@ -490,24 +498,23 @@ void LinearRunner::MultiplyBf16(const Pass& pass, const PackedPart& part, int64_
   const int64_t units_per_chunk = CeilDiv(pass.num_units(), num_chunks);
   for (int64_t unit = 0; unit < pass.num_units(); unit += units_per_chunk) {
     const int64_t num_units = std::min(units_per_chunk, pass.num_units() - unit);
-    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-      const auto* units = reinterpret_cast<const uint16_t*>(part.Panel(panel)) +
-                          unit * kBf16UnitValues * kPanelOutputs;
+    for (int64_t panel = 0; panel < panels.count; ++panel) {
+      const auto* units =
+          reinterpret_cast<const uint16_t*>(panels[panel]) + unit * kBf16UnitValues * kPanelOutputs;
       if (is_decoded) {
-        kernels_.decode_groups_bf16(*part.layout, part.Panel(panel), part.exponent, unit,
+        kernels_.decode_groups_bf16(*panels.part.layout, panels[panel], panels.part.exponent, unit,
                                     static_cast<int>(num_units), &scratch.unpack, scratch.units);
         units = scratch.units;
       }
       kernels_.multiply_bf16(units, num_units, rows + unit * kBlockRows * kBf16UnitValues,
                              block_stride, num_rows, /*add=*/unit > 0,
-                             sums + (panel - panel_begin) * SumsStride(num_rows));
+                             sums + panel * SumsStride(num_rows));
     }
   }
 }
 
-void LinearRunner::MultiplyInt16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                                 int64_t panel_end, int64_t row_begin, int64_t row_end,
-                                 float* sums) {
+void LinearRunner::MultiplyInt16(const Pass& pass, const Panels& panels, int64_t row_begin,
+                                 int64_t row_end, float* sums) {
   const auto block = static_cast<size_t>(row_begin / kBlockRows);
   Int16Rows rows;
   rows.codes_stride = pass.int16_codes_stride();
@@ -515,32 +522,32 @@ void LinearRunner::MultiplyInt16(const Pass& pass, const PackedPart& part, int64
   rows.codes = rows_.As<int16_t>() + block * rows.codes_stride;
   rows.scales = rows_.As<float>(pass.int16_scales_at()) + block * rows.scales_stride;
   const int64_t num_rows = row_end - row_begin;
-  for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-    kernels_.multiply_int16(part.Panel(panel), pass.num_inputs(), rows, num_rows,
-                            sums + (panel - panel_begin) * SumsStride(num_rows));
+  for (int64_t panel = 0; panel < panels.count; ++panel) {
+    kernels_.multiply_int16(panels[panel], pass.num_inputs(), rows, num_rows,
+                            sums + panel * SumsStride(num_rows));
   }
 }
 
-const float* LinearRunner::DecodeChunk(const PackedPart& part, int64_t panel, int64_t input_begin,
-                                       int num_inputs, ThreadScratch& scratch) const {
-  const std::byte* data = part.Panel(panel);
+const float* LinearRunner::DecodeChunk(const PackedPart& part, const std::byte* panel,
+                                       int64_t input_begin, int num_inputs,
+                                       ThreadScratch& scratch) const {
   const int64_t first = input_begin * kPanelOutputs;
   switch (part.encoding) {
     case Encoding::kF32:
-      return reinterpret_cast<const float*>(data) + first;
+      return reinterpret_cast<const float*>(panel) + first;
     case Encoding::kF16:
-      kernels_.decode_f16(reinterpret_cast<const uint16_t*>(data) + first, num_inputs,
+      kernels_.decode_f16(reinterpret_cast<const uint16_t*>(panel) + first, num_inputs,
                           scratch.decoded);
       break;
     case Encoding::kBf16:
-      kernels_.decode_bf16(reinterpret_cast<const uint16_t*>(data) + first,
+      kernels_.decode_bf16(reinterpret_cast<const uint16_t*>(panel) + first,
                            static_cast<int>(CeilDiv(num_inputs, kBf16UnitValues)), scratch.decoded);
       break;
     case Encoding::kInt16:
       break;  // always multiplied as it is
     case Encoding::kGroups: {
       GroupTile tile;
-      kernels_.unpack(*part.layout, data, input_begin / kGroupValues, num_inputs / kGroupValues,
+      kernels_.unpack(*part.layout, panel, input_begin / kGroupValues, num_inputs / kGroupValues,
                       false, &scratch.unpack, &tile);
       kernels_.decode_groups(tile, part.layout->zero, scratch.decoded);
       break;
@@ -549,23 +556,22 @@ const float* LinearRunner::DecodeChunk(const PackedPart& part, int64_t panel, in
   return scratch.decoded;
 }
 
-void LinearRunner::MultiplyF32(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                               int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
-                               ThreadScratch& scratch) {
+void LinearRunner::MultiplyF32(const Pass& pass, const Panels& panels, int64_t row_begin,
+                               int64_t row_end, float* sums, ThreadScratch& scratch) {
   static_assert(kF32ChunkValues % kBf16UnitValues == 0 &&
                 kF32ChunkValues <= kGroupsPerChunk * kGroupValues);
   const int64_t num_rows = row_end - row_begin;
   const float* x = pass.x.Row(row_begin);
   if (pass.preparation == Preparation::kNone && kernels_.multiply_dense != nullptr &&
-      part.encoding != Encoding::kGroups && pass.num_inputs() % kBf16UnitValues == 0) {
-    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-      kernels_.multiply_dense(part.encoding, part.Panel(panel), pass.num_inputs(), x, pass.x.stride,
-                              num_rows, sums + (panel - panel_begin) * SumsStride(num_rows));
+      panels.part.encoding != Encoding::kGroups && pass.num_inputs() % kBf16UnitValues == 0) {
+    for (int64_t panel = 0; panel < panels.count; ++panel) {
+      kernels_.multiply_dense(panels.part.encoding, panels[panel], pass.num_inputs(), x,
+                              pass.x.stride, num_rows, sums + panel * SumsStride(num_rows));
     }
     return;
   }
   const auto stored_bytes =  // of a chunk
-      static_cast<int64_t>(part.panel_bytes) * kF32ChunkValues / pass.num_inputs();
+      static_cast<int64_t>(panels.part.panel_bytes) * kF32ChunkValues / pass.num_inputs();
   for (int64_t begin = 0; begin < pass.num_inputs(); begin += kF32ChunkValues) {
     const auto num_inputs =
         static_cast<int>(std::min<int64_t>(kF32ChunkValues, pass.num_inputs() - begin));
@@ -573,12 +579,12 @@ void LinearRunner::MultiplyF32(const Pass& pass, const PackedPart& part, int64_t
     const float* chunk =
         is_cut ? rows_.As<float>() + begin * pass.x.rows + row_begin * num_inputs : x + begin;
     const int64_t stride = is_cut ? num_inputs : pass.x.stride;
-    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-      const float* w = DecodeChunk(part, panel, begin, num_inputs, scratch);
-      const std::byte* next = part.Panel(panel) + stored_bytes * (begin / kF32ChunkValues + 1);
+    for (int64_t panel = 0; panel < panels.count; ++panel) {
+      const float* w = DecodeChunk(panels.part, panels[panel], begin, num_inputs, scratch);
+      const std::byte* next = panels[panel] + stored_bytes * (begin / kF32ChunkValues + 1);
       Prefetch(next, next + stored_bytes);
       kernels_.multiply_f32(w, num_inputs, chunk, stride, num_rows,
-                            sums + (panel - panel_begin) * SumsStride(num_rows));
+                            sums + panel * SumsStride(num_rows));
     }
   }
 }

@@ -16,13 +16,23 @@ struct RowNorm {
   Rows scratch;  // as many rows as are normed, [., K]
 };
 
+// Panels of one part, one after the other.
+struct Panels {
+  const PackedPart& part;
+  const std::byte* data = nullptr;
+  int64_t count = 0;
+
+  const std::byte* operator[](int64_t panel) const {
+    return data + static_cast<size_t>(panel) * part.panel_bytes;
+  }
+};
+
 // Runs linears: prepares the activations once per call (8-bit groups, bf16), then hands panels of
 // outputs to the threads. Owns the memory for both, which grows only when a weight is packed.
 class LinearRunner {
  public:
-  LinearRunner(ThreadPool& pool, DispatchLevel level);
-
-  const LinearKernels& kernels() const { return kernels_; }
+  // `late`: whoever has the weights that are not packed.
+  LinearRunner(ThreadPool& pool, DispatchLevel level, const LateWeights& late);
 
   // Call when a weight is packed, before it is used: makes room for rows of its K.
   void Reserve(int64_t num_inputs);
@@ -69,20 +79,20 @@ class LinearRunner {
   void RunStretches(const Pass& pass, const PackedPart& part, int64_t num_panels);
   void RunTask(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
                int64_t row_begin, int64_t row_end, int thread);
-  void MultiplyGroups(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                      int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
-                      ThreadScratch& scratch);
-  void MultiplyBf16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                    int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums,
-                    ThreadScratch& scratch);
-  void MultiplyInt16(const Pass& pass, const PackedPart& part, int64_t panel_begin,
-                     int64_t panel_end, int64_t row_begin, int64_t row_end, float* sums);
-  void MultiplyF32(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
-                   int64_t row_begin, int64_t row_end, float* sums, ThreadScratch& scratch);
-  const float* DecodeChunk(const PackedPart& part, int64_t panel, int64_t input_begin,
+  void MultiplyGroups(const Pass& pass, const Panels& panels, int64_t row_begin, int64_t row_end,
+                      float* sums, ThreadScratch& scratch);
+  void MultiplyBf16(const Pass& pass, const Panels& panels, int64_t row_begin, int64_t row_end,
+                    float* sums, ThreadScratch& scratch);
+  void MultiplyInt16(const Pass& pass, const Panels& panels, int64_t row_begin, int64_t row_end,
+                     float* sums);
+  void MultiplyF32(const Pass& pass, const Panels& panels, int64_t row_begin, int64_t row_end,
+                   float* sums, ThreadScratch& scratch);
+  const float* DecodeChunk(const PackedPart& part, const std::byte* panel, int64_t input_begin,
                            int num_inputs, ThreadScratch& scratch) const;
-  void Multiply(const Pass& pass, const PackedPart& part, int64_t panel_begin, int64_t panel_end,
-                int64_t row_begin, int64_t row_end, float* sums, ThreadScratch& scratch);
+  Panels TakePanels(const PackedPart& part, int64_t panel_begin, int64_t panel_end,
+                    int thread) const;
+  void Multiply(const Pass& pass, const Panels& panels, int64_t row_begin, int64_t row_end,
+                float* sums, ThreadScratch& scratch);
   void WriteOut(const Pass& pass, const PackedPart& part, int64_t panel, int64_t row_begin,
                 int64_t row_end, const float* sums) const;
   void WriteGated(const Pass& pass, const PackedPart& part, int64_t panel, int64_t row_begin,
@@ -92,6 +102,7 @@ class LinearRunner {
 
   ThreadPool& pool_;
   const LinearKernels& kernels_;
+  const LateWeights& late_;
   const VectorKernels& vector_kernels_;
   AlignedBytes scratch_;            // [num_threads] ThreadScratch
   std::vector<Stretch> stretches_;  // one a thread

@@ -31,7 +31,7 @@ constexpr std::array kShapes = {
 
 using Weights = std::vector<std::unique_ptr<LinearWeight>>;
 
-Weights Pack(Format format, const ShapeOf& shape, Compute compute) {
+std::vector<std::byte> StoredWeights(Format format, const ShapeOf& shape) {
   std::vector<std::byte> bytes(
       static_cast<size_t>(StoredBytes(format, shape.outputs * shape.inputs)));
   // Any numbers below 1 do, as a model's are: bytes without large exponents. In bf16 none so small
@@ -41,6 +41,11 @@ Weights Pack(Format format, const ShapeOf& shape, Compute compute) {
   for (size_t i = 0; i + 8 <= bytes.size(); i += 8) {
     StoreAs<uint64_t>(&bytes[i], (RandomBits(1, i) & most) | least);
   }
+  return bytes;
+}
+
+Weights Pack(Format format, const ShapeOf& shape, Compute compute) {
+  const std::vector<std::byte> bytes = StoredWeights(format, shape);
   const TensorView view{"w", format, Shape{shape.outputs, shape.inputs}, bytes, ""};
   const size_t copies = std::clamp<size_t>(kWorkingSetBytes / bytes.size(), 1, 24);
   Weights weights;
@@ -83,9 +88,41 @@ void RunLinear(benchmark::State& state, Format format, ShapeOf shape, Compute co
                 static_cast<double>(weights[0]->size_bytes()));
 }
 
+// What a model's first step does: each panel is packed as it is multiplied. "GB/s" counts stored
+// bytes.
+void RunUnpacked(benchmark::State& state, Format format, ShapeOf shape, int64_t num_rows) {
+  const DeviceInfo& info = cpu::BenchDevice().info();
+  const auto device = OpenCpuDevice(
+      {.num_threads = info.num_threads, .dispatch_level = info.dispatch_level, .pack_late = true});
+  const std::vector<std::byte> bytes = StoredWeights(format, shape);
+  const std::vector<std::vector<std::byte>> copies(
+      std::clamp<size_t>(kWorkingSetBytes / bytes.size(), 1, 24), bytes);
+  Weights weights;
+  for (const auto& copy : copies) {
+    const TensorView view{"w", format, Shape{shape.outputs, shape.inputs}, copy, ""};
+    weights.push_back(device->PackLinear({&view, 1}, {}, Compute::kNative));
+  }
+  cpu::BenchMatrix x(num_rows, shape.inputs);
+  x.FillAtRandom();
+  const cpu::BenchMatrix y(num_rows, shape.outputs);
+  size_t next = 0;
+  for (auto _ : state) {
+    device->Linear(x.view, *weights[next], false, y.view);
+    next = (next + 1) % weights.size();
+  }
+  cpu::SetRates(state, 2.0 * static_cast<double>(num_rows * shape.outputs * shape.inputs),
+                static_cast<double>(bytes.size()));
+}
+
 void RegisterAll() {
   for (const Format format :
        {Format::kQ4_1, Format::kQ4_0, Format::kQ8_0, Format::kBF16, Format::kQ6_K, Format::kQ4_K}) {
+    for (const int64_t num_rows : {1, 16}) {
+      const std::string name =
+          std::string(Info(format).name) + "/unpacked/1b_gate_up/rows:" + std::to_string(num_rows);
+      cpu::MeasureBest(benchmark::RegisterBenchmark(name.c_str(), RunUnpacked, format,
+                                                    ShapeOf{"1b_gate_up", 16384, 2048}, num_rows));
+    }
     for (const Compute compute : {Compute::kNative, Compute::kExact}) {
       for (const ShapeOf& shape : kShapes) {
         if (shape.inputs % Info(format).block_values != 0) continue;

@@ -140,9 +140,11 @@ struct LinearKernels {
   // beyond num_inputs. Chunks are kBlockRows · kInt16ChunkValues codes and kBlockRows scales apart.
   void (*quantize_row_int16)(const float* x, int64_t num_inputs, int16_t* codes,
                              float* scales) = nullptr;
-  // Likewise `count` values of one output in bf16, to kInt16ChunkValues codes. False if one is not
+  // Packs a chunk of kInt16ChunkValues inputs in bf16 of each of 32 outputs, likewise, but for the
+  // pairs beyond num_pairs. Asks for as many bytes from `next` on meanwhile. False if one is not
   // finite.
-  bool (*quantize_bf16)(const std::byte* values, int count, int16_t* codes, float* scale) = nullptr;
+  bool (*pack_int16_chunk)(const std::byte* const* outputs, int num_pairs, const std::byte* next,
+                           std::byte* chunk) = nullptr;
 
   // out[n] = sums[n] + bias[n], or added to out: `count` outputs of one row; bias may be null.
   void (*write_out)(const float* sums, const float* bias, bool accumulate, int count, float* out);

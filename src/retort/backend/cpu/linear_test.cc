@@ -1,11 +1,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "retort/backend/cpu/cpu_device.h"
@@ -199,31 +202,44 @@ Judged Judge(const Case& c, const StoredTensor& w, const std::vector<float>& x, 
   return judged;
 }
 
-class LinearTest : public testing::TestWithParam<std::string> {
+// The level, and whether weights are multiplied before they are packed for good.
+class LinearTest : public testing::TestWithParam<std::tuple<std::string, bool>> {
  protected:
   void SetUp() override {
+    const auto& [name, is_late] = GetParam();
     for (const CpuDispatchLevel& level : CpuDispatchLevels()) {
-      if (level.name == GetParam() && !level.is_available) {
+      if (level.name == name && !level.is_available) {
         GTEST_SKIP() << "this machine has no " << level.name;
       }
     }
-    device_ = OpenCpuDevice({.num_threads = 2, .dispatch_level = GetParam()});
+    device_ = Open(is_late);
+  }
+
+  static std::unique_ptr<Device> Open(bool pack_late) {
+    return OpenCpuDevice(
+        {.num_threads = 2, .dispatch_level = std::get<0>(GetParam()), .pack_late = pack_late});
   }
 
   // Rows lie further apart than they are wide, on both sides.
   std::vector<float> Run(const LinearWeight& weight, const std::vector<float>& x, int64_t num_rows,
                          const std::vector<float>* accumulate_on = nullptr) {
+    return RunOn(*device_, weight, x, num_rows, accumulate_on);
+  }
+
+  static std::vector<float> RunOn(Device& device, const LinearWeight& weight,
+                                  const std::vector<float>& x, int64_t num_rows,
+                                  const std::vector<float>* accumulate_on = nullptr) {
     const int64_t inputs = weight.num_inputs();
     const int64_t outputs = weight.num_outputs();
-    const auto from = device_->Allocate(static_cast<size_t>(num_rows * (inputs + 3)) * 4);
-    const auto to = device_->Allocate(static_cast<size_t>(num_rows * (outputs + 5)) * 4);
+    const auto from = device.Allocate(static_cast<size_t>(num_rows * (inputs + 3)) * 4);
+    const auto to = device.Allocate(static_cast<size_t>(num_rows * (outputs + 5)) * 4);
     const Matrix x_view{from.get(), 0, num_rows, inputs, inputs + 3};
     const Matrix y_view{to.get(), 0, num_rows, outputs, outputs + 5};
-    device_->Upload({x.data(), static_cast<size_t>(num_rows * inputs)}, x_view);
-    if (accumulate_on != nullptr) device_->Upload(*accumulate_on, y_view);
-    device_->Linear(x_view, weight, accumulate_on != nullptr, y_view);
+    device.Upload({x.data(), static_cast<size_t>(num_rows * inputs)}, x_view);
+    if (accumulate_on != nullptr) device.Upload(*accumulate_on, y_view);
+    device.Linear(x_view, weight, accumulate_on != nullptr, y_view);
     std::vector<float> y(static_cast<size_t>(num_rows * outputs));
-    device_->Download(y_view, y);
+    device.Download(y_view, y);
     return y;
   }
 
@@ -426,7 +442,8 @@ TEST_P(LinearTest, LargestCodesDoNotSaturate) {
 TEST_P(LinearTest, RefusesWhatItCannotMultiply) {
   const auto code_of = [&](const TensorView& tensor, const std::string& where = "") {
     try {
-      device_->PackLinear({&tensor, 1}, {}, Compute::kNative);
+      const auto weight = device_->PackLinear({&tensor, 1}, {}, Compute::kNative);
+      Run(*weight, RandomRows(weight->num_inputs(), 3), 1);
     } catch (const Error& error) {
       EXPECT_NE(error.message().find(std::string(tensor.name)), std::string::npos)
           << error.message();
@@ -485,11 +502,119 @@ std::vector<std::string> LevelNames() {
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, LinearTest, testing::ValuesIn(LevelNames()), [](const auto& info) {
-  std::string name = info.param;  // without what gtest does not take
-  std::replace(name.begin(), name.end(), '-', '_');
+std::string NameOfLevel(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');  // which gtest does not take
   return name;
-});
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, LinearTest,
+                         testing::Combine(testing::ValuesIn(LevelNames()), testing::Bool()),
+                         [](const auto& info) {
+                           return NameOfLevel(std::get<0>(info.param)) +
+                                  (std::get<1>(info.param) ? "_late" : "");
+                         });
+
+// Of a block: two linears with a norm before them, and a residual.
+class LateWeightsTest : public LinearTest {
+ protected:
+  static constexpr int64_t kModel = 256;
+  static constexpr int64_t kFfn = 512;
+
+  struct Block {
+    std::unique_ptr<LinearWeight> qkv, gate_up, down;
+  };
+
+  static Block PackBlock(Device& device, const std::array<StoredTensor, 5>& tensors) {
+    const TensorView qkv[] = {tensors[0].View(), tensors[1].View()};
+    const TensorView gate_up[] = {tensors[2].View(), tensors[3].View()};
+    const TensorView down = tensors[4].View();
+    return {device.PackLinear(qkv, {}, Compute::kNative),
+            device.PackLinear(gate_up, {}, Compute::kNative),
+            device.PackLinear({&down, 1}, {}, Compute::kNative)};
+  }
+
+  // What a block makes of `rows` [T, kModel]: the outputs of its first linear, then the residual.
+  static std::vector<float> RunBlock(Device& device, const Block& block,
+                                     const std::vector<float>& rows) {
+    const auto num_rows = static_cast<int64_t>(rows.size()) / kModel;
+    const int64_t num_qkv = block.qkv->num_outputs();
+    const int64_t widths[] = {kModel, kModel, 2 * kFfn, kFfn, num_qkv};
+    std::vector<Matrix> matrices;
+    std::vector<std::unique_ptr<Buffer>> buffers;
+    const auto add = [&](int64_t count, int64_t width) {
+      buffers.push_back(device.Allocate(static_cast<size_t>(count * width) * 4));
+      matrices.push_back({buffers.back().get(), 0, count, width, width});
+    };
+    for (const int64_t width : widths) add(num_rows, width);
+    add(1, kModel);
+    device.Upload(rows, matrices[0]);
+    device.Upload(RandomRows(kModel, 77), matrices[5]);
+    const Device::Norm norm{matrices[5], 1e-5f};
+    device.NormedLinear(matrices[0], norm, *block.qkv, matrices[1], matrices[4]);
+    device.FeedForward(matrices[0], norm, *block.gate_up, Activation::kSilu, *block.down,
+                       {matrices[1], matrices[2], matrices[3]});
+    std::vector<float> out(static_cast<size_t>(num_rows * (num_qkv + kModel)));
+    const auto num_first = static_cast<size_t>(num_rows * num_qkv);
+    device.Download(matrices[4], std::span(out).first(num_first));
+    device.Download(matrices[0], std::span(out).subspan(num_first));
+    return out;
+  }
+
+  static void BeginStep(Device& device) {
+    BatchPlan plan;
+    plan.token_ids = {0};
+    plan.positions = {0};
+    plan.row_begin = {0, 1};
+    plan.page_table = {0};
+    plan.page_stride = 1;
+    const auto batch = device.CreateBatch(1, 1, 1);
+    device.UploadBatch(plan, *batch);
+  }
+};
+
+TEST_P(LateWeightsTest, GiveTheSameBitsBeforeTheyArePackedAndAfter) {
+  const auto late = Open(/*pack_late=*/true);
+  for (const Format format : {Format::kF32, Format::kF16, Format::kBF16, Format::kQ4_0,
+                              Format::kQ5_1, Format::kQ8_0, Format::kQ4_K, Format::kQ6_K}) {
+    SCOPED_TRACE(Info(format).name);
+    const std::array<StoredTensor, 5> tensors = {
+        MakeTensor(format, 200, kModel, 1), MakeTensor(Format::kQ8_0, 50, kModel, 2),
+        MakeTensor(format, kFfn, kModel, 3), MakeTensor(format, kFfn, kModel, 4),
+        MakeTensor(format, kModel, kFfn, 5)};
+    const Block eager_block = PackBlock(*device_, tensors);
+    const Block late_block = PackBlock(*late, tensors);
+    PackBlock(*late, tensors);  // gone before it is packed
+    const auto expect_equal = [&](const char* when) {
+      for (const int64_t num_rows : {1, 5, 16, 40, 300}) {
+        const std::vector<float> rows = RandomRows(num_rows * kModel, 8);
+        EXPECT_EQ(RunBlock(*late, late_block, rows), RunBlock(*device_, eager_block, rows))
+            << num_rows << " rows " << when;
+      }
+    };
+    expect_equal("before");
+    BeginStep(*late);  // packs from the second on
+    BeginStep(*late);
+    expect_equal("after");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, LateWeightsTest,
+                         testing::Combine(testing::ValuesIn(LevelNames()), testing::Values(false)),
+                         [](const auto& info) { return NameOfLevel(std::get<0>(info.param)); });
+
+// The source may go once a weight is packed.
+TEST_P(LateWeightsTest, LeaveTheirSourceOnceTheyArePacked) {
+  const auto late = Open(/*pack_late=*/true);
+  BeginStep(*late);
+  auto source = std::make_unique<StoredTensor>(MakeTensor(Format::kBF16, 64, 128, 1));
+  const TensorView view = source->View();
+  const auto weight = late->PackLinear({&view, 1}, {}, Compute::kNative);
+  const auto eager = device_->PackLinear({&view, 1}, {}, Compute::kNative);
+  BeginStep(*late);
+  source.reset();
+  const std::vector<float> x = RandomRows(3 * 128, 4);
+  EXPECT_EQ(RunOn(*late, *weight, x, 3), Run(*eager, x, 3));
+}
 
 TEST(CpuDevice, ForcedLevelsAreCheckedByName) {
   EXPECT_THROW(OpenCpuDevice({.num_threads = 1, .dispatch_level = "sse9"}), Error);

@@ -102,11 +102,13 @@ void PackColumns(const PanelRows& panel, int64_t num_inputs, T exponent_mask, st
   }
 }
 
-[[noreturn]] void ThrowNotFiniteBf16(const TensorView& tensor, const std::byte* row,
-                                     int64_t begin) {
-  int64_t k = begin;
-  while ((LoadAs<uint16_t>(row + 2 * k) & 0x7f80) != 0x7f80) ++k;
-  ThrowNotFinite(tensor, row, k);
+// Names the first value of the stretch that is not finite, if there is one.
+void CheckFiniteBf16(const PanelRows& panel, size_t n, int64_t begin, int64_t count) {
+  for (int64_t k = begin; k < begin + count; ++k) {
+    if ((LoadAs<uint16_t>(panel.rows[n] + 2 * k) & 0x7f80) == 0x7f80) {
+      ThrowNotFinite(*panel.tensors[n], panel.rows[n], k);
+    }
+  }
 }
 
 void PackUnits(const PanelRows& panel, int64_t num_inputs, size_t panel_bytes, std::byte* out) {
@@ -144,32 +146,35 @@ void PackUnits(const PanelRows& panel, int64_t num_inputs, size_t panel_bytes, s
         std::memcpy(&last, row + 2 * (num_inputs - num_inputs % 4), 2 * num_last);
         store_quad(num_quads, last);
       }
-      if ((not_finite & kSigns) != 0) ThrowNotFiniteBf16(*panel.tensors[n], row, begin);
+      if ((not_finite & kSigns) != 0) {
+        CheckFiniteBf16(panel, n, begin, std::min<int64_t>(kBf16UnitValues, num_inputs - begin));
+      }
     }
   }
 }
 
 void PackInt16(const LinearKernels& kernels, const PanelRows& panel, int64_t num_inputs,
                std::byte* out) {
+  // What the panel or its last chunk lacks.
+  alignas(64) uint16_t filled[kPanelOutputs][kInt16ChunkValues];
+  const std::byte* outputs[kPanelOutputs];
   for (int64_t begin = 0; begin < num_inputs; begin += kInt16ChunkValues, out += kInt16ChunkBytes) {
-    const auto count = static_cast<int>(std::min<int64_t>(kInt16ChunkValues, num_inputs - begin));
-    const size_t source_bytes = kPanelOutputs * static_cast<size_t>(count) * sizeof(uint16_t);
-    PrefetchNext(panel, static_cast<size_t>(begin) * kPanelOutputs * sizeof(uint16_t),
-                 source_bytes);
-    alignas(64) int16_t codes[kPanelOutputs][kInt16ChunkValues];
-    float scales[kPanelOutputs] = {};
-    std::memset(codes + panel.count, 0, (kPanelOutputs - panel.count) * sizeof codes[0]);
-    for (size_t n = 0; n < panel.count; ++n) {
-      const std::byte* values = panel.rows[n] + static_cast<size_t>(begin) * sizeof(uint16_t);
-      if (!kernels.quantize_bf16(values, count, codes[n], &scales[n])) {
-        ThrowNotFiniteBf16(*panel.tensors[n], panel.rows[n], begin);
-      }
+    const auto count = std::min<int64_t>(kInt16ChunkValues, num_inputs - begin);
+    const size_t row_bytes = static_cast<size_t>(count) * sizeof(uint16_t);
+    const std::byte* next =
+        panel.end + static_cast<size_t>(begin) * kPanelOutputs * sizeof(uint16_t);
+    for (size_t n = 0; n < kPanelOutputs; ++n) {
+      const bool is_there = n < panel.count;
+      const std::byte* row =
+          is_there ? panel.rows[n] + static_cast<size_t>(begin) * sizeof(uint16_t) : nullptr;
+      outputs[n] = row;
+      if (is_there && count == kInt16ChunkValues) continue;
+      std::memset(filled[n], 0, sizeof filled[n]);
+      if (is_there) std::memcpy(filled[n], row, row_bytes);
+      outputs[n] = reinterpret_cast<const std::byte*>(filled[n]);
     }
-    std::memcpy(out, scales, sizeof scales);
-    std::byte* to = out + kInt16ScaleBytes;
-    for (int pair = 0; pair < (count + 1) / 2; ++pair) {
-      for (int n = 0; n < kPanelOutputs; ++n, to += 4) std::memcpy(to, codes[n] + 2 * pair, 4);
-    }
+    if (kernels.pack_int16_chunk(outputs, static_cast<int>((count + 1) / 2), next, out)) continue;
+    for (size_t n = 0; n < panel.count; ++n) CheckFiniteBf16(panel, n, begin, count);
   }
 }
 
@@ -187,24 +192,8 @@ void PackGroups(const GroupLayout& layout, const PanelRows& panel, int64_t num_i
   for (size_t n = 0; n < panel.count; ++n) CheckFinite(*panel.tensors[n]);  // names the block
 }
 
-void PackPanel(const LinearKernels& kernels, const PackedPart& part, const PanelRows& panel,
-               int64_t num_inputs, std::byte* out) {
-  switch (part.encoding) {
-    case Encoding::kF32:
-      return PackColumns<uint32_t>(panel, num_inputs, 0x7f800000u, out);
-    case Encoding::kF16:
-      return PackColumns<uint16_t>(panel, num_inputs, 0x7c00, out);
-    case Encoding::kBf16:
-      return PackUnits(panel, num_inputs, part.panel_bytes, out);
-    case Encoding::kInt16:
-      return PackInt16(kernels, panel, num_inputs, out);
-    case Encoding::kGroups:
-      return PackGroups(*part.layout, panel, num_inputs, out);
-  }
-}
-
-size_t PanelBytes(const PackedPart& part, int64_t num_inputs) {
-  const auto k = static_cast<size_t>(num_inputs);
+size_t PanelBytes(const PackedPart& part) {
+  const auto k = static_cast<size_t>(part.num_inputs);
   switch (part.encoding) {
     case Encoding::kF32:
       return k * kPanelOutputs * 4;
@@ -246,29 +235,33 @@ int ExponentOf(float largest) {
   return largest == 0 ? 0 : std::max(std::ilogb(largest * kRoom) + 1, kExponentMin);
 }
 
-void PackPart(ThreadPool& pool, WeightArena& arena, const LinearKernels& kernels,
-              std::span<const TensorView> tensors, int64_t num_inputs, PackedPart* part) {
+PackedPart MakePart(WeightArena& arena, const LinearKernels& kernels,
+                    std::span<const TensorView> tensors, Compute compute) {
+  PackedPart part;
+  part.encoding = EncodingOf(tensors[0], compute, kernels);
+  part.layout = FindGroupLayout(tensors[0].format);
+  part.num_inputs = tensors[0].shape[1];
   for (const TensorView& tensor : tensors) {
     const int64_t expected = RowBytes(tensor) * tensor.shape[0];
     if (static_cast<int64_t>(tensor.bytes.size()) < expected) {
       Throw(ErrorCode::kCorrupt, "tensor '{}' {}: expected {} bytes, found {}", tensor.name,
             tensor.shape.ToString(), expected, tensor.bytes.size());
     }
-    part->num_outputs += tensor.shape[0];
+    part.num_outputs += tensor.shape[0];
   }
-  part->num_panels = (part->num_outputs + kPanelOutputs - 1) / kPanelOutputs;
-  part->panel_bytes = PanelBytes(*part, num_inputs);
-  part->piece = arena.Allocate(static_cast<size_t>(part->num_panels) * part->panel_bytes);
+  part.num_panels = (part.num_outputs + kPanelOutputs - 1) / kPanelOutputs;
+  part.panel_bytes = PanelBytes(part);
+  part.piece = arena.Allocate(part.size_bytes());
+  part.promise = MemoryPromise(part.size_bytes());
+  part.stored.assign(tensors.begin(), tensors.end());
+  return part;
+}
+
+// Packs all panels, each to out_of(panel, thread), and finds the part's exponent.
+template <typename OutOf>
+void PackPanels(ThreadPool& pool, const LinearKernels& kernels, PackedPart* part,
+                const OutOf& out_of) {
   std::vector<float> largest(static_cast<size_t>(part->num_panels));
-  const auto pack_panel = [&](int64_t panel) {
-    std::byte* out = part->piece.data + static_cast<size_t>(panel) * part->panel_bytes;
-    PackPanel(kernels, *part, FindRows(tensors, panel * kPanelOutputs, part->num_outputs),
-              num_inputs, out);
-    if (part->encoding == Encoding::kGroups) {
-      const int64_t num_records = num_inputs / kGroupValues / part->layout->groups_per_record;
-      largest[static_cast<size_t>(panel)] = LargestWeight(*part->layout, out, num_records);
-    }
-  };
   // What a thread asks the system to provide at a time, at most, and the share it has to get.
   constexpr size_t kPieceBytes = size_t{512} << 10;
   constexpr int64_t kPiecesPerThread = 4;
@@ -276,13 +269,18 @@ void PackPart(ThreadPool& pool, WeightArena& arena, const LinearKernels& kernels
       std::clamp<int64_t>(part->num_panels / (kPiecesPerThread * pool.num_threads()), 1,
                           static_cast<int64_t>(kPieceBytes / part->panel_bytes) + 1);
   const int64_t num_pieces = (part->num_panels + panels_per_piece - 1) / panels_per_piece;
-  pool.ParallelFor(num_pieces, [&](int64_t piece, int) {
+  pool.ParallelFor(num_pieces, [&](int64_t piece, int thread) {
     const int64_t begin = piece * panels_per_piece;
     const int64_t end = std::min(begin + panels_per_piece, part->num_panels);
-    ProvideRows(tensors, begin * kPanelOutputs, end * kPanelOutputs);
-    ProvidePages(part->piece.data + static_cast<size_t>(begin) * part->panel_bytes,
-                 static_cast<size_t>(end - begin) * part->panel_bytes);
-    for (int64_t panel = begin; panel < end; ++panel) pack_panel(panel);
+    for (int64_t panel = begin; panel < end; ++panel) {
+      std::byte* out = out_of(panel, thread);
+      part->PackPanel(kernels, panel, out);
+      if (part->encoding == Encoding::kGroups) {
+        const int64_t num_records =
+            part->num_inputs / kGroupValues / part->layout->groups_per_record;
+        largest[static_cast<size_t>(panel)] = LargestWeight(*part->layout, out, num_records);
+      }
+    }
   });
   part->exponent = ExponentOf(*std::max_element(largest.begin(), largest.end()));
 }
@@ -292,11 +290,11 @@ void PackPart(ThreadPool& pool, WeightArena& arena, const LinearKernels& kernels
 WeightArena::Piece WeightArena::Allocate(size_t bytes) {
   const size_t rounded = (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
   if (rounded >= kArenaBlockBytes / 2) {
-    auto own = memory_.Allocate(rounded);
+    auto own = std::make_shared<AlignedBytes>(rounded);
     return {own, own->data()};
   }
   if (!block_ || used_ + rounded > block_->size()) {
-    block_ = memory_.Allocate(kArenaBlockBytes);
+    block_ = std::make_shared<AlignedBytes>(kArenaBlockBytes);
     used_ = 0;
   }
   Piece piece{block_, block_->data() + used_};
@@ -304,36 +302,38 @@ WeightArena::Piece WeightArena::Allocate(size_t bytes) {
   return piece;
 }
 
-size_t CpuLinearWeight::size_bytes() const {
-  size_t bytes = bias_.size() * sizeof(float);
-  for (const PackedPart& part : parts_) {
-    bytes += static_cast<size_t>(part.num_panels) * part.panel_bytes;
+void PackedPart::PackPanel(const LinearKernels& kernels, int64_t panel, std::byte* out) const {
+  ProvideRows(stored, panel * kPanelOutputs, (panel + 1) * kPanelOutputs);
+  const PanelRows rows = FindRows(stored, panel * kPanelOutputs, num_outputs);
+  switch (encoding) {
+    case Encoding::kF32:
+      return PackColumns<uint32_t>(rows, num_inputs, 0x7f800000u, out);
+    case Encoding::kF16:
+      return PackColumns<uint16_t>(rows, num_inputs, 0x7c00, out);
+    case Encoding::kBf16:
+      return PackUnits(rows, num_inputs, panel_bytes, out);
+    case Encoding::kInt16:
+      return PackInt16(kernels, rows, num_inputs, out);
+    case Encoding::kGroups:
+      return PackGroups(*layout, rows, num_inputs, out);
   }
-  return bytes;
 }
 
-std::unique_ptr<CpuLinearWeight> CpuLinearWeight::Pack(ThreadPool& pool, WeightArena& arena,
-                                                       const LinearKernels& kernels,
-                                                       std::span<const TensorView> parts,
-                                                       std::span<const TensorView> bias,
-                                                       Compute compute) {
-  auto weight = std::make_unique<CpuLinearWeight>();
-  weight->num_inputs_ = parts[0].shape[1];
-  weight->compute_ = compute;
+CpuLinearWeight::CpuLinearWeight(WeightArena& arena, const LinearKernels& kernels,
+                                 std::span<const TensorView> parts,
+                                 std::span<const TensorView> bias, Compute compute)
+    : num_inputs_(parts[0].shape[1]), compute_(compute) {
   // Neighbours of one format become one part: fewer, fuller panels.
   for (size_t begin = 0, end = 0; begin < parts.size(); begin = end) {
     while (end < parts.size() && parts[end].format == parts[begin].format) ++end;
-    PackedPart part;
-    part.encoding = EncodingOf(parts[begin], compute, kernels);
-    part.layout = FindGroupLayout(parts[begin].format);
-    part.output_begin = weight->num_outputs_;
-    PackPart(pool, arena, kernels, parts.subspan(begin, end - begin), weight->num_inputs_, &part);
-    weight->num_outputs_ += part.num_outputs;
-    weight->parts_.push_back(std::move(part));
+    PackedPart part = MakePart(arena, kernels, parts.subspan(begin, end - begin), compute);
+    part.output_begin = num_outputs_;
+    num_outputs_ += part.num_outputs;
+    parts_.push_back(std::move(part));
   }
   if (std::any_of(bias.begin(), bias.end(), [](const auto& b) { return !b.bytes.empty(); })) {
-    weight->bias_.assign(static_cast<size_t>(weight->num_outputs_), 0.0f);
-    float* to = weight->bias_.data();
+    bias_.assign(static_cast<size_t>(num_outputs_), 0.0f);
+    float* to = bias_.data();
     for (size_t i = 0; i < parts.size(); ++i) {
       if (!bias[i].bytes.empty()) {
         CheckFinite(bias[i]);
@@ -342,7 +342,57 @@ std::unique_ptr<CpuLinearWeight> CpuLinearWeight::Pack(ThreadPool& pool, WeightA
       to += parts[i].shape[0];
     }
   }
-  return weight;
+}
+
+CpuLinearWeight::~CpuLinearWeight() {
+  if (late_ != nullptr) late_->Remove(this);
+}
+
+size_t CpuLinearWeight::size_bytes() const {
+  size_t bytes = bias_.size() * sizeof(float);
+  for (const PackedPart& part : parts_) bytes += part.size_bytes();
+  return bytes;
+}
+
+void CpuLinearWeight::Pack(ThreadPool& pool, const LinearKernels& kernels) {
+  for (PackedPart& part : parts_) {
+    PackPanels(pool, kernels, &part, [&](int64_t panel, int) {
+      std::byte* out = part.piece.data + static_cast<size_t>(panel) * part.panel_bytes;
+      ProvidePages(out, part.panel_bytes);
+      return out;
+    });
+    part.stored.clear();
+    part.promise = {};
+  }
+}
+
+void LateWeights::Add(CpuLinearWeight* weight) {
+  for (const PackedPart& part : weight->parts_) {
+    if (part.panel_bytes <= panel_bytes_max_) continue;
+    panel_bytes_max_ = (part.panel_bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+    panels_ = AlignedBytes(panel_bytes_max_ * static_cast<size_t>(pool_.num_threads()));
+  }
+  for (PackedPart& part : weight->parts_) {
+    if (part.encoding != Encoding::kGroups || !kernels_.groups_as_bf16) continue;
+    // For the exponent.
+    PackPanels(pool_, kernels_, &part, [&](int64_t, int thread) { return Panel(thread); });
+  }
+  weights_.push_back(weight);
+  weight->late_ = this;
+}
+
+void LateWeights::Remove(CpuLinearWeight* weight) {
+  std::erase(weights_, weight);
+  weight->late_ = nullptr;
+}
+
+void LateWeights::PackSome() {
+  for (size_t num_bytes = 0; !weights_.empty() && num_bytes < kBytesPerStep;) {
+    CpuLinearWeight* weight = weights_.front();
+    weight->Pack(pool_, kernels_);
+    num_bytes += weight->size_bytes();
+    Remove(weight);
+  }
 }
 
 }  // namespace retort::cpu
