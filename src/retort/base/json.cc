@@ -1,7 +1,6 @@
 #include "retort/base/json.h"
 
 #include <algorithm>
-#include <set>
 #include <vector>
 
 #include "retort/base/error.h"
@@ -22,7 +21,7 @@ TextPosition PositionOf(std::string_view text, size_t offset) {
   return {line, line_begin == std::string_view::npos ? offset + 1 : offset - line_begin};
 }
 
-// Builds the value, checking depth and duplicate keys on the way.
+// Builds the value, checking depth and duplicate keys.
 class StrictBuilder : public nlohmann::json_sax<Json> {
  public:
   StrictBuilder(std::string_view text, std::string_view origin) : text_(text), origin_(origin) {}
@@ -39,14 +38,17 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   bool start_object(size_t) override { return Open(Json::object()); }
   bool start_array(size_t) override { return Open(Json::array()); }
   bool key(string_t& value) override {
-    if (!keys_.back().insert(value).second) {
-      Throw(ErrorCode::kInvalid, "{}: duplicate key \"{}\" in one JSON object", origin_, value);
-    }
     key_ = std::move(value);
     return true;
   }
-  bool end_object() override { return Close(); }
-  bool end_array() override { return Close(); }
+  bool end_object() override {
+    CheckKeys(stack_.back()->get_ref<const Json::object_t&>());
+    return end_array();
+  }
+  bool end_array() override {
+    stack_.pop_back();
+    return true;
+  }
   bool parse_error(size_t offset, const std::string&,
                    const nlohmann::detail::exception& error) override {
     const TextPosition at = PositionOf(text_, offset > 0 ? offset - 1 : 0);
@@ -67,7 +69,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
       parent.push_back(std::move(value));
       return &parent.back();
     }
-    // The keys of one object were checked to be distinct, so this appends without a search.
+    // Whether it was there before is looked for at the object's end: this is no search.
     auto& object = parent.get_ref<Json::object_t&>();
     object.Container::emplace_back(std::move(key_), std::move(value));
     return &object.back().second;
@@ -82,20 +84,23 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
             kJsonDepthMax);
     }
     stack_.push_back(Place(std::move(value)));
-    keys_.emplace_back();
     return true;
   }
-  bool Close() {
-    stack_.pop_back();
-    keys_.pop_back();
-    return true;
+  void CheckKeys(const Json::object_t& object) {
+    keys_.clear();
+    for (const auto& [key, value] : object) keys_.push_back(key);
+    std::sort(keys_.begin(), keys_.end());
+    const auto found = std::adjacent_find(keys_.begin(), keys_.end());
+    if (found != keys_.end()) {
+      Throw(ErrorCode::kInvalid, "{}: duplicate key \"{}\" in one JSON object", origin_, *found);
+    }
   }
 
   std::string_view text_;
   std::string_view origin_;
   Json root_;
   std::vector<Json*> stack_;  // a child is only appended to the innermost, so pointers stay valid
-  std::vector<std::set<std::string>> keys_;
+  std::vector<std::string_view> keys_;  // of an object that has ended
   std::string key_;
 };
 
