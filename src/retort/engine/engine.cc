@@ -46,7 +46,7 @@ Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device)
     : Impl(options, std::move(device), Checkpoint::Open(options.path)) {}
 
 Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device,
-                   std::shared_ptr<const Checkpoint> checkpoint)
+                   const std::shared_ptr<const Checkpoint>& checkpoint)
     : Impl(options, std::move(device), checkpoint, std::async(std::launch::async, [checkpoint] {
              return PromptEncoder(*checkpoint, ReadDecoderSpec(*checkpoint).vocab_size);
            })) {}
@@ -233,7 +233,7 @@ std::unique_ptr<ActiveRequest> Engine::Impl::Prepare(Request request) const {
   return active;
 }
 
-void Engine::Impl::Submit(Request request, ResponseHandler handler) {
+void Engine::Impl::Submit(Request request, const ResponseHandler& handler) {
   ++counters_.num_requests;
   try {
     std::unique_ptr<ActiveRequest> active = Prepare(std::move(request));
@@ -303,7 +303,7 @@ std::vector<StepPoint> Engine::step_points() const { return impl_->step_points()
 std::string Engine::RequestKey(const Request& request) const { return impl_->RequestKey(request); }
 
 void Engine::Submit(Request request, ResponseHandler handler) {
-  impl_->Submit(std::move(request), std::move(handler));
+  impl_->Submit(std::move(request), handler);
 }
 
 }  // namespace retort

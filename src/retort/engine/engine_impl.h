@@ -50,7 +50,7 @@ class Engine::Impl {
   ModelStats stats() const;
   std::vector<StepPoint> step_points() const;
   std::string RequestKey(const Request& request) const;
-  void Submit(Request request, ResponseHandler handler);
+  void Submit(Request request, const ResponseHandler& handler);
   void Stop();
 
   // The engine's thread.
@@ -65,7 +65,7 @@ class Engine::Impl {
 
   // Another thread reads the tokenizer while weights are packed.
   Impl(const EngineOptions& options, std::unique_ptr<Device> device,
-       std::shared_ptr<const Checkpoint> checkpoint);
+       const std::shared_ptr<const Checkpoint>& checkpoint);
   Impl(const EngineOptions& options, std::unique_ptr<Device> device,
        std::shared_ptr<const Checkpoint> checkpoint, std::future<PromptEncoder> encoder);
 

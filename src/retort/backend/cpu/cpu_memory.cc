@@ -27,10 +27,9 @@ std::atomic<size_t> promised_bytes = 0;
 
 void Provide(const std::byte* begin, size_t num_bytes, int advice) {
 #if defined(__linux__)
-  static const auto page_bytes = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const uintptr_t first = reinterpret_cast<uintptr_t>(begin) / page_bytes * page_bytes;
-  const uintptr_t end = reinterpret_cast<uintptr_t>(begin) + num_bytes;
-  madvise(reinterpret_cast<void*>(first), end - first, advice);
+  static const auto page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t in_page = reinterpret_cast<uintptr_t>(begin) % page_bytes;
+  madvise(const_cast<std::byte*>(begin) - in_page, num_bytes + in_page, advice);
 #endif
 }
 

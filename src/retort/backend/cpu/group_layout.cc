@@ -38,8 +38,8 @@ uint8_t BitsFromBytes(uint64_t bytes) {
 
 // `count` bits of each byte, from bit `first` on.
 Bytes16 BitsOfBytes(Bytes16 bytes, size_t first, int count) {
-  return reinterpret_cast<Bytes16>(reinterpret_cast<Longs2>(bytes) >> first) &
-         static_cast<uint8_t>((1 << count) - 1);
+  const uint64_t mask = EachByte(static_cast<uint8_t>((1 << count) - 1));
+  return reinterpret_cast<Bytes16>((reinterpret_cast<Longs2>(bytes) >> first) & mask);
 }
 
 // Each byte · 2^count, of bytes that do not reach their upper bits.

@@ -11,7 +11,6 @@ namespace retort::cpu {
 namespace {
 
 constexpr int kTileRows = 8;
-constexpr int kLanes = 32;  // values of 16 bits in a vector
 constexpr int64_t kChunkRowValues = int64_t{kBlockRows} * kInt16ChunkValues;
 
 // One tile of rows by up to kInt16ChunkValues inputs: their integers, then their fold.
