@@ -602,6 +602,29 @@ INSTANTIATE_TEST_SUITE_P(Levels, LateWeightsTest,
                          testing::Combine(testing::ValuesIn(LevelNames()), testing::Values(false)),
                          [](const auto& info) { return NameOfLevel(std::get<0>(info.param)); });
 
+TEST_P(LateWeightsTest, OneThatIsCorruptEndsEveryStep) {
+  const auto late = Open(/*pack_late=*/true);
+  const StoredTensor good = MakeTensor(Format::kQ8_0, 40, 64, 1);
+  StoredTensor bad = MakeTensor(Format::kBF16, 40, 64, 2);
+  StoreAs<uint16_t>(&bad.bytes[2 * (7 * 64 + 5)], 0x7fc0);
+  const TensorView parts[] = {good.View(), bad.View()};
+  const auto weight = late->PackLinear(parts, {}, Compute::kNative);
+  BeginStep(*late);
+  for (int i = 0; i < 3; ++i) {
+    const auto code_of = [](const auto& function) {
+      try {
+        function();
+      } catch (const Error& error) {
+        EXPECT_NE(error.message().find("[7, 5]"), std::string::npos) << error.message();
+        return error.code();
+      }
+      return ErrorCode::kInternal;
+    };
+    EXPECT_EQ(code_of([&] { BeginStep(*late); }), ErrorCode::kCorrupt);
+    EXPECT_EQ(code_of([&] { RunOn(*late, *weight, RandomRows(64, 1), 1); }), ErrorCode::kCorrupt);
+  }
+}
+
 // The source may go once a weight is packed.
 TEST_P(LateWeightsTest, LeaveTheirSourceOnceTheyArePacked) {
   const auto late = Open(/*pack_late=*/true);

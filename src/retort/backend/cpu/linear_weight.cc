@@ -262,7 +262,7 @@ template <typename OutOf>
 void PackPanels(ThreadPool& pool, const LinearKernels& kernels, PackedPart* part,
                 const OutOf& out_of) {
   std::vector<float> largest(static_cast<size_t>(part->num_panels));
-  // What a thread asks the system to provide at a time, at most, and the share it has to get.
+  // What a thread packs at a time, at most, and the share it has to get.
   constexpr size_t kPieceBytes = size_t{512} << 10;
   constexpr int64_t kPiecesPerThread = 4;
   const int64_t panels_per_piece =
@@ -356,6 +356,7 @@ size_t CpuLinearWeight::size_bytes() const {
 
 void CpuLinearWeight::Pack(ThreadPool& pool, const LinearKernels& kernels) {
   for (PackedPart& part : parts_) {
+    if (part.is_packed()) continue;  // when the one after it was refused
     PackPanels(pool, kernels, &part, [&](int64_t panel, int) {
       std::byte* out = part.piece.data + static_cast<size_t>(panel) * part.panel_bytes;
       ProvidePages(out, part.panel_bytes);
