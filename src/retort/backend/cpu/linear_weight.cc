@@ -257,10 +257,15 @@ PackedPart MakePart(WeightArena& arena, const LinearKernels& kernels,
   return part;
 }
 
-// Packs all panels, each to out_of(panel, thread), and finds the part's exponent.
+bool NeedsExponent(const PackedPart& part, const LinearKernels& kernels) {
+  return part.encoding == Encoding::kGroups && kernels.groups_as_bf16;
+}
+
+// Packs all panels, each to out_of(panel, thread), and finds the part's exponent if it needs one.
 template <typename OutOf>
 void PackPanels(ThreadPool& pool, const LinearKernels& kernels, PackedPart* part,
                 const OutOf& out_of) {
+  const bool needs_exponent = NeedsExponent(*part, kernels);
   std::vector<float> largest(static_cast<size_t>(part->num_panels));
   // What a thread packs at a time, at most, and the share it has to get.
   constexpr size_t kPieceBytes = size_t{512} << 10;
@@ -275,7 +280,7 @@ void PackPanels(ThreadPool& pool, const LinearKernels& kernels, PackedPart* part
     for (int64_t panel = begin; panel < end; ++panel) {
       std::byte* out = out_of(panel, thread);
       part->PackPanel(kernels, panel, out);
-      if (part->encoding == Encoding::kGroups) {
+      if (needs_exponent) {
         const int64_t num_records =
             part->num_inputs / kGroupValues / part->layout->groups_per_record;
         largest[static_cast<size_t>(panel)] = LargestWeight(*part->layout, out, num_records);
@@ -358,9 +363,8 @@ void CpuLinearWeight::Pack(ThreadPool& pool, const LinearKernels& kernels) {
   for (PackedPart& part : parts_) {
     if (part.is_packed()) continue;  // when the one after it was refused
     PackPanels(pool, kernels, &part, [&](int64_t panel, int) {
-      std::byte* out = part.piece.data + static_cast<size_t>(panel) * part.panel_bytes;
-      ProvidePages(out, part.panel_bytes);
-      return out;
+      ProvidePages(part.Panel(panel), part.panel_bytes);
+      return part.Panel(panel);
     });
     part.stored.clear();
     part.promise = {};
@@ -374,8 +378,7 @@ void LateWeights::Add(CpuLinearWeight* weight) {
     panels_ = AlignedBytes(panel_bytes_max_ * static_cast<size_t>(pool_.num_threads()));
   }
   for (PackedPart& part : weight->parts_) {
-    if (part.encoding != Encoding::kGroups || !kernels_.groups_as_bf16) continue;
-    // For the exponent.
+    if (!NeedsExponent(part, kernels_)) continue;
     PackPanels(pool_, kernels_, &part, [&](int64_t, int thread) { return Panel(thread); });
   }
   weights_.push_back(weight);

@@ -37,8 +37,8 @@ struct PackedPart {
   int64_t num_inputs = 0;
   int64_t num_panels = 0;
   size_t panel_bytes = 0;
-  // Of kGroups: weights · 2^-exponent are what is decoded to bf16. 0 for most, whose weights are
-  // below 1 and not all tiny.
+  // Of kGroups where they are multiplied as bf16: weights · 2^-exponent are what is decoded. 0 for
+  // most, whose weights are below 1 and not all tiny.
   int exponent = 0;
   WeightArena::Piece piece;
   // What is not packed yet: the stored tensors, and that the piece's memory is not taken yet.
@@ -47,8 +47,8 @@ struct PackedPart {
 
   bool is_packed() const { return stored.empty(); }
   size_t size_bytes() const { return static_cast<size_t>(num_panels) * panel_bytes; }
-  // Of what is packed.
-  const std::byte* Panel(int64_t panel) const {
+  // Where it is packed, or will be.
+  std::byte* Panel(int64_t panel) const {
     return piece.data + static_cast<size_t>(panel) * panel_bytes;
   }
   // Packs one panel of what is not, to panel_bytes at `out`. Throws as Device::PackLinear does.
