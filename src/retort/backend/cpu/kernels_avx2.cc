@@ -119,10 +119,15 @@ RETORT_AVX2 void Unpack(const GroupLayout& layout, const std::byte* panel, int64
     UnpackPlanes(layout.bits, header + layout.group_header_bytes(), is_signed ? layout.zero : 0,
                  scratch->codes + g * kGroupCodes);
   }
-  *tile = {scratch->codes,  kGroupCodes,
-           scratch->scales, layout.has_min() ? scratch->mins : nullptr,
-           num_groups,      layout.scale_values(),
-           layout.bits,     is_signed};
+  *tile = {scratch->codes,
+           kGroupCodes,
+           scratch->scales,
+           layout.has_min() ? scratch->mins : nullptr,
+           num_groups,
+           layout.scale_values(),
+           layout.bits,
+           is_signed,
+           {}};
 }
 
 // Quads whose 16-bit sums cannot overflow: (2^bits − 1) · 127 · 2 · quads < 2^15.
@@ -165,9 +170,10 @@ RETORT_AVX2 inline void DotRun(const uint8_t* codes, const int8_t* row_codes, __
 template <int kRows, int kQuads, int kBits>
 RETORT_AVX2 void MultiplyTile(const GroupTile& tile, const int8_t* row_codes,
                               const float* row_scales, const int32_t* corrections,
-                              const float* row_sums, float* sums) {
+                              const float* row_sums, SteadyPrefetch* ahead, float* sums) {
   constexpr int kRuns = 8 / kQuads;
   for (int run = 0; run < tile.num_groups * kRuns; ++run) {
+    ahead->Step();
     const int group = run / kRuns;
     const int quad = run % kRuns * kQuads;
     const uint8_t* codes = tile.codes + static_cast<size_t>(group) * tile.group_stride + quad * 64;
@@ -198,12 +204,14 @@ constexpr int kTileRows = 4;
 
 template <int kQuads, int kBits>
 void MultiplyRows(const GroupTile& tile, const QuantizedRows& rows, int64_t num_rows, float* sums) {
+  const int64_t num_tiles = num_rows / kTileRows + num_rows % kTileRows;
+  SteadyPrefetch ahead(tile.ahead, num_tiles * tile.num_groups * 8 / kQuads);
   for (int64_t row = 0; row < num_rows;) {
     const bool whole = num_rows - row >= kTileRows;
     const auto multiply =
         whole ? MultiplyTile<kTileRows, kQuads, kBits> : MultiplyTile<1, kQuads, kBits>;
     multiply(tile, rows.codes + row * kGroupValues, rows.scales + row, rows.corrections + row,
-             rows.sums + row, sums + row * kPanelOutputs);
+             rows.sums + row, &ahead, sums + row * kPanelOutputs);
     row += whole ? kTileRows : 1;
   }
 }

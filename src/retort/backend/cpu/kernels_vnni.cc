@@ -20,7 +20,7 @@ constexpr int kTileRows = 6;
 template <int kRows, int kQuads, bool kHasMin>
 RETORT_VNNI void MultiplyTile(const GroupTile& tile, const int8_t* row_codes,
                               const float* row_scales, const int32_t* corrections,
-                              const float* row_sums, float* sums) {
+                              const float* row_sums, SteadyPrefetch* ahead, float* sums) {
   constexpr int kRuns = 8 / kQuads;
   __m512 sum[kRows][2];
   LoadSums(sums, sum);
@@ -28,6 +28,7 @@ RETORT_VNNI void MultiplyTile(const GroupTile& tile, const int8_t* row_codes,
   const float* scales = tile.scales;
   const float* mins = tile.mins;
   for (int run = 0; run < tile.num_groups * kRuns; ++run) {
+    ahead->Step();
     __m512i dot[kRows][2];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -72,7 +73,7 @@ RETORT_VNNI void MultiplyTile(const GroupTile& tile, const int8_t* row_codes,
 }
 
 using TileKernel = void (*)(const GroupTile&, const int8_t*, const float*, const int32_t*,
-                            const float*, float*);
+                            const float*, SteadyPrefetch*, float*);
 
 template <int kQuads, bool kHasMin>
 constexpr TileKernel kTileKernels[kTileRows + 1] = {
@@ -90,9 +91,12 @@ void MultiplyGroups(const GroupTile& tile, const QuantizedRows& rows, int64_t nu
   const TileKernel* kernels = tile.scale_values == 16 ? kTileKernels<4, false>
                               : tile.mins != nullptr  ? kTileKernels<8, true>
                                                       : kTileKernels<8, false>;
+  const int64_t num_tiles = (num_rows + kTileRows - 1) / kTileRows;
+  const int runs = kGroupValues / tile.scale_values;
+  SteadyPrefetch ahead(tile.ahead, num_tiles * tile.num_groups * runs);
   ForEvenTiles(num_rows, kTileRows, [&](int64_t row, int64_t count) {
     kernels[count](tile, rows.codes + row * kGroupValues, rows.scales + row, rows.corrections + row,
-                   rows.sums + row, sums + row * kPanelOutputs);
+                   rows.sums + row, &ahead, sums + row * kPanelOutputs);
   });
 }
 

@@ -465,9 +465,7 @@ void LinearRunner::MultiplyGroups(const Pass& pass, const Panels& panels, int64_
       float* panel_sums = sums + panel * SumsStride(num_rows);
       const auto num_blocks = static_cast<size_t>(CeilDiv(num_rows, kBlockRows));
       for (size_t b = 0; b < num_blocks; ++b) {
-        // A part for each block of rows: so many requests at once would be waited for.
-        Prefetch(chunk_end + chunk_bytes * b / num_blocks,
-                 chunk_end + chunk_bytes * (b + 1) / num_blocks);
+        tile.ahead = {chunk_end + chunk_bytes * b / num_blocks, chunk_bytes / num_blocks};
         kernels_.multiply_groups(
             tile, rows_at(first_block + b, static_cast<size_t>(group)),
             std::min<int64_t>(kBlockRows, num_rows - static_cast<int64_t>(b) * kBlockRows),
