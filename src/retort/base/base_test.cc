@@ -51,6 +51,80 @@ TEST(ParseJson, RefusesDuplicateKeysDepthAndBadUtf8) {
   EXPECT_THROW(ParseJson("", "t"), Error);
 }
 
+// Two parsers share the work: what one reads, the other would read alike.
+TEST(ParseJson, IsNlohmannsReading) {
+  const std::string deepest = std::string(kJsonDepthMax, '[') + std::string(kJsonDepthMax, ']');
+  for (const std::string text : {R"("")",
+                                 "0",
+                                 "-0",
+                                 "-1",
+                                 "1.0",
+                                 "-0.0",
+                                 "1e5",
+                                 "1E-400",
+                                 "0.1e1",
+                                 "4.9406564584124654e-324",
+                                 "1.7976931348623157e308",
+                                 "9223372036854775807",
+                                 "9223372036854775808",
+                                 "18446744073709551615",
+                                 "18446744073709551616",
+                                 "-9223372036854775808",
+                                 "-9223372036854775809",
+                                 "123456789012345678901234567890",
+                                 " \t\r\n true \n",
+                                 "null",
+                                 "[]",
+                                 "{}",
+                                 R"({"":{"":[]}})",
+                                 R"("\u0000\u00e9\ud83d\ude00\/\"\\")",
+                                 "\"\x7f\xf0\x9f\x98\x80\"",
+                                 "\xef\xbb\xbf[1]",
+                                 deepest.c_str()}) {
+    const Json expected = Json::parse(text);
+    const Json parsed = ParseJson(text, "t");
+    EXPECT_EQ(parsed, expected) << text;
+    EXPECT_EQ(DumpJson(parsed), DumpJson(expected)) << text;
+  }
+  for (const std::string text : {"",
+                                 " ",
+                                 "[1,]",
+                                 "{\"a\":1,}",
+                                 "[1 2]",
+                                 "1 2",
+                                 "01",
+                                 "1.",
+                                 ".5",
+                                 "+1",
+                                 "1e",
+                                 "-",
+                                 "1e400",
+                                 "nul",
+                                 "NaN",
+                                 "Infinity",
+                                 "'a'",
+                                 "\"a",
+                                 "\"\t\"",
+                                 R"("\x41")",
+                                 R"("\u12g4")",
+                                 R"("\ud800")",
+                                 R"("\udc00\ud800")",
+                                 "\"\xc0\x80\"",
+                                 "\"\xed\xa0\x80\"",
+                                 "// c\n1",
+                                 "[1]\xef\xbb\xbf",
+                                 "{1:2}",
+                                 R"({"a" 1})",
+                                 "[[]",
+                                 "]"}) {
+    EXPECT_FALSE(Json::accept(text)) << text;
+    EXPECT_THROW(ParseJson(text, "t"), Error) << text;
+  }
+  EXPECT_THROW(ParseJson("[" + deepest + "]", "t"), Error);
+  EXPECT_THROW(ParseJson(std::string_view("[1]\0", 4), "t"), Error);
+  EXPECT_TRUE(ParseJson("7", "t").is_number_unsigned());
+}
+
 TEST(NearestName, FindsTyposOnly) {
   const std::vector<std::string> names = {"temperature", "top_k", "seed"};
   EXPECT_EQ(NearestName("temprature", names), "temperature");

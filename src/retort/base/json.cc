@@ -1,6 +1,9 @@
 #include "retort/base/json.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "retort/base/error.h"
@@ -19,6 +22,72 @@ TextPosition PositionOf(std::string_view text, size_t offset) {
   const size_t line = 1 + static_cast<size_t>(std::count(before.begin(), before.end(), '\n'));
   const size_t line_begin = before.rfind('\n');
   return {line, line_begin == std::string_view::npos ? offset + 1 : offset - line_begin};
+}
+
+void CheckKeys(const Json::object_t& object, std::string_view origin) {
+  std::vector<std::string_view> keys;
+  keys.reserve(object.size());
+  for (const auto& [key, value] : object) keys.push_back(key);
+  std::sort(keys.begin(), keys.end());
+  const auto found = std::adjacent_find(keys.begin(), keys.end());
+  if (found != keys.end()) {
+    Throw(ErrorCode::kInvalid, "{}: duplicate key \"{}\" in one JSON object", origin, *found);
+  }
+}
+
+// Appends a member. Whether its key was there before is for CheckKeys: this is no search.
+Json& Append(Json::object_t& object, std::string key, Json value) {
+  object.Container::emplace_back(std::move(key), std::move(value));
+  return object.back().second;
+}
+
+// What nlohmann's parser would make of it. Recurses as deep as the text is nested.
+Json FromParsed(const simdjson::dom::element& parsed, std::string_view origin) {
+  using Type = simdjson::dom::element_type;
+  switch (parsed.type()) {
+    case Type::ARRAY: {
+      Json::array_t array;
+      for (const auto value : simdjson::dom::array(parsed)) {
+        array.push_back(FromParsed(value, origin));
+      }
+      return array;
+    }
+    case Type::OBJECT: {
+      Json::object_t object;
+      for (const auto& [key, value] : simdjson::dom::object(parsed)) {
+        Append(object, std::string(key), FromParsed(value, origin));
+      }
+      CheckKeys(object, origin);
+      return object;
+    }
+    case Type::STRING:
+      return std::string(std::string_view(parsed));
+    case Type::INT64: {
+      const auto value = int64_t(parsed);
+      return value < 0 ? Json(value) : Json(static_cast<uint64_t>(value));
+    }
+    case Type::UINT64:
+      return uint64_t(parsed);
+    case Type::DOUBLE:
+      return double(parsed);
+    case Type::BOOL:
+      return bool(parsed);
+    case Type::NULL_VALUE:
+      break;
+  }
+  return nullptr;
+}
+
+// simdjson takes a third of the time, but does not say where an error is, and refuses some of what
+// is valid: a byte order mark, integers of more than 64 bits. Nothing: StrictBuilder is to read it.
+std::optional<Json> ParseFast(std::string_view text, std::string_view origin) {
+  simdjson::dom::parser parser;
+  simdjson::dom::element root;
+  if (parser.allocate(text.size(), kJsonDepthMax) != simdjson::SUCCESS ||
+      parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS) {
+    return std::nullopt;
+  }
+  return FromParsed(root, origin);
 }
 
 // Builds the value, checking depth and duplicate keys.
@@ -42,7 +111,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
     return true;
   }
   bool end_object() override {
-    CheckKeys(stack_.back()->get_ref<const Json::object_t&>());
+    CheckKeys(stack_.back()->get_ref<const Json::object_t&>(), origin_);
     return end_array();
   }
   bool end_array() override {
@@ -69,10 +138,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
       parent.push_back(std::move(value));
       return &parent.back();
     }
-    // Whether it was there before is looked for at the object's end: this is no search.
-    auto& object = parent.get_ref<Json::object_t&>();
-    object.Container::emplace_back(std::move(key_), std::move(value));
-    return &object.back().second;
+    return &Append(parent.get_ref<Json::object_t&>(), std::move(key_), std::move(value));
   }
   bool Put(Json value) {
     Place(std::move(value));
@@ -86,27 +152,23 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
     stack_.push_back(Place(std::move(value)));
     return true;
   }
-  void CheckKeys(const Json::object_t& object) {
-    keys_.clear();
-    for (const auto& [key, value] : object) keys_.push_back(key);
-    std::sort(keys_.begin(), keys_.end());
-    const auto found = std::adjacent_find(keys_.begin(), keys_.end());
-    if (found != keys_.end()) {
-      Throw(ErrorCode::kInvalid, "{}: duplicate key \"{}\" in one JSON object", origin_, *found);
-    }
-  }
 
   std::string_view text_;
   std::string_view origin_;
   Json root_;
   std::vector<Json*> stack_;  // a child is only appended to the innermost, so pointers stay valid
-  std::vector<std::string_view> keys_;  // of an object that has ended
   std::string key_;
 };
 
 }  // namespace
 
 Json ParseJson(std::string_view text, std::string_view origin) {
+  if (std::optional<Json> parsed = ParseFast(text, origin)) return *std::move(parsed);
+  // nlohmann's parser takes it for the end.
+  if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    const TextPosition at = PositionOf(text, zero);
+    Throw(ErrorCode::kInvalid, "{}:{}:{}: not valid JSON: a zero byte", origin, at.line, at.column);
+  }
   StrictBuilder builder(text, origin);
   if (!Json::sax_parse(text, &builder)) {
     Throw(ErrorCode::kInvalid, "{}: not valid JSON", origin);
