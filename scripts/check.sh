@@ -21,18 +21,19 @@ check_tidy() {
 }
 
 sanitized_tests() {
-  scripts/build.sh "$1"
-  ctest --test-dir "build/$1" --parallel "$(nproc)" --output-on-failure --no-tests=error
+  local preset=$1
+  shift
+  scripts/build.sh "$preset"
+  env "$@" ctest --test-dir "build/$preset" --parallel "$(nproc)" --output-on-failure --no-tests=error
 }
 check_asan() {
   # Not detect_stack_use_after_return: GCC 12 then takes memory for frames that is aligned to less than
   # vectors are (its bug 110027).
-  export ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1
-  sanitized_tests asan
+  sanitized_tests asan ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1
 }
 check_tsan() {
-  export OMP_NUM_THREADS=1  # TSan sees no barrier of GCC's OpenMP, which FAISS uses
-  sanitized_tests tsan
+  # TSan sees no barrier of GCC's OpenMP, which FAISS uses.
+  sanitized_tests tsan OMP_NUM_THREADS=1
 }
 
 check_fuzz() {
