@@ -31,8 +31,8 @@ enum class Encoding : uint8_t {
   kF32,     // [k][32]
   kF16,     // [k][32]
   kBf16,    // units of 32 inputs: [half 2][pair 16][lane 16][2] (PlaceInUnit), zero beyond K
-  kInt16,   // chunks of 128 inputs, the last one of what is left: f32 scale [32], int16 codes
-            // [pair][32][2], zero beyond K
+  kInt16,   // chunks of 128 inputs, the last one of what is left: f32 scale [32], codes of 13 bits
+            // in blocks of 16 inputs (int16_vnni.cc), zero beyond K
   kGroups,  // GroupLayout
 };
 

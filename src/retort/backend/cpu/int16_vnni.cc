@@ -3,40 +3,156 @@
 #if defined(__x86_64__)
 
 #include <algorithm>
+#include <utility>
 
 #include "retort/backend/cpu/int16_vnni.h"
 
 // Products of 16-bit integers by VPDPWSSD, for weights in bf16 where bf16 has no fast products.
+//
+// A weight's code has 13 bits and takes no more in memory. A block's 16 vectors [pair 8][half 2],
+// of 16 outputs' pairs each, are 13 there: vector i holds code i in the upper 13 bits of each word,
+// and below them 3 bits of another. Code 13 + j is cut, from its first bit on, into 3 bits for each
+// of the vectors 4j to 4j + 3 and one for vector 12, its bit j.
 namespace retort::cpu {
 namespace {
 
 constexpr int kTileRows = 8;
 constexpr int64_t kChunkRowValues = int64_t{kBlockRows} * kInt16ChunkValues;
+constexpr int kWholeVectors = 13;
+constexpr int kCutVectors = 3;
+constexpr int kSpareBits = 16 - kInt16CodeBits;
+constexpr size_t kVectorBytes = 64;
+constexpr size_t kPairBytes = 2 * kVectorBytes;
+static_assert(kWholeVectors + kCutVectors == 2 * kInt16BlockPairs);
+static_assert(kWholeVectors * kVectorBytes == kInt16BlockBytes);
 
-// One tile of rows by up to kInt16ChunkValues inputs: their integers, then their fold.
+// A chunk's codes in 16 bits: [pair][half][lane 16][2].
+struct Int16Codes {
+  alignas(64) std::byte bytes[kInt16ChunkValues / 2 * kPairBytes];
+};
+
+// `to`, but the bits of `mask` from `from`, where `to` has none.
+RETORT_AVX512 RETORT_INLINE __m512i Insert(__m512i to, __m512i from, int mask) {
+  constexpr int kFirstOrBothOthers = 0xf8;
+  return _mm512_ternarylogic_epi32(to, from, _mm512_set1_epi16(static_cast<int16_t>(mask)),
+                                   kFirstOrBothOthers);
+}
+
+// Takes the vectors of a block out of it, one after the other from 0 on.
+class BlockReader {
+ public:
+  RETORT_AVX512 RETORT_INLINE explicit BlockReader(const std::byte* block) : block_(block) {}
+
+  template <int kVector>
+  RETORT_AVX512 RETORT_INLINE __m512i Take() {
+    if constexpr (kVector >= kWholeVectors) {
+      return _mm512_srai_epi16(cut_[kVector - kWholeVectors], kSpareBits);
+    } else {
+      const __m512i words = _mm512_loadu_si512(block_ + kVector * kVectorBytes);
+      if constexpr (kVector == kWholeVectors - 1) {
+        cut_[0] = Insert(cut_[0], _mm512_slli_epi16(words, 3), 8);
+        cut_[1] = Insert(cut_[1], _mm512_slli_epi16(words, 2), 8);
+        cut_[2] = Insert(cut_[2], _mm512_slli_epi16(words, 1), 8);
+      } else if constexpr (kVector % 4 == 0) {
+        cut_[kVector / 4] = _mm512_slli_epi16(words, 13);
+      } else {
+        constexpr int kPlace = 13 - 3 * (kVector % 4);
+        cut_[kVector / 4] =
+            Insert(cut_[kVector / 4], _mm512_slli_epi16(words, kPlace), 7 << kPlace);
+      }
+      return _mm512_srai_epi16(words, kSpareBits);
+    }
+  }
+
+ private:
+  const std::byte* block_;
+  __m512i cut_[kCutVectors];
+};
+
+// The other way round.
+RETORT_AVX512 void PackBlock(const std::byte* codes, std::byte* block) {
+  const auto code = [=](int vector) RETORT_AVX512 {
+    return _mm512_load_si512(codes + static_cast<size_t>(vector) * kVectorBytes);
+  };
+  const __m512i cut[kCutVectors] = {code(kWholeVectors), code(kWholeVectors + 1),
+                                    code(kWholeVectors + 2)};
+#pragma GCC unroll 13
+  for (int vector = 0; vector < kWholeVectors; ++vector, block += kVectorBytes) {
+    __m512i words = _mm512_slli_epi16(code(vector), kSpareBits);
+    if (vector < kWholeVectors - 1) {
+      const __m128i place = _mm_cvtsi32_si128(10 - 3 * (vector % 4));
+      words = Insert(words, _mm512_srl_epi16(cut[vector / 4], place), 7);
+    } else {
+      words = Insert(words, cut[0], 1);
+      words = Insert(words, _mm512_slli_epi16(cut[1], 1), 2);
+      words = Insert(words, _mm512_slli_epi16(cut[2], 2), 4);
+    }
+    _mm512_storeu_si512(block, words);
+  }
+}
+
 template <int kRows>
-RETORT_VNNI void MultiplyTile(const std::byte* chunk, int num_pairs, const int16_t* rows,
-                              const float* row_scales, float* sums) {
-  // What memory is asked for meanwhile: it comes next in this panel, or in the one that follows.
-  constexpr size_t kPrefetchBytes = kInt16ChunkBytes;
-  const std::byte* pairs = chunk + kInt16ScaleBytes;
+RETORT_VNNI RETORT_INLINE void AddPair(__m512i w0, __m512i w1, const int16_t* rows,
+                                       __m512i (&dot)[kRows][2]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    const __m512i x = Broadcast4(rows + r * kInt16ChunkValues);
+    AddDots(w0, x, &dot[r][0]);
+    AddDots(w1, x, &dot[r][1]);
+  }
+}
+
+// A block's products, and its codes in 16 bits.
+template <int kRows, int... kPairs>
+RETORT_VNNI RETORT_INLINE void AddPackedBlock(std::integer_sequence<int, kPairs...>,
+                                              const std::byte* block, const int16_t* rows,
+                                              std::byte* codes, __m512i (&dot)[kRows][2]) {
+  BlockReader reader(block);
+  const auto add = [&]<int kPair>() RETORT_VNNI {
+    // What memory is asked for meanwhile: it comes next in this panel, or in the one that follows.
+    const std::byte* ahead = block + kInt16ChunkBytes + kPair * kVectorBytes;
+    __builtin_prefetch(ahead, 0, 3);
+    if constexpr (kPair + kInt16BlockPairs < kWholeVectors) {
+      __builtin_prefetch(ahead + kInt16BlockPairs * kVectorBytes, 0, 3);
+    }
+    const __m512i w0 = reader.template Take<2 * kPair>();
+    const __m512i w1 = reader.template Take<2 * kPair + 1>();
+    _mm512_store_si512(codes + kPair * kPairBytes, w0);
+    _mm512_store_si512(codes + kPair * kPairBytes + kVectorBytes, w1);
+    AddPair<kRows>(w0, w1, rows + 2 * kPair, dot);
+  };
+  (add.template operator()<kPairs>(), ...);
+}
+
+// One tile of rows by a chunk's inputs: their integers, then their fold. A chunk's first tile
+// unpacks it on the way, for those after it.
+template <int kRows, bool kIsFirst>
+RETORT_VNNI void MultiplyTile(const std::byte* chunk, int64_t num_blocks, Int16Codes* unpacked,
+                              const int16_t* rows, const float* row_scales, float* sums) {
+  const std::byte* block = chunk + kInt16ScaleBytes;
+  std::byte* codes = unpacked->bytes;
   // Rows of the next tile, where they follow: they come from the L2 cache.
   const int16_t* next_rows = rows + kRows * kInt16ChunkValues;
   __m512i dot[kRows][2];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) dot[r][0] = dot[r][1] = _mm512_setzero_si512();
-  for (int pair = 0; pair < num_pairs; ++pair, pairs += kInt16PairBytes) {
-    __builtin_prefetch(pairs + kPrefetchBytes, 0, 3);
-    __builtin_prefetch(pairs + kPrefetchBytes + 64, 0, 3);
-    __builtin_prefetch(next_rows + kRows * pair * 2, 0, 3);
-    const __m512i w0 = _mm512_loadu_si512(pairs);
-    const __m512i w1 = _mm512_loadu_si512(pairs + 64);
+  for (int64_t b = 0; b < num_blocks; ++b) {
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const __m512i x = Broadcast4(rows + r * kInt16ChunkValues + 2 * pair);
-      AddDots(w0, x, &dot[r][0]);
-      AddDots(w1, x, &dot[r][1]);
+    for (int r = 0; r < kRows; r += 2) __builtin_prefetch(next_rows + r * 16, 0, 3);
+    if constexpr (kIsFirst) {
+      AddPackedBlock<kRows>(std::make_integer_sequence<int, kInt16BlockPairs>{}, block, rows, codes,
+                            dot);
+    } else {
+      for (int pair = 0; pair < kInt16BlockPairs; ++pair) {
+        const __m512i w0 = _mm512_load_si512(codes + pair * kPairBytes);
+        const __m512i w1 = _mm512_load_si512(codes + pair * kPairBytes + kVectorBytes);
+        AddPair<kRows>(w0, w1, rows + 2 * pair, dot);
+      }
     }
+    block += kInt16BlockBytes;
+    codes += kInt16BlockPairs * kPairBytes;
+    rows += 2 * kInt16BlockPairs;
+    next_rows += kRows * 2 * kInt16BlockPairs;
   }
   const auto* scales = reinterpret_cast<const float*>(chunk);
   const __m512 scale0 = _mm512_loadu_ps(scales);
@@ -51,17 +167,29 @@ RETORT_VNNI void MultiplyTile(const std::byte* chunk, int num_pairs, const int16
   StoreSums(sum, sums);
 }
 
+using TileKernel = void (*)(const std::byte*, int64_t, Int16Codes*, const int16_t*, const float*,
+                            float*);
+
+template <bool kIsFirst>
+constexpr TileKernel kTileKernels[kTileRows + 1] = {
+    nullptr,
+    MultiplyTile<1, kIsFirst>,
+    MultiplyTile<2, kIsFirst>,
+    MultiplyTile<3, kIsFirst>,
+    MultiplyTile<4, kIsFirst>,
+    MultiplyTile<5, kIsFirst>,
+    MultiplyTile<6, kIsFirst>,
+    MultiplyTile<7, kIsFirst>,
+    MultiplyTile<8, kIsFirst>,
+};
+
 void MultiplyInt16(const std::byte* panel, int64_t num_inputs, const Int16Rows& rows,
                    int64_t num_rows, float* sums) {
-  using Kernel = void (*)(const std::byte*, int, const int16_t*, const float*, float*);
-  constexpr Kernel kKernels[kTileRows + 1] = {
-      nullptr,         MultiplyTile<1>, MultiplyTile<2>, MultiplyTile<3>, MultiplyTile<4>,
-      MultiplyTile<5>, MultiplyTile<6>, MultiplyTile<7>, MultiplyTile<8>,
-  };
+  static_assert(kBlockRows % kTileRows == 0);
+  Int16Codes unpacked;
   int64_t chunk = 0;
   for (int64_t k = 0; k < num_inputs; k += kInt16ChunkValues, ++chunk) {
-    const auto num_pairs =
-        static_cast<int>((std::min<int64_t>(kInt16ChunkValues, num_inputs - k) + 1) / 2);
+    const int64_t num_blocks = Int16Blocks(std::min<int64_t>(kInt16ChunkValues, num_inputs - k));
     const std::byte* weights = panel + static_cast<size_t>(chunk) * kInt16ChunkBytes;
     for (int64_t begin = 0; begin < num_rows; begin += kBlockRows) {
       const auto block = static_cast<size_t>(begin / kBlockRows);
@@ -69,8 +197,11 @@ void MultiplyInt16(const std::byte* panel, int64_t num_inputs, const Int16Rows& 
       const float* scales = rows.scales + block * rows.scales_stride + chunk * kBlockRows;
       ForEvenTiles(std::min<int64_t>(kBlockRows, num_rows - begin), kTileRows,
                    [&](int64_t row, int64_t count) {
-                     kKernels[count](weights, num_pairs, codes + row * kInt16ChunkValues,
-                                     scales + row, sums + (begin + row) * kPanelOutputs);
+                     const bool is_first = begin == 0 && row == 0;
+                     const auto kernel =
+                         (is_first ? kTileKernels<true> : kTileKernels<false>)[count];
+                     kernel(weights, num_blocks, &unpacked, codes + row * kInt16ChunkValues,
+                            scales + row, sums + (begin + row) * kPanelOutputs);
                    });
     }
   }
@@ -164,25 +295,30 @@ RETORT_AVX512 bool PackOutputs(const std::byte* const* outputs, int num_pairs,
 #pragma GCC unroll 4
     for (int line = 0; line < 4; ++line, next += 64) __builtin_prefetch(next, 0, 2);
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i, pairs += kInt16PairBytes) {
-      if (pair + i >= num_pairs) break;
+    for (int i = 0; i < 4; ++i, pairs += kPairBytes) {
       const __m512i first = code(_mm512_slli_epi32(words[i], 16));
       const __m512i second = code(_mm512_and_si512(words[i], second_of_pair));
-      _mm512_storeu_si512(pairs,
-                          _mm512_mask_blend_epi16(kSeconds, first, _mm512_slli_epi32(second, 16)));
+      _mm512_store_si512(pairs,
+                         _mm512_mask_blend_epi16(kSeconds, first, _mm512_slli_epi32(second, 16)));
     }
   }
   return _mm512_cmplt_epu32_mask(bits, _mm512_set1_epi32(0x7f80)) == 0xffff;
 }
 
-bool PackChunk(const std::byte* const* outputs, int num_pairs, const std::byte* next,
+bool PackChunk(const std::byte* const* outputs, int num_blocks, const std::byte* next,
                std::byte* chunk) {
   auto* scales = reinterpret_cast<float*>(chunk);
-  std::byte* pairs = chunk + kInt16ScaleBytes;
+  std::byte* blocks = chunk + kInt16ScaleBytes;
+  const int num_pairs = num_blocks * kInt16BlockPairs;
   const std::byte* next_half = next + kOutputs * 4 * num_pairs;
-  const bool first = PackOutputs(outputs, num_pairs, next, scales, pairs);
+  Int16Codes codes;
+  const bool first = PackOutputs(outputs, num_pairs, next, scales, codes.bytes);
   const bool second = PackOutputs(outputs + kOutputs, num_pairs, next_half, scales + kOutputs,
-                                  pairs + kOutputs * 4);
+                                  codes.bytes + kVectorBytes);
+  for (int b = 0; b < num_blocks; ++b) {
+    PackBlock(codes.bytes + static_cast<size_t>(b * kInt16BlockPairs) * kPairBytes,
+              blocks + static_cast<size_t>(b) * kInt16BlockBytes);
+  }
   return first && second;
 }
 

@@ -35,9 +35,15 @@ inline constexpr int kF32ChunkValues = 128;
 // kInt16CodeMax leaves room for.
 inline constexpr int kInt16ChunkValues = 128;
 inline constexpr size_t kInt16ScaleBytes = kPanelOutputs * sizeof(float);
-inline constexpr size_t kInt16PairBytes = kPanelOutputs * 2 * sizeof(int16_t);
+// A block of a chunk: the codes of 8 pairs of inputs, two vectors a pair, take kInt16CodeBits each.
+inline constexpr int kInt16BlockPairs = 8;
+inline constexpr int kInt16CodeBits = 13;
+inline constexpr size_t kInt16BlockBytes = size_t{kInt16CodeBits} * 64;
+constexpr int64_t Int16Blocks(int64_t num_inputs) {
+  return (num_inputs + 2 * kInt16BlockPairs - 1) / (2 * kInt16BlockPairs);
+}
 inline constexpr size_t kInt16ChunkBytes =
-    kInt16ScaleBytes + kInt16ChunkValues / 2 * kInt16PairBytes;
+    kInt16ScaleBytes + Int16Blocks(kInt16ChunkValues) * kInt16BlockBytes;
 // Groups of a panel that are unpacked at a time: their codes and scales stay in the L1 cache.
 inline constexpr int kGroupsPerChunk = 16;
 
@@ -163,10 +169,9 @@ struct LinearKernels {
   // beyond num_inputs. Chunks are kBlockRows · kInt16ChunkValues codes and kBlockRows scales apart.
   void (*quantize_row_int16)(const float* x, int64_t num_inputs, int16_t* codes,
                              float* scales) = nullptr;
-  // Packs a chunk of kInt16ChunkValues inputs in bf16 of each of 32 outputs, likewise, but for the
-  // pairs beyond num_pairs. Asks for as many bytes from `next` on meanwhile. False if one is not
-  // finite.
-  bool (*pack_int16_chunk)(const std::byte* const* outputs, int num_pairs, const std::byte* next,
+  // Packs the first num_blocks blocks of a chunk of kInt16ChunkValues inputs in bf16 of each of 32
+  // outputs, likewise. Asks for as many bytes from `next` on meanwhile. False if one is not finite.
+  bool (*pack_int16_chunk)(const std::byte* const* outputs, int num_blocks, const std::byte* next,
                            std::byte* chunk) = nullptr;
 
   // out[n] = sums[n] + bias[n], or added to out: `count` outputs of one row; bias may be null.

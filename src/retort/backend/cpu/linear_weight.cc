@@ -173,7 +173,8 @@ void PackInt16(const LinearKernels& kernels, const PanelRows& panel, int64_t num
       if (is_there) std::memcpy(filled[n], row, row_bytes);
       outputs[n] = reinterpret_cast<const std::byte*>(filled[n]);
     }
-    if (kernels.pack_int16_chunk(outputs, static_cast<int>((count + 1) / 2), next, out)) continue;
+    if (kernels.pack_int16_chunk(outputs, static_cast<int>(Int16Blocks(count)), next, out))
+      continue;
     for (size_t n = 0; n < panel.count; ++n) CheckFiniteBf16(panel, n, begin, count);
   }
 }
@@ -203,7 +204,7 @@ size_t PanelBytes(const PackedPart& part) {
       return (k + kBf16UnitValues - 1) / kBf16UnitValues * kBf16UnitValues * kPanelOutputs * 2;
     case Encoding::kInt16:
       return (k + kInt16ChunkValues - 1) / kInt16ChunkValues * kInt16ScaleBytes +
-             (k + 1) / 2 * kInt16PairBytes;
+             static_cast<size_t>(Int16Blocks(part.num_inputs)) * kInt16BlockBytes;
     case Encoding::kGroups:
       return k / kGroupValues / static_cast<size_t>(part.layout->groups_per_record) *
              part.layout->record_bytes();
