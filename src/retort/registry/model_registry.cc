@@ -25,7 +25,7 @@ struct ModelRegistry::Slot {
   ModelEntry entry;
   std::shared_ptr<LanguageModel> model;  // while it is loaded
   // While it is being loaded: done when the attempt is over, with its Error if it failed.
-  std::optional<std::shared_future<void>> attempt;
+  std::optional<std::shared_future<std::optional<Error>>> attempt;
   TimePoint idle_since;  // if there are no handles
   ModelStatus status;
 };
@@ -94,13 +94,13 @@ std::shared_ptr<LanguageModel> ModelRegistry::Acquire(const std::string& name) {
   }
   while (slot->model == nullptr) {
     if (slot->attempt) {
-      const std::shared_future<void> attempt = *slot->attempt;
+      const std::shared_future<std::optional<Error>> attempt = *slot->attempt;
       lock.unlock();
-      attempt.get();
+      if (const std::optional<Error>& error = attempt.get()) throw *error;
       lock.lock();
       continue;  // it is there, unless all who waited were so slow that it was let go again
     }
-    std::promise<void> promise;
+    std::promise<std::optional<Error>> promise;
     slot->attempt = promise.get_future().share();
     lock.unlock();
     std::shared_ptr<LanguageModel> model;
@@ -116,7 +116,7 @@ std::shared_ptr<LanguageModel> ModelRegistry::Acquire(const std::string& name) {
     slot->attempt.reset();
     if (error) {
       ++slot->status.num_failures;
-      promise.set_exception(std::make_exception_ptr(*error));
+      promise.set_value(error);
       throw *error;
     }
     ++slot->status.num_loads;
@@ -124,7 +124,7 @@ std::shared_ptr<LanguageModel> ModelRegistry::Acquire(const std::string& name) {
         std::chrono::duration_cast<std::chrono::nanoseconds>(state_->clock() - begin).count());
     slot->model = std::move(model);
     slot->idle_since = state_->clock();
-    promise.set_value();
+    promise.set_value(std::nullopt);
   }
   return Handle(state_, *slot);
 }
