@@ -25,6 +25,7 @@ TextPosition PositionOf(std::string_view text, size_t offset) {
 }
 
 void CheckKeys(const Json::object_t& object, std::string_view origin) {
+  if (object.size() < 2) return;
   std::vector<std::string_view> keys;
   keys.reserve(object.size());
   for (const auto& [key, value] : object) keys.push_back(key);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "retort/backend/cpu/prefetch.h"
 #include "retort/base/error.h"
 
 // Values of the Linux interface that the C library may be too old to name.
@@ -18,7 +19,6 @@
 namespace retort::cpu {
 namespace {
 
-constexpr size_t kCacheLineBytes = 64;
 // Below this an allocation is not compared with the free memory: asking costs more than it is
 // worth.
 constexpr size_t kCheckedBytes = size_t{16} << 20;

@@ -14,7 +14,6 @@ namespace {
 
 constexpr int kTileRows = 8;
 constexpr int kQuadInputs = 4;
-constexpr size_t kCacheLineBytes = 64;
 
 template <Encoding kEncoding>
 constexpr size_t kInputBytes = kPanelOutputs*(kEncoding == Encoding::kF32 ? 4 : 2);

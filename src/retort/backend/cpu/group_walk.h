@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "retort/backend/cpu/group_layout.h"
+#include "retort/backend/cpu/prefetch.h"
 
 #define RETORT_INLINE __attribute__((always_inline)) inline
 
@@ -32,7 +33,6 @@ class GroupWalk {
   // requests under way.
   RETORT_INLINE void PrefetchAhead() const {
     constexpr size_t kPrefetchBytes = 2048;
-    constexpr size_t kCacheLineBytes = 64;
 #pragma GCC unroll 32
     for (size_t at = 0; at < kGroupBytes; at += kCacheLineBytes) {
       __builtin_prefetch(header_ + kPrefetchBytes + at, 0, 3);

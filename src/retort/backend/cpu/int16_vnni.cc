@@ -12,7 +12,7 @@
 // A weight's code has 13 bits and takes no more in memory. A block's 16 vectors [pair 8][half 2],
 // of 16 outputs' pairs each, are 13 there: vector i holds code i in the upper 13 bits of each word,
 // and below them 3 bits of another. Code 13 + j is cut, from its first bit on, into 3 bits for each
-// of the vectors 4j to 4j + 3 and one for vector 12, its bit j.
+// of the vectors 4j to 4j + 3 and one, bit j of vector 12.
 namespace retort::cpu {
 namespace {
 
@@ -21,6 +21,7 @@ constexpr int64_t kChunkRowValues = int64_t{kBlockRows} * kInt16ChunkValues;
 constexpr int kWholeVectors = 13;
 constexpr int kCutVectors = 3;
 constexpr int kSpareBits = 16 - kInt16CodeBits;
+constexpr int kSpareMask = (1 << kSpareBits) - 1;
 constexpr size_t kVectorBytes = 64;
 constexpr size_t kPairBytes = 2 * kVectorBytes;
 static_assert(kWholeVectors + kCutVectors == 2 * kInt16BlockPairs);
@@ -50,15 +51,15 @@ class BlockReader {
     } else {
       const __m512i words = _mm512_loadu_si512(block_ + kVector * kVectorBytes);
       if constexpr (kVector == kWholeVectors - 1) {
-        cut_[0] = Insert(cut_[0], _mm512_slli_epi16(words, 3), 8);
-        cut_[1] = Insert(cut_[1], _mm512_slli_epi16(words, 2), 8);
-        cut_[2] = Insert(cut_[2], _mm512_slli_epi16(words, 1), 8);
-      } else if constexpr (kVector % 4 == 0) {
-        cut_[kVector / 4] = _mm512_slli_epi16(words, 13);
+        constexpr int kLastBit = 1 << kSpareBits;
+        cut_[0] = Insert(cut_[0], _mm512_slli_epi16(words, kSpareBits), kLastBit);
+        cut_[1] = Insert(cut_[1], _mm512_slli_epi16(words, kSpareBits - 1), kLastBit);
+        cut_[2] = Insert(cut_[2], _mm512_slli_epi16(words, kSpareBits - 2), kLastBit);
       } else {
-        constexpr int kPlace = 13 - 3 * (kVector % 4);
-        cut_[kVector / 4] =
-            Insert(cut_[kVector / 4], _mm512_slli_epi16(words, kPlace), 7 << kPlace);
+        constexpr int kPlace = kInt16CodeBits - kSpareBits * (kVector % 4);
+        const __m512i piece = _mm512_slli_epi16(words, kPlace);
+        __m512i& cut = cut_[kVector / 4];
+        cut = kVector % 4 == 0 ? piece : Insert(cut, piece, kSpareMask << kPlace);
       }
       return _mm512_srai_epi16(words, kSpareBits);
     }
@@ -80,8 +81,9 @@ RETORT_AVX512 void PackBlock(const std::byte* codes, std::byte* block) {
   for (int vector = 0; vector < kWholeVectors; ++vector, block += kVectorBytes) {
     __m512i words = _mm512_slli_epi16(code(vector), kSpareBits);
     if (vector < kWholeVectors - 1) {
-      const __m128i place = _mm_cvtsi32_si128(10 - 3 * (vector % 4));
-      words = Insert(words, _mm512_srl_epi16(cut[vector / 4], place), 7);
+      const int place = kInt16CodeBits - kSpareBits * (vector % 4 + 1);
+      const __m512i piece = _mm512_srl_epi16(cut[vector / 4], _mm_cvtsi32_si128(place));
+      words = Insert(words, piece, kSpareMask);
     } else {
       words = Insert(words, cut[0], 1);
       words = Insert(words, _mm512_slli_epi16(cut[1], 1), 2);
@@ -102,7 +104,8 @@ RETORT_VNNI RETORT_INLINE void AddPair(__m512i w0, __m512i w1, const int16_t* ro
   }
 }
 
-// A block's products, and its codes in 16 bits.
+// A block's products, and its codes in 16 bits: storing them for nobody, where there is one tile,
+// costs no time.
 template <int kRows, int... kPairs>
 RETORT_VNNI RETORT_INLINE void AddPackedBlock(std::integer_sequence<int, kPairs...>,
                                               const std::byte* block, const int16_t* rows,
@@ -131,14 +134,19 @@ RETORT_VNNI void MultiplyTile(const std::byte* chunk, int64_t num_blocks, Int16C
                               const int16_t* rows, const float* row_scales, float* sums) {
   const std::byte* block = chunk + kInt16ScaleBytes;
   std::byte* codes = unpacked->bytes;
-  // Rows of the next tile, where they follow: they come from the L2 cache.
+  // Rows of the next tile, where they follow: they come from the L2 cache, as much of them with
+  // each block as it has of this one's.
+  constexpr int kBlockValues = 2 * kInt16BlockPairs;
+  constexpr int kLineValues = kCacheLineBytes / sizeof(int16_t);
   const int16_t* next_rows = rows + kRows * kInt16ChunkValues;
   __m512i dot[kRows][2];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) dot[r][0] = dot[r][1] = _mm512_setzero_si512();
   for (int64_t b = 0; b < num_blocks; ++b) {
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; r += 2) __builtin_prefetch(next_rows + r * 16, 0, 3);
+    for (int at = 0; at < kRows * kBlockValues; at += kLineValues) {
+      __builtin_prefetch(next_rows + at, 0, 3);
+    }
     if constexpr (kIsFirst) {
       AddPackedBlock<kRows>(std::make_integer_sequence<int, kInt16BlockPairs>{}, block, rows, codes,
                             dot);
@@ -151,8 +159,8 @@ RETORT_VNNI void MultiplyTile(const std::byte* chunk, int64_t num_blocks, Int16C
     }
     block += kInt16BlockBytes;
     codes += kInt16BlockPairs * kPairBytes;
-    rows += 2 * kInt16BlockPairs;
-    next_rows += kRows * 2 * kInt16BlockPairs;
+    rows += kBlockValues;
+    next_rows += kRows * kBlockValues;
   }
   const auto* scales = reinterpret_cast<const float*>(chunk);
   const __m512 scale0 = _mm512_loadu_ps(scales);

@@ -119,15 +119,14 @@ RETORT_AVX2 void Unpack(const GroupLayout& layout, const std::byte* panel, int64
     UnpackPlanes(layout.bits, header + layout.group_header_bytes(), is_signed ? layout.zero : 0,
                  scratch->codes + g * kGroupCodes);
   }
-  *tile = {scratch->codes,
-           kGroupCodes,
-           scratch->scales,
-           layout.has_min() ? scratch->mins : nullptr,
-           num_groups,
-           layout.scale_values(),
-           layout.bits,
-           is_signed,
-           {}};
+  *tile = {.codes = scratch->codes,
+           .group_stride = kGroupCodes,
+           .scales = scratch->scales,
+           .mins = layout.has_min() ? scratch->mins : nullptr,
+           .num_groups = num_groups,
+           .scale_values = layout.scale_values(),
+           .bits = layout.bits,
+           .is_signed = is_signed};
 }
 
 // Quads whose 16-bit sums cannot overflow: (2^bits − 1) · 127 · 2 · quads < 2^15.

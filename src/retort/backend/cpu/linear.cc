@@ -50,12 +50,6 @@ Preparation PreparationOf(const PackedPart& part, Compute compute, int64_t num_r
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Asks for bytes that will be unpacked while others are being multiplied.
-void Prefetch(const std::byte* begin, const std::byte* end) {
-  constexpr int kCacheLineBytes = 64;
-  for (; begin < end; begin += kCacheLineBytes) __builtin_prefetch(begin, 0, 2);
-}
-
 // Rows that a block of more than one lacks: tiles multiply them too. Tiles of a block that is alone
 // have no more rows than it.
 void ClearLastRows(int64_t num_rows, int64_t num_rows_all, int64_t block_stride, uint16_t* block) {

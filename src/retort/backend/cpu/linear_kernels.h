@@ -7,6 +7,7 @@
 #include "retort/backend/cpu/code_limits.h"
 #include "retort/backend/cpu/dispatch.h"
 #include "retort/backend/cpu/group_layout.h"
+#include "retort/backend/cpu/prefetch.h"
 
 // Private to backend/cpu: the inner loops of a linear, one set per dispatch level.
 //
@@ -58,27 +59,6 @@ struct GroupTile {
   int bits = 0;            // codes are below 2^bits
   bool is_signed = false;  // codes are code − zero as int8, and corrections are not used
   std::span<const std::byte> ahead = {};  // what is stored next: to be asked for meanwhile
-};
-
-// Asks for bytes in even steps, so that memory answers while others are worked on: many requests at
-// once would be waited for.
-class SteadyPrefetch {
- public:
-  SteadyPrefetch(std::span<const std::byte> bytes, int64_t num_steps)
-      : next_(bytes.data()),
-        end_(next_),
-        step_bytes_((static_cast<int64_t>(bytes.size()) + num_steps - 1) / num_steps) {}
-
-  void Step() {
-    constexpr int kCacheLineBytes = 64;
-    end_ += step_bytes_;
-    for (; next_ < end_; next_ += kCacheLineBytes) __builtin_prefetch(next_, 0, 2);
-  }
-
- private:
-  const std::byte* next_;
-  const std::byte* end_;  // of this step
-  int64_t step_bytes_;
 };
 
 // A block of rows quantised to 8 bits in groups of 32, from the first group of a range on.

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "retort/backend/cpu/linear_kernels.h"
+#include "retort/backend/cpu/prefetch.h"
 #include "retort/base/error.h"
 #include "retort/tensor/float_bits.h"
 
@@ -75,10 +76,7 @@ PanelRows FindRows(std::span<const TensorView> tensors, int64_t first, int64_t n
 
 // Asks for a stretch of the next panel's rows while this one's are packed.
 void PrefetchNext(const PanelRows& panel, size_t begin, size_t num_bytes) {
-  constexpr size_t kCacheLineBytes = 64;
-  for (size_t at = begin; at < begin + num_bytes; at += kCacheLineBytes) {
-    __builtin_prefetch(panel.end + at, 0, 2);
-  }
+  Prefetch(panel.end + begin, panel.end + begin + num_bytes);
 }
 
 // Values of T bits, [k][32].
