@@ -278,7 +278,7 @@ uint64_t Tokenizer::memory_bytes() const {
   uint64_t total = state.parts.model->memory_bytes() + state.parts.bytes_of_ids.memory_bytes() +
                    state.index_of_bytes.memory_bytes() + state.raw_matcher.memory_bytes() +
                    state.normalised_matcher.memory_bytes();
-  for (const auto& [content, id] : state.added_by_content) total += sizeof(content) + sizeof(id);
+  for (const auto& added : state.added_by_content) total += sizeof added + added.first.size();
   return total;
 }
 
