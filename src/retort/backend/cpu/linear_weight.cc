@@ -307,9 +307,9 @@ WeightArena::Piece WeightArena::Allocate(size_t bytes) {
 }
 
 void PackedPart::PackPanel(const LinearKernels& kernels, int64_t panel, std::byte* out) const {
-  // The next panel's as well, which is asked for while this one is packed: a processor drops
-  // requests for pages that are not mapped yet.
-  ProvideRows(stored, panel * kPanelOutputs, (panel + 2) * kPanelOutputs);
+  // The next panel's, which is asked for while this one is packed: a processor drops requests for
+  // pages that are not mapped yet. A stretch's first panel maps its own as it is read.
+  ProvideRows(stored, (panel + 1) * kPanelOutputs, (panel + 2) * kPanelOutputs);
   const PanelRows rows = FindRows(stored, panel * kPanelOutputs, num_outputs);
   switch (encoding) {
     case Encoding::kF32:
