@@ -14,6 +14,7 @@
 #include <fstream>
 #include <vector>
 
+#include "retort/base/scratch_folder_test.h"
 #include "retort/llm/scripted_model.h"
 #include "retort/pipeline/executor.h"
 #include "retort/steps/step_list.h"
@@ -86,9 +87,9 @@ void RunOnce(const char* what, const std::filesystem::path& folder, int64_t num_
 int Main(int argc, char** argv) {
   int64_t num_rows = 100'000;
   if (argc > 1) std::from_chars(argv[1], argv[1] + std::strlen(argv[1]), num_rows);
+  const ScratchFolder scratch;
   const std::filesystem::path folder =
-      argc > 2 ? std::filesystem::path(argv[2])
-               : std::filesystem::temp_directory_path() / "retort-pipeline-rows";
+      (argc > 2 ? std::filesystem::path(argv[2]) : scratch.path()) / "pipeline-rows";
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   WriteRows(folder / "rows.jsonl", num_rows);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "retort/base/error.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/devices/devices.h"
 #include "retort/engine/engine.h"
 #include "retort/engine/forwarding_device_test.h"
@@ -107,8 +108,8 @@ int main(int argc, char** argv) {
   }
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 3;
   const int num_tokens = argc > 3 ? std::atoi(argv[3]) : 128;
-  const auto files =
-      MaskBenchFilesByDigest(std::filesystem::temp_directory_path() / "retort-maskbench");
+  const ScratchFolder scratch;
+  const auto files = MaskBenchFilesByDigest(scratch.path());
   if (files.empty()) {
     std::fprintf(stderr, "../shared/data/maskbench is absent\n");
     return 3;

@@ -19,6 +19,7 @@
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/base/shared_data_test.h"
 #include "retort/grammar/constraint.h"
 #include "retort/grammar/vocabulary.h"
@@ -88,7 +89,8 @@ int main(int argc, char** argv) {
   const bool cold = argc > 3 && std::string_view(argv[3]) == "cold";
   std::FILE* output = argc > 4 ? std::fopen(argv[4], "w") : nullptr;
   const char* only = std::getenv("RETORT_BENCH_ONLY");
-  auto files = MaskBenchFilesByDigest(std::filesystem::temp_directory_path() / "retort-maskbench");
+  const ScratchFolder scratch;
+  auto files = MaskBenchFilesByDigest(scratch.path());
   if (files.empty()) {
     std::fprintf(stderr, "../shared/data/maskbench is absent\n");
     return 3;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "retort/base/file.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/llm/scripted_model.h"
 #include "retort/pipeline/executor.h"
 #include "retort/steps/step_list.h"
@@ -72,12 +73,9 @@ class OneModel : public ModelSource {
 class Scenario : public ::testing::TestWithParam<std::string> {
  protected:
   Scenario() {
-    std::string pattern = (fs::temp_directory_path() / "retort-scenario-XXXXXX").string();
-    dir_ = ::mkdtemp(pattern.data());
     types_.assign(StepList().begin(), StepList().end());
     types_.insert(types_.end(), TaskList().begin(), TaskList().end());
   }
-  ~Scenario() override { fs::remove_all(dir_); }
 
   void Play(const std::vector<Section>& sections) {
     for (size_t i = 0; i < sections.size(); ++i) {
@@ -194,7 +192,8 @@ class Scenario : public ::testing::TestWithParam<std::string> {
     }
   }
 
-  fs::path dir_;
+  const ScratchFolder scratch_;
+  const fs::path dir_ = scratch_.path();
   std::vector<StepType> types_;
   Script script_;
   bool ran_ = false;

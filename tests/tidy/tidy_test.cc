@@ -110,6 +110,44 @@ TEST(Tidy, NothingIsLeftForLater) {
   }
 }
 
+// Tests that share a folder or a port fail when they run at once, on one machine or in one suite.
+TEST(Tidy, TestsMeetInNoFolderAndOnNoPort) {
+  const std::regex shared(
+      R"re(temp_directory_path|testing::TempDir|mkdtemp\s*\(|"/(tmp|var/tmp|dev/shm)\b|htons\(\s*[1-9])re");
+  const std::set<std::string> allowed = {"src/retort/base/scratch_folder_test.h",
+                                         "src/retort/hub/package.cc",  // a folder in its own
+                                         "tests/tidy/tidy_test.cc"};
+  for (const fs::path& file : CodeFiles({"src", "tests", "bench"})) {
+    if (allowed.contains(file.string())) continue;
+    int number = 0;
+    for (const std::string& line : ReadLines(kRoot / file)) {
+      ++number;
+      const std::string code = line.substr(0, line.find("// "));
+      EXPECT_FALSE(std::regex_search(code, shared))
+          << file.string() << ":" << number
+          << ": take a ScratchFolder (base/scratch_folder_test.h), or a port that the system "
+             "chooses: "
+          << line;
+    }
+  }
+}
+
+// A write that fails must be noticed, and what is shown must not command a terminal.
+TEST(Tidy, CommandsPrintThroughStandardStreams) {
+  const std::regex banned(
+      R"(fmt::print|\b(printf|fprintf|puts|fputs|putc|fwrite)\s*\(|std::c(out|err)\b)");
+  for (const fs::path& file : CodeFiles({"src/retort/cli"})) {
+    const std::string name = file.filename().string();
+    if (name.ends_with("_test.cc")) continue;
+    int number = 0;
+    for (const std::string& line : ReadLines(kRoot / file)) {
+      ++number;
+      EXPECT_FALSE(std::regex_search(line.substr(0, line.find("//")), banned))
+          << file.string() << ":" << number << ": print by cli/standard_streams.h: " << line;
+    }
+  }
+}
+
 // "EvolInstruct" → "evol_instruct".
 std::string SnakeCase(const std::string& name) {
   std::string snake;

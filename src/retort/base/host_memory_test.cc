@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
 #include <fstream>
 #include <string>
+
+#include "retort/base/scratch_folder_test.h"
 
 namespace retort {
 namespace {
@@ -13,19 +13,16 @@ namespace {
 class HostMemoryTest : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = std::filesystem::path(testing::TempDir()) /
-            ("host_memory_" + std::to_string(::getpid()) + "_" +
-             testing::UnitTest::GetInstance()->current_test_info()->name());
     Write("proc/meminfo", "MemTotal:       1000 kB\nMemFree: 10 kB\nMemAvailable:    800 kB\n");
   }
-  void TearDown() override { std::filesystem::remove_all(root_); }
 
   void Write(const std::string& path, const std::string& text) {
     std::filesystem::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
   }
 
-  std::filesystem::path root_;
+  const ScratchFolder scratch_;
+  const std::filesystem::path root_ = scratch_.path();
 };
 
 TEST_F(HostMemoryTest, IsTheMachinesWithoutCgroup) {

@@ -9,6 +9,7 @@
 
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/dataset/data_files.h"
 #include "retort/dataset/jsonl_writer.h"
 #include "retort/dataset/line_reader.h"
@@ -22,12 +23,6 @@ using ::testing::HasSubstr;
 
 class DatasetTest : public ::testing::Test {
  protected:
-  DatasetTest() {
-    std::string pattern = (fs::temp_directory_path() / "retort-dataset-XXXXXX").string();
-    dir_ = ::mkdtemp(pattern.data());
-  }
-  ~DatasetTest() override { fs::remove_all(dir_); }
-
   fs::path Write(const std::string& name, std::string_view content) {
     fs::create_directories((dir_ / name).parent_path());
     std::ofstream(dir_ / name, std::ios::binary) << content;
@@ -62,7 +57,8 @@ class DatasetTest : public ::testing::Test {
     return result;
   }
 
-  fs::path dir_;
+  const ScratchFolder scratch_;
+  const fs::path dir_ = scratch_.path();
   std::vector<std::string> warnings_;
   uint64_t num_skipped_ = 0;
 };

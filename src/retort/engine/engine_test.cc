@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "retort/base/json.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/devices/devices.h"
 #include "retort/engine/engine_test_models.h"
 
@@ -308,9 +309,8 @@ TEST(Engine, RequestKeysTellAnswersApart) {
 
 TEST(Engine, LogHoldsStartsAndEndsInOrder) {
   SKIP_WITHOUT(Stories());
-  const auto file =
-      std::filesystem::temp_directory_path() / ("retort_engine_log_" + std::to_string(::getpid()));
-  std::filesystem::remove(file);
+  const ScratchFolder folder;
+  const auto file = folder.path() / "log";
   EngineOptions options = StoriesOptions();
   options.engine_log = file;
   {

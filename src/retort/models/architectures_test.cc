@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "retort/base/error.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/checkpoint/checkpoint.h"
 
 namespace retort {
@@ -19,13 +20,6 @@ using testing::HasSubstr;
 // A directory with one tensor and this config.
 class ArchitecturesTest : public testing::Test {
  protected:
-  ArchitecturesTest() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "retort-models-XXXXXX").string();
-    dir_ = mkdtemp(pattern.data());
-  }
-  ~ArchitecturesTest() override { std::filesystem::remove_all(dir_); }
-
   std::shared_ptr<const Checkpoint> WithConfig(const std::string& config) const {
     const std::string header = R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
     const uint64_t size = header.size();
@@ -47,7 +41,8 @@ class ArchitecturesTest : public testing::Test {
     return "accepted";
   }
 
-  std::filesystem::path dir_;
+  const ScratchFolder scratch_;
+  const std::filesystem::path dir_ = scratch_.path();
 };
 
 TEST_F(ArchitecturesTest, AnUnknownOneIsNamedWithTheKnownOnes) {

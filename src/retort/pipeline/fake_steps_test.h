@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "retort/base/error.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/llm/scripted_model.h"
 #include "retort/pipeline/executor.h"
 #include "retort/pipeline/graph.h"
@@ -206,19 +207,6 @@ class OneModel : public ModelSource {
   std::shared_ptr<LanguageModel> model_;
 };
 
-// A folder that goes away with the test.
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "retort-pipeline-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TempDir() { std::filesystem::remove_all(path_); }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using TempDir = ScratchFolder;
 
 }  // namespace retort::fake

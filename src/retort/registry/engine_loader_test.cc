@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "retort/base/error.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/base/shared_data_test.h"
 
 namespace retort {
@@ -15,7 +16,8 @@ TEST(EngineLoader, LoadsAnEngineByPathAndSaysWhatIsMissing) {
   options.kv_bytes = 1 << 20;
   EngineOptions missing = options;
   missing.path = "no-such-model-anywhere";
-  const auto home = std::filesystem::temp_directory_path() / "retort_no_home";
+  const ScratchFolder scratch;
+  const auto home = scratch.path() / "no_home";
   ModelRegistry registry(
       {{"stories", EngineLoader(options, home)}, {"missing", EngineLoader(missing, home)}});
   Request request;

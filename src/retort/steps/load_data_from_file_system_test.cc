@@ -4,6 +4,7 @@
 
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/steps/step_list.h"
 
 namespace retort {
@@ -11,14 +12,8 @@ namespace {
 
 class LoadDataFromFileSystemTest : public ::testing::Test {
  protected:
-  std::filesystem::path folder_ =
-      std::filesystem::path(::testing::TempDir()) /
-      (std::string("load_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
-  void SetUp() override {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  const ScratchFolder scratch_;
+  const std::filesystem::path folder_ = scratch_.path();
 
   std::vector<Row> Read(Json set) {
     Json values = {{"data_files", nullptr},

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "retort/base/digest.h"
+#include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/shared_data_test.h"
 
@@ -98,14 +99,10 @@ std::vector<std::filesystem::path> MaskBenchFiles(const std::filesystem::path& s
   const auto archive = SharedData() / "maskbench/maskbench.tar.zst";
   std::vector<std::filesystem::path> files;
   if (!std::filesystem::exists(archive)) return files;
-  const auto folder = scratch / "maskbench";
-  if (!std::filesystem::exists(folder)) {
-    std::filesystem::create_directories(scratch);
-    const std::string command =
-        "tar --zstd -xf '" + archive.string() + "' -C '" + scratch.string() + "'";
-    if (std::system(command.c_str()) != 0) return files;
-  }
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+  const std::string command =
+      "tar --zstd -xf '" + archive.string() + "' -C '" + scratch.string() + "'";
+  if (std::system(command.c_str()) != 0) Throw(ErrorCode::kIo, "failed: {}", command);
+  for (const auto& entry : std::filesystem::directory_iterator(scratch / "maskbench")) {
     if (entry.path().extension() == ".json") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());

@@ -21,7 +21,8 @@ struct MaskBenchCase {
   std::vector<Test> tests;
 };
 
-// The public sample, unpacked into `scratch` once; sorted by name. Empty where the data is absent.
+// The public sample, unpacked into `scratch`, an empty folder; sorted by name. Empty where the data
+// is absent.
 std::vector<std::filesystem::path> MaskBenchFiles(const std::filesystem::path& scratch);
 // The same by the SHA-256 of their names: the first of them are a sample that anyone can draw.
 std::vector<std::filesystem::path> MaskBenchFilesByDigest(const std::filesystem::path& scratch);

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "retort/base/error.h"
+#include "retort/base/scratch_folder_test.h"
 #include "tests/conformance/byte_texts.h"
 
 namespace retort {
@@ -28,7 +29,8 @@ std::string KeywordOf(const std::string& message) {
 // sample are written so ("valid rejected" of that section counts nothing else: the other section
 // has none).
 void Judge(const std::string& section, JsonSchemaOptions::PropertyOrder order) {
-  const auto files = MaskBenchFiles(std::filesystem::temp_directory_path() / "retort-maskbench");
+  const ScratchFolder scratch;
+  const auto files = MaskBenchFiles(scratch.path());
   if (files.empty()) GTEST_SKIP() << "../shared/data/maskbench is absent";
   const char* log_name = std::getenv("RETORT_MASKBENCH_LOG");
   std::ofstream log;

@@ -1,6 +1,7 @@
 #include <cstdlib>
 
 #include "retort/base/error.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/grammar/mask_check.h"
 #include "tests/conformance/maskbench/maskbench.h"
 
@@ -18,7 +19,8 @@ size_t FilesPerSample() {
 // leads to: anywhere in it, and behind one of its quotes.
 TEST(MaskBenchMasks, EqualBruteForce) {
   const auto vocabulary = grammar::Llama3Vocabulary();
-  const auto files = MaskBenchFiles(std::filesystem::temp_directory_path() / "retort-maskbench");
+  const ScratchFolder scratch;
+  const auto files = MaskBenchFiles(scratch.path());
   if (files.empty() || vocabulary == nullptr) {
     GTEST_SKIP() << "../shared/data/maskbench or ../shared/data/tokenizers is absent";
   }
