@@ -8,6 +8,7 @@
 
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/home.h"
 #include "retort/hub/hub.h"
 #include "tests/golden/golden_fixture.h"
 

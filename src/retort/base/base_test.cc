@@ -1,12 +1,20 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <exception>
 #include <fstream>
+#include <functional>
+#include <new>
+#include <stdexcept>
+#include <system_error>
 
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
 #include "retort/base/random.h"
+#include "retort/base/scratch_folder_test.h"
 
 namespace retort {
 namespace {
@@ -142,12 +150,31 @@ TEST(Random, IsAPureFunctionOfSeedAndPosition) {
   EXPECT_NEAR(sum / 10000, 0.5, 0.0173);
 }
 
+TEST(Error, WhatTheSystemRefusesIsNoFaultOfTheProgram) {
+  const auto caught = [](const std::exception_ptr& exception) {
+    try {
+      std::rethrow_exception(exception);
+    } catch (...) {
+      return CurrentError();
+    }
+  };
+  const auto of = [&](std::errc code) {
+    return caught(std::make_exception_ptr(std::system_error(std::make_error_code(code), "x")));
+  };
+  EXPECT_EQ(of(std::errc::permission_denied).code(), ErrorCode::kIo);
+  EXPECT_EQ(of(std::errc::resource_unavailable_try_again).code(), ErrorCode::kExhausted);
+  EXPECT_EQ(caught(std::make_exception_ptr(std::filesystem::filesystem_error(
+                       "x", "/a/b", std::make_error_code(std::errc::not_a_directory))))
+                .code(),
+            ErrorCode::kIo);
+  EXPECT_EQ(caught(std::make_exception_ptr(std::bad_alloc())).code(), ErrorCode::kExhausted);
+  EXPECT_EQ(caught(std::make_exception_ptr(std::logic_error("x"))).code(), ErrorCode::kInternal);
+}
+
 class FileTest : public ::testing::Test {
  protected:
-  std::filesystem::path folder_ = std::filesystem::path(::testing::TempDir()) /
-                                  ::testing::UnitTest::GetInstance()->current_test_info()->name();
-  void SetUp() override { std::filesystem::create_directories(folder_); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  const ScratchFolder scratch_;
+  const std::filesystem::path folder_ = scratch_.path();
 };
 
 TEST_F(FileTest, AtomicWriteThenMapThenRead) {
@@ -169,6 +196,72 @@ TEST_F(FileTest, ErrorsNameThePath) {
     EXPECT_NE(error.message().find("absent"), std::string::npos);
   }
   EXPECT_THROW(MappedFile{folder_}, Error);  // a folder
+}
+
+TEST_F(FileTest, TheBoundOfAReadIsExact) {
+  for (const size_t size : {size_t{0}, size_t{100}, size_t{1} << 16, (size_t{1} << 16) + 1}) {
+    WriteFileAtomically(folder_ / "file", std::string(size, 'x'));
+    EXPECT_EQ(ReadFile(folder_ / "file", size).size(), size);
+    EXPECT_EQ(ReadFile(folder_ / "file", size + 1).size(), size);
+    if (size > 0) {
+      EXPECT_THROW(ReadFile(folder_ / "file", size - 1), Error) << size;
+    }
+  }
+}
+
+TEST_F(FileTest, OnlyRegularFilesAreRead) {
+  const auto fifo = folder_ / "fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  const auto message = [](const std::function<void()>& read) -> std::string {
+    try {
+      read();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalid);
+      return error.message();
+    }
+    return "read";
+  };
+  for (const auto& [path, kind] : {std::pair(fifo, "a FIFO"),
+                                   {folder_, "a folder"},
+                                   {std::filesystem::path("/dev/zero"), "a device"}}) {
+    const std::string expected =
+        fmt::format("'{}' is {}: a regular file is expected", path.string(), kind);
+    EXPECT_EQ(message([&] { ReadFile(path, 100); }), expected);
+    EXPECT_EQ(message([&] { MappedFile file(path); }), expected);
+    EXPECT_EQ(message([&] { FileDigest(path); }), expected);
+    EXPECT_EQ(message([&] { ::close(OpenRegularFile(path)); }), expected);
+  }
+}
+
+TEST_F(FileTest, AFifoThatNobodyReadsIsNotWaitedFor) {
+  const auto fifo = folder_ / "fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  EXPECT_THROW(AppendFile{fifo}, Error);
+}
+
+TEST_F(FileTest, APipeThatWasHandedOverIsRead) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::write(ends[1], "handed", 6), 6);
+  ::close(ends[1]);
+  EXPECT_EQ(ReadFile("/dev/fd/" + std::to_string(ends[0]), 100), "handed");
+  ::close(ends[0]);
+}
+
+TEST_F(FileTest, AFileThatIsGoneIsNoticedByTheNextWrite) {
+  const auto inner = folder_ / "inner";
+  for (const char* how : {"file", "folder", "moved", "replaced"}) {
+    std::filesystem::create_directory(inner);
+    AppendFile log(inner / "log");
+    log.Append("a\n");
+    const std::string word = how;
+    if (word == "file") std::filesystem::remove(inner / "log");
+    if (word == "folder") std::filesystem::remove_all(inner);
+    if (word == "moved") std::filesystem::rename(inner, folder_ / "other");
+    if (word == "replaced") WriteFileAtomically(inner / "log", "another");
+    EXPECT_THROW(log.Append("b\n"), Error) << how;
+    std::filesystem::remove_all(inner);
+  }
 }
 
 TEST_F(FileTest, AppendsWholeLines) {

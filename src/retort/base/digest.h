@@ -32,4 +32,7 @@ class Sha256 {
 // Digest of one text, in hex.
 std::string Sha256Hex(std::string_view text);
 
+// The id that git gives a file of these bytes, in hex: a SHA-1. It tells damage, not an attack.
+std::string GitBlobId(std::span<const std::byte> bytes);
+
 }  // namespace retort

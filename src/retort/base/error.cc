@@ -2,6 +2,7 @@
 
 #include <array>
 #include <new>
+#include <system_error>
 
 namespace retort {
 namespace {
@@ -25,6 +26,17 @@ constexpr std::array<CodeRow, kNumErrorCodes> kCodes = {{
     {"internal", 70, 500},
 }};
 
+// What the system refused: no fault of the program.
+Error SystemFailure(const std::system_error& error) {
+  if (error.code() == std::errc::resource_unavailable_try_again) {  // as std::thread says it
+    return Error(ErrorCode::kExhausted,
+                 fmt::format("the system starts no more threads ({}): raise the limit of processes "
+                             "(ulimit -u), or give fewer --threads",
+                             error.what()));
+  }
+  return Error(ErrorCode::kIo, error.what());
+}
+
 const CodeRow& RowOf(ErrorCode code) { return kCodes.at(static_cast<size_t>(code)); }
 
 }  // namespace
@@ -40,6 +52,8 @@ Error CurrentError() {
     return error;
   } catch (const std::bad_alloc&) {
     return Error(ErrorCode::kExhausted, "out of memory");
+  } catch (const std::system_error& error) {
+    return SystemFailure(error);
   } catch (const std::exception& error) {
     return Error(ErrorCode::kInternal, error.what());
   } catch (...) {

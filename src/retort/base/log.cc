@@ -6,6 +6,8 @@
 #include <atomic>
 #include <mutex>
 
+#include "retort/base/printable.h"
+
 namespace retort {
 namespace {
 
@@ -48,11 +50,12 @@ spdlog::level::level_enum SpdlogLevel(LogLevel level) {
 void LogLine(LogLevel level, std::string_view line) {
   LogState& state = State();
   if (level < state.level_min.load(std::memory_order_relaxed)) return;
+  const std::string shown = Printable(line);
   std::lock_guard lock(state.mutex);
   if (state.sink) {
-    state.sink(level, line);
+    state.sink(level, shown);
   } else {
-    state.logger->log(SpdlogLevel(level), "{}", line);
+    state.logger->log(SpdlogLevel(level), "{}", shown);
   }
 }
 

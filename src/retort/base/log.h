@@ -11,7 +11,7 @@ namespace retort {
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 // Writes one line to the process's log sink: standard error unless SetLogSink chose another.
-// Thread-safe.
+// Control characters in it are written out. Thread-safe.
 void LogLine(LogLevel level, std::string_view line);
 
 // Lines below `level` are dropped. The default is kInfo.

@@ -21,6 +21,13 @@ void Pause() {
 #endif
 }
 
+void End(std::atomic<bool>& stop, std::atomic<uint32_t>& epoch, std::vector<std::thread>& workers) {
+  stop.store(true, std::memory_order_release);
+  epoch.fetch_add(1, std::memory_order_release);
+  epoch.notify_all();
+  for (std::thread& worker : workers) worker.join();
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(int num_threads) {
@@ -29,17 +36,17 @@ ThreadPool::ThreadPool(int num_threads) {
           num_threads);
   }
   workers_.reserve(static_cast<size_t>(num_threads - 1));
-  for (int thread = 1; thread < num_threads; ++thread) {
-    workers_.emplace_back([this, thread] { WorkerMain(thread); });
+  try {
+    for (int thread = 1; thread < num_threads; ++thread) {
+      workers_.emplace_back([this, thread] { WorkerMain(thread); });
+    }
+  } catch (...) {
+    End(stop_, epoch_, workers_);
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
-  stop_.store(true, std::memory_order_release);
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
-}
+ThreadPool::~ThreadPool() { End(stop_, epoch_, workers_); }
 
 void ThreadPool::Run(int64_t num_chunks, Call call) {
   // Loops longer than the counter are cut; nothing real is.

@@ -1,8 +1,11 @@
 #include "retort/base/thread_pool.h"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
+#include <cerrno>
 #include <numeric>
 #include <stdexcept>
 #include <vector>
@@ -11,6 +14,41 @@
 
 namespace retort {
 namespace {
+
+// How many more threads the system starts; negative: as many as one likes.
+std::atomic<int> threads_left = -1;
+
+}  // namespace
+}  // namespace retort
+
+// In place of the C library's: a system at its limit.
+extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                              void* (*run)(void*), void* argument) {
+  static const auto real =
+      reinterpret_cast<decltype(&pthread_create)>(::dlsym(RTLD_NEXT, "pthread_create"));
+  if (retort::threads_left == 0) return EAGAIN;
+  if (retort::threads_left > 0) --retort::threads_left;
+  return real(thread, attributes, run, argument);
+}
+
+namespace retort {
+namespace {
+
+TEST(ThreadPool, AThreadThatIsNotStartedIsAClearError) {
+  for (const int num_started : {0, 1, 3}) {
+    threads_left = num_started;
+    try {
+      ThreadPool pool(8);
+      ADD_FAILURE() << num_started;
+    } catch (...) {
+      const Error error = CurrentError();
+      EXPECT_EQ(error.code(), ErrorCode::kExhausted);
+      EXPECT_NE(error.message().find("starts no more threads"), std::string::npos);
+    }
+    EXPECT_EQ(threads_left, 0);
+    threads_left = -1;
+  }
+}
 
 TEST(ThreadPool, RunsEveryChunkOnce) {
   for (int num_threads : {1, 2, 3, 7}) {

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "retort/base/error.h"
+#include "retort/base/file.h"
 
 namespace retort {
 namespace {
@@ -51,6 +52,7 @@ void JsonlWriter::AppendLines(std::string_view lines) {
     ThrowIo(partial_path_, "cannot write");
   }
   num_bytes_ += lines.size();
+  CheckStillAt(descriptor_, partial_path_);
 }
 
 void JsonlWriter::Finish() {
@@ -59,13 +61,7 @@ void JsonlWriter::Finish() {
   descriptor_ = -1;
   if (closed != 0) ThrowIo(partial_path_, "cannot close");
   if (::rename(partial_path_.c_str(), path_.c_str()) != 0) ThrowIo(path_, "cannot replace");
-  // Without this the rename itself could be lost with the power.
-  const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor >= 0) {
-    ::fsync(descriptor);  // some file systems refuse it on folders; the data itself is synced
-    ::close(descriptor);
-  }
+  SyncFolderOf(path_);
 }
 
 }  // namespace retort

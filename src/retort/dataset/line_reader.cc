@@ -1,12 +1,12 @@
 #include "retort/dataset/line_reader.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "retort/base/error.h"
+#include "retort/base/file.h"
 #include "retort/dataset/row_reader.h"
 
 namespace retort {
@@ -18,12 +18,7 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 }  // namespace
 
 ByteReader::ByteReader(std::filesystem::path path) : path_(std::move(path)) {
-  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor_ < 0) {
-    const int reason = errno;
-    Throw(reason == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, "cannot open '{}': {}",
-          path_.string(), std::strerror(reason));
-  }
+  descriptor_ = OpenRegularFile(path_);
   buffer_.resize(kChunkBytes);
 }
 

@@ -9,6 +9,7 @@
 
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/home.h"
 #include "retort/base/json.h"
 #include "retort/base/shared_data_test.h"
 
@@ -18,13 +19,7 @@ namespace retort::test {
 // The demo model's GGUF, or an empty path: $RETORT_SMOLLM2, else any *.gguf of the hub's folder.
 inline std::filesystem::path DemoModel() {
   if (const char* path = std::getenv("RETORT_SMOLLM2"); path != nullptr) return path;
-  std::filesystem::path home;
-  if (const char* set = std::getenv("RETORT_HOME"); set != nullptr) {
-    home = set;
-  } else if (const char* user = std::getenv("HOME"); user != nullptr) {
-    home = std::filesystem::path(user) / ".cache" / "retort";
-  }
-  const auto folder = home / "models" / "smollm2-135m-instruct";
+  const auto folder = DefaultHome() / "models" / "smollm2-135m-instruct";
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (entry.path().extension() == ".gguf") return entry.path();
