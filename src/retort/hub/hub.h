@@ -22,11 +22,9 @@ struct KnownModel {
 // The list of short names.
 std::span<const KnownModel> KnownModels();
 
-// $RETORT_HOME if it is set and not empty, else $XDG_CACHE_HOME/retort, else ~/.cache/retort.
-std::filesystem::path DefaultHome();
-
-// Files of a model, for Checkpoint::Open. A path that exists wins; else a model pulled under
-// `home`/models. Throws Error{kNotFound} that tells what to do: pull it, or the nearest known name.
+// Files of a model, for Checkpoint::Open. A path that exists wins ("~/x" is in the user's own
+// folder); else a model pulled under `home`/models ("hf://org/name" is only ever such a one).
+// Throws Error{kNotFound} that tells what to do: pull it, or the nearest known name.
 std::filesystem::path ResolveModel(std::string_view name_or_path,
                                    const std::filesystem::path& home);
 
@@ -41,9 +39,9 @@ struct PullProgress {
 using PullProgressCallback = std::function<void(const PullProgress&)>;
 
 // Fetches a model to `home`/models/NAME and returns that directory; at once if it is there. `name`
-// is a short name of KnownModels(), or "org/model" (or "org/model:PART", where PART picks the .gguf
-// file whose name contains it) of the model hub at $HF_ENDPOINT, by default https://huggingface.co,
-// with the token in $HF_TOKEN if there is one.
+// is a short name of KnownModels(), or "org/model", "hf://org/model" (or "org/model:PART", where
+// PART picks the .gguf file whose name contains it) of the model hub at $HF_ENDPOINT, by default
+// https://huggingface.co, with the token in $HF_TOKEN if there is one.
 //
 // Every file whose digest is known is verified. The directory appears by one rename when everything
 // is there, so a killed pull leaves nothing half-installed; the next one resumes partial files. Of

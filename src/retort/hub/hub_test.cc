@@ -2,23 +2,46 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
 #include "retort/base/loopback_server_test.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/hub/http.h"
 #include "retort/hub/install.h"
 #include "retort/hub/model_hub.h"
 #include "retort/hub/package.h"
 #include "retort/hub/program.h"
+
+namespace retort {
+namespace {
+
+// The paths that were synced, in order.
+std::mutex synced_mutex;
+std::vector<std::filesystem::path> synced_paths;
+
+}  // namespace
+}  // namespace retort
+
+// In place of the C library's: it notes the path.
+extern "C" int fsync(int descriptor) {
+  std::error_code ignored;
+  const std::lock_guard lock(retort::synced_mutex);
+  retort::synced_paths.push_back(
+      std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(descriptor), ignored));
+  return static_cast<int>(::syscall(SYS_fsync, descriptor));
+}
 
 namespace retort {
 namespace {
@@ -37,19 +60,6 @@ Error ErrorOf(Function function) {
   }
   return Error(ErrorCode::kInternal, "nothing was thrown");
 }
-
-class TemporaryHome {
- public:
-  TemporaryHome() {
-    std::string pattern = (fs::temp_directory_path() / "retort-hub-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryHome() { fs::remove_all(path_); }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 // One answer of the server below.
 struct Answer {
@@ -144,7 +154,7 @@ class ModelHubTest : public ::testing::Test {
 
   static constexpr const char* kCommit = "0123456789abcdef0123456789abcdef01234567";
   TableServer server_;
-  TemporaryHome home_;
+  ScratchFolder home_;
   ModelHubOptions options_;
   Json siblings_ = Json::array();
   const std::string weights_ = Content(300'000);
@@ -202,6 +212,91 @@ TEST_F(ModelHubTest, ContinuesAKilledPull) {
   EXPECT_FALSE(fs::exists(partial));
 }
 
+// A power failure, another program or an older version leaves anything under a file's final name.
+TEST_F(ModelHubTest, ChecksAgainWhatAnInterruptedPullLeft) {
+  Publish("model.safetensors", weights_, true);
+  const fs::path partial = home_.path() / "models/.partial/org+tiny";
+  std::string damaged = weights_;
+  damaged[299'999] ^= 1;
+  for (const std::string& left : {weights_.substr(0, 10), damaged, std::string()}) {
+    for (const char* name : {"model.safetensors", "model.safetensors.part"}) {
+      fs::create_directories(partial);
+      WriteFileAtomically(partial / ".revision", kCommit);
+      WriteFileAtomically(partial / name, left);
+      WriteFileAtomically(partial / "config.json", "[]");
+      WriteFileAtomically(partial / "tokenizer.json.part", "{\"mo");
+      WriteFileAtomically(partial / "other.gguf", "of another pull");
+      const fs::path directory = Pull();
+      EXPECT_TRUE(ReadFile(directory / "model.safetensors", 1 << 20) == weights_) << name;
+      EXPECT_EQ(ReadFile(directory / "config.json", 100), "{}");
+      EXPECT_EQ(ReadFile(directory / "tokenizer.json", 100), "{\"model\": {}}");
+      EXPECT_FALSE(fs::exists(directory / "other.gguf"));
+      fs::remove_all(directory);
+    }
+  }
+}
+
+TEST_F(ModelHubTest, TakesWhatAnInterruptedPullFinished) {
+  Publish("model.safetensors", weights_, true);
+  const fs::path partial = home_.path() / "models/.partial/org+tiny";
+  fs::create_directories(partial);
+  WriteFileAtomically(partial / ".revision", kCommit);
+  WriteFileAtomically(partial / "model.safetensors", weights_);
+  EXPECT_TRUE(ReadFile(Pull() / "model.safetensors", 1 << 20) == weights_);
+  EXPECT_THAT(server_.requests(), testing::Not(testing::Contains(FilePath("model.safetensors"))));
+}
+
+TEST_F(ModelHubTest, ChecksSmallFilesByTheirGitBlob) {
+  Publish("model.safetensors", weights_, true);
+  for (Json& sibling : siblings_) {
+    if (sibling["rfilename"] == "config.json") {
+      sibling["blobId"] =
+          "9e26dfeeb6e641a33dae4961196235bdb965b21b";  // printf '{}' | git hash-object --stdin
+    }
+  }
+  PutListing();
+  server_.Put(FilePath("config.json"), {"[]"});
+  const Error error = ErrorOf([&] { Pull(); });
+  EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+  EXPECT_THAT(error.message(), HasSubstr("config.json"));
+  server_.Put(FilePath("config.json"), {"{}"});
+  EXPECT_EQ(ReadFile(Pull() / "config.json", 100), "{}");
+}
+
+TEST_F(ModelHubTest, AFileOfNoBytesHasNone) {
+  Publish("model.safetensors", weights_, true);
+  Publish("merges.txt", "", false);
+  EXPECT_EQ(ReadFile(Pull() / "merges.txt", 100), "");
+  fs::remove_all(home_.path() / "models");
+  server_.Put(FilePath("merges.txt"), {"some"});
+  EXPECT_EQ(ErrorOf([&] { Pull(); }).code(), ErrorCode::kCorrupt);
+}
+
+// Each file is durable before its final name is, and all of them before the model's.
+TEST_F(ModelHubTest, SyncsFilesAndFoldersBeforeTheyAreNamed) {
+  Publish("model.safetensors", weights_, true);
+  synced_paths = {};
+  Pull();
+  const fs::path partial = home_.path() / "models/.partial/org+tiny";
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"}) {
+    const auto part = std::find(synced_paths.begin(), synced_paths.end(),
+                                partial / (std::string(name) + ".part"));
+    EXPECT_NE(part, synced_paths.end()) << name;
+    EXPECT_NE(std::find(part, synced_paths.end(), partial / name), synced_paths.end()) << name;
+  }
+  ASSERT_GE(synced_paths.size(), 3u);
+  EXPECT_THAT(std::vector(synced_paths.end() - 3, synced_paths.end()),
+              ElementsAre(partial, home_.path() / "models/org", home_.path() / "models"));
+}
+
+TEST_F(ModelHubTest, SaysThatTheDiskIsFull) {
+  server_.Put("/file", {weights_});
+  const Error error =
+      ErrorOf([&] { HttpDownload(server_.url() + "/file", "/dev/full", 0, options_.http, {}); });
+  EXPECT_EQ(error.code(), ErrorCode::kIo);
+  EXPECT_THAT(error.message(), HasSubstr("No space left"));
+}
+
 TEST_F(ModelHubTest, StartsAgainWhereRangesDoNotWork) {
   Publish("model.safetensors", weights_, true);
   server_.Put(FilePath("model.safetensors"),
@@ -227,10 +322,22 @@ TEST_F(ModelHubTest, RefusesMoreOrLessThanWasAnnounced) {
   Publish("model.safetensors", weights_, true);
   server_.Put(FilePath("model.safetensors"), {weights_ + "more"});
   EXPECT_EQ(ErrorOf([&] { Pull(); }).code(), ErrorCode::kCorrupt);
-  TemporaryHome other;
+  ScratchFolder other;
   server_.Put(FilePath("model.safetensors"), {weights_.substr(1)});
   const Error error = ErrorOf([&] { PullHubModel("org/tiny", other.path(), options_, {}); });
   EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+}
+
+TEST_F(ModelHubTest, ADamagedMarkIsAnotherCommits) {
+  Publish("model.safetensors", weights_, true);
+  const fs::path partial = home_.path() / "models/.partial/org+tiny";
+  for (const std::string& mark : {std::string(), std::string(5000, 'x')}) {
+    fs::create_directories(partial);
+    WriteFileAtomically(partial / ".revision", mark);
+    WriteFileAtomically(partial / "config.json", "old");
+    EXPECT_EQ(ReadFile(Pull() / "config.json", 100), "{}");
+    fs::remove_all(home_.path() / "models");
+  }
 }
 
 TEST_F(ModelHubTest, DropsWhatIsOfAnotherCommit) {
@@ -286,7 +393,7 @@ TEST(HttpTest, AServerThatIsNotThereIsUnavailable) {
   options.num_attempts_max = 1;
   options.retry_pause_ms = 0;
   EXPECT_EQ(ErrorOf([&] { HttpGet(url, 100, options); }).code(), ErrorCode::kUnavailable);
-  const TemporaryHome home;
+  const ScratchFolder home;
   const Error error = ErrorOf([&] { HttpDownload(url, home.path() / "f", 0, options, {}); });
   EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
   EXPECT_THAT(error.message(), HasSubstr(url));
@@ -302,7 +409,7 @@ TEST(HttpTest, BoundsTheAnswer) {
 }
 
 TEST(ResolveModelTest, ExistingPathsWinAndMessagesSayWhatToDo) {
-  const TemporaryHome home;
+  const ScratchFolder home;
   EXPECT_EQ(ResolveModel(home.path().string(), "/nowhere"), home.path());
   const auto refusal = [&](std::string_view name) {
     return ErrorOf([&] { ResolveModel(name, home.path()); });
@@ -321,6 +428,11 @@ TEST(ResolveModelTest, ExistingPathsWinAndMessagesSayWhatToDo) {
       {"a/b/c", ErrorCode::kNotFound, "no such file"},
       {"..", ErrorCode::kInternal, "nothing was thrown"},  // a directory: it exists
       {"wh at", ErrorCode::kInvalid, "no model name"},
+      {"hf://org/name", ErrorCode::kNotFound, "run `retort pull org/name`"},
+      {"hf://", ErrorCode::kInvalid, "empty"},
+      {"hf:///etc", ErrorCode::kInvalid, "no model name"},
+      {"~/no-such-model-here", ErrorCode::kNotFound, "no such file"},
+      {"~nobody/x", ErrorCode::kInvalid, "only ~/ is understood"},
       {"nothing-like-it", ErrorCode::kNotFound, "known names: smollm2-135m-instruct"},
   };
   for (const auto& [name, code, message] : cases) {
@@ -336,6 +448,12 @@ TEST(ResolveModelTest, NamesCannotLeaveTheFolder) {
     EXPECT_EQ(ErrorOf([&] { InstallDirectory("/home", name); }).code(), ErrorCode::kInvalid)
         << name;
   }
+  const std::string longest(96, 'a');
+  EXPECT_EQ(InstallDirectory("/h", longest + "/" + longest),
+            fs::path("/h/models") / longest / longest);
+  for (const std::string& name : {longest + "a", longest + "a/b", "a/b" + longest}) {
+    EXPECT_EQ(ErrorOf([&] { InstallDirectory("/h", name); }).code(), ErrorCode::kInvalid) << name;
+  }
   EXPECT_EQ(InstallDirectory("/h", "org/a-b_c.1:Q4_0"), fs::path("/h/models/org/a-b_c.1:Q4_0"));
 }
 
@@ -347,6 +465,9 @@ TEST(ProgramTest, KeepsStatusAndTheEndOfTheOutput) {
   EXPECT_EQ(both.output_tail, "out\nerr\n");
   EXPECT_EQ(RunProgram({"sh", "-c", "kill -9 $$"}).exit_status, 137);
   EXPECT_EQ(RunProgram({"printf", "%s", "$HOME; *"}).output_tail, "$HOME; *");
+  ::signal(SIGPIPE, SIG_IGN);  // as the binary has it
+  EXPECT_EQ(RunProgram({"sh", "-c", "kill -PIPE $$"}).exit_status, 128 + SIGPIPE);
+  ::signal(SIGPIPE, SIG_DFL);
   const ProgramResult much = RunProgram({"seq", "1", "100000"});
   EXPECT_EQ(much.output_tail.size(), kOutputTailBytesMax);
   EXPECT_TRUE(much.output_tail.ends_with("100000\n"));
@@ -378,7 +499,7 @@ esac
   }
   fs::path Pull() { return PullPackageModel(model_, home_.path(), {}); }
 
-  TemporaryHome home_;
+  ScratchFolder home_;
   const fs::path bin_ = home_.path() / "bin";
   const std::string old_path_;
   const std::string sha256_ = Sha256Hex("the weights");

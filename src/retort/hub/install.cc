@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "retort/base/error.h"
+#include "retort/base/file.h"
 
 namespace retort {
 namespace {
@@ -24,14 +25,6 @@ bool IsNamePart(std::string_view part, bool is_last) {
   };
   return !part.empty() && part.front() != '.' && part.size() <= kNameBytesMax &&
          std::all_of(part.begin(), part.end(), allowed);
-}
-
-void SyncPath(const fs::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool synced = descriptor >= 0 && ::fsync(descriptor) == 0;
-  const int reason = errno;
-  if (descriptor >= 0) ::close(descriptor);
-  if (!synced) Throw(ErrorCode::kIo, "cannot sync '{}': {}", path.string(), std::strerror(reason));
 }
 
 }  // namespace
@@ -93,9 +86,11 @@ fs::path Installation::Commit() {
     for (const fs::directory_entry& entry : fs::directory_iterator(partial_))
       SyncPath(entry.path());
     SyncPath(partial_);
-    fs::create_directories(directory_.parent_path());
+    const fs::path parent = directory_.parent_path();
+    fs::create_directories(parent);
     fs::rename(partial_, directory_);
-    SyncPath(directory_.parent_path());
+    SyncPath(parent);
+    SyncPath(parent.parent_path());  // which names the folder of an organisation
   } catch (const fs::filesystem_error& error) {
     Throw(ErrorCode::kIo, "cannot install '{}': {}", directory_.string(), error.code().message());
   }

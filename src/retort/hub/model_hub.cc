@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <optional>
 #include <set>
 
+#include "retort/base/digest.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
@@ -19,6 +21,8 @@ constexpr std::string_view kDefaultEndpoint = "https://huggingface.co";
 constexpr uint64_t kListingBytesMax = uint64_t{64} << 20;
 constexpr uint64_t kIndexBytesMax = uint64_t{64} << 20;
 constexpr std::string_view kIndexName = "model.safetensors.index.json";
+// Holds the commit that the files beside it are of.
+constexpr std::string_view kRevisionName = ".revision";
 
 // What is fetched beside safetensors weights, where the repository has it.
 constexpr std::array<std::string_view, 14> kSideFiles = {
@@ -29,8 +33,9 @@ constexpr std::array<std::string_view, 14> kSideFiles = {
 
 struct HubFile {
   std::string name;
-  uint64_t size_bytes = 0;  // 0: not told
-  std::string sha256;       // empty: not told
+  std::optional<uint64_t> size_bytes;  // nothing: not told
+  std::string sha256;                  // of large files; empty: not told
+  std::string git_blob_id;             // of the others; empty: not told
 };
 
 struct Listing {
@@ -66,7 +71,12 @@ HubFile ReadSibling(const Json& sibling, const std::string& url) {
   if (sibling.contains("size") && sibling["size"].is_number_unsigned()) {
     file.size_bytes = sibling["size"].get<uint64_t>();
   }
+  if (sibling.contains("blobId") && sibling["blobId"].is_string() &&
+      IsHex(sibling["blobId"].get_ref<const std::string&>(), 40)) {
+    file.git_blob_id = sibling["blobId"].get<std::string>();
+  }
   if (sibling.contains("lfs") && sibling["lfs"].is_object()) {
+    file.git_blob_id.clear();  // of the pointer that git keeps in its place
     const Json& lfs = sibling["lfs"];
     for (const char* member : {"sha256", "oid"}) {
       if (lfs.contains(member) && lfs[member].is_string() &&
@@ -99,6 +109,26 @@ Listing ListFiles(const std::string& repository, const ModelHubOptions& options)
   return listing;
 }
 
+// Why these bytes are not the file; empty if as far as the hub told they are.
+std::string Contradiction(const HubFile& file, const fs::path& path) {
+  const MappedFile mapped(path);
+  const uint64_t size = mapped.bytes().size();
+  if (file.size_bytes && size != *file.size_bytes) {
+    return fmt::format("{} bytes, expected {}", size, *file.size_bytes);
+  }
+  if (!file.sha256.empty()) {
+    const std::string digest = Sha256().Add(mapped.bytes()).Hex();
+    if (digest != file.sha256)
+      return fmt::format("SHA-256 is {}, expected {}", digest, file.sha256);
+  } else if (!file.git_blob_id.empty()) {
+    const std::string id = GitBlobId(mapped.bytes());
+    if (id != file.git_blob_id) {
+      return fmt::format("its git blob is {}, expected {}", id, file.git_blob_id);
+    }
+  }
+  return "";
+}
+
 class Puller {
  public:
   Puller(std::string repository, const ModelHubOptions& options, fs::path directory,
@@ -121,6 +151,14 @@ class Puller {
       return PullShards();
     }
     PullFile(ChooseGguf(part));
+  }
+
+  // What an earlier pull left and this one did not ask for.
+  void DropOtherFiles() const {
+    for (const fs::directory_entry& entry : fs::directory_iterator(directory_)) {
+      const std::string name = entry.path().filename().string();
+      if (name != kRevisionName && !pulled_.contains(name)) fs::remove_all(entry);
+    }
   }
 
  private:
@@ -169,24 +207,46 @@ class Puller {
           repository_, matches.size(), part, repository_, all);
   }
 
+  // What an interrupted pull of the same commit left is checked as what comes now is.
   void PullFile(const HubFile& file) {
+    pulled_.insert(file.name);
     const fs::path path = directory_ / file.name;
     const fs::path unverified = directory_ / (file.name + ".part");
-    if (fs::exists(path)) return;  // verified by an earlier, interrupted pull of the same commit
-    const std::string url =
-        options_.endpoint + "/" + repository_ + "/resolve/" + listing_.revision + "/" + file.name;
-    const auto report = [&](uint64_t done) {
-      if (progress_) progress_({file.name, done, file.size_bytes});
-    };
-    HttpDownload(url, unverified, file.size_bytes, options_.http, report);
-    if (!file.sha256.empty()) {
-      const std::string digest = FileDigest(unverified);
-      if (digest != file.sha256) {
-        fs::remove(unverified);
-        Throw(ErrorCode::kCorrupt, "{}: SHA-256 is {}, expected {}", url, digest, file.sha256);
-      }
+    const bool can_be_checked = !file.sha256.empty() || !file.git_blob_id.empty();
+    if (can_be_checked && fs::is_regular_file(fs::symlink_status(path)) &&
+        Contradiction(file, path).empty()) {
+      return;
     }
+    fs::remove_all(path);
+    if (!can_be_checked || !fs::is_regular_file(fs::symlink_status(unverified))) {
+      fs::remove_all(unverified);
+    }
+    const bool was_begun = fs::exists(unverified);
+    std::string contradiction = Download(file, unverified);
+    if (!contradiction.empty() && was_begun) {  // perhaps only the part that was there is wrong
+      fs::remove(unverified);
+      contradiction = Download(file, unverified);
+    }
+    if (!contradiction.empty()) {
+      fs::remove(unverified);
+      Throw(ErrorCode::kCorrupt, "{}: {}", UrlOf(file), contradiction);
+    }
+    SyncPath(unverified);
     fs::rename(unverified, path);
+  }
+
+  std::string UrlOf(const HubFile& file) const {
+    return options_.endpoint + "/" + repository_ + "/resolve/" + listing_.revision + "/" +
+           file.name;
+  }
+
+  // Returns why what came is not the file; empty if it is.
+  std::string Download(const HubFile& file, const fs::path& path) const {
+    const uint64_t size_bytes = file.size_bytes.value_or(0);
+    HttpDownload(UrlOf(file), path, size_bytes, options_.http, [&](uint64_t done) {
+      if (progress_) progress_({file.name, done, size_bytes});
+    });
+    return Contradiction(file, path);
   }
 
   std::string repository_;
@@ -194,12 +254,16 @@ class Puller {
   fs::path directory_;
   const PullProgressCallback& progress_;
   Listing listing_;
+  std::set<std::string> pulled_;  // names of the files that this pull asked for
 };
 
 // What is partly there is of use only if it is of the same commit.
 void DropOtherRevision(const fs::path& partial, const std::string& revision) {
-  const fs::path mark = partial / ".revision";
-  if (fs::exists(mark) && ReadFile(mark, 1024) == revision) return;
+  const fs::path mark = partial / kRevisionName;
+  if (fs::is_regular_file(mark) && fs::file_size(mark) == revision.size() &&
+      ReadFile(mark, revision.size()) == revision) {
+    return;
+  }
   for (const fs::directory_entry& entry : fs::directory_iterator(partial)) fs::remove_all(entry);
   WriteFileAtomically(mark, revision);
 }
@@ -226,6 +290,7 @@ fs::path PullHubModel(std::string_view name, const fs::path& home, const ModelHu
     Puller puller(repository, options, installation.partial(), progress);
     DropOtherRevision(installation.partial(), puller.revision());
     puller.Pull(part);
+    puller.DropOtherFiles();
     return installation.Commit();
   } catch (const fs::filesystem_error& error) {
     Throw(ErrorCode::kIo, "cannot install '{}': {}", name, error.what());

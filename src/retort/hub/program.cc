@@ -1,6 +1,7 @@
 #include "retort/hub/program.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,9 +43,19 @@ ProgramResult RunProgram(const std::vector<std::string>& arguments) {
   ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDERR_FILENO);
+  // The signals that this program ignores end others, which rely on it.
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  sigset_t usual;
+  ::sigemptyset(&usual);
+  ::sigaddset(&usual, SIGPIPE);
+  ::sigaddset(&usual, SIGXFSZ);
+  ::posix_spawnattr_setsigdefault(&attributes, &usual);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   pid_t child = -1;
-  const int failure = ::posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
+  const int failure = ::posix_spawnp(&child, argv[0], &actions, &attributes, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
+  ::posix_spawnattr_destroy(&attributes);
   ::close(pipe_ends[1]);
   if (failure != 0) {
     ::close(pipe_ends[0]);
