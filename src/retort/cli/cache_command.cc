@@ -1,9 +1,9 @@
 #include <CLI/CLI.hpp>
 
-#include <fmt/format.h>
-
 #include "retort/base/error.h"
 #include "retort/cli/command_list.h"
+#include "retort/cli/option_checks.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/cli/table.h"
 #include "retort/pipeline/config.h"
 #include "retort/pipeline/ledger.h"
@@ -13,13 +13,14 @@ namespace retort {
 std::function<int()> AddCacheCommand(CLI::App& app) {
   struct Options {
     std::string file;
-    std::string max_age;
-    std::string max_size;
+    std::optional<std::string> max_age;
+    std::optional<std::string> max_size;
     bool collect = false;
   };
   auto options = std::make_shared<Options>();
   app.add_option("--cache", options->file,
-                 "The cache's file (default: in $RETORT_HOME, else in ~/.cache/retort)");
+                 "The cache's file (default: in $RETORT_HOME, else in ~/.cache/retort)")
+      ->check(NotEmpty());
   app.require_subcommand(1);
   app.add_subcommand("ls", "Show what the cache holds");
   CLI::App* gc = app.add_subcommand("gc", "Remove what was not used for long");
@@ -29,24 +30,24 @@ std::function<int()> AddCacheCommand(CLI::App& app) {
   return [options] {
     if (options->file.empty()) options->file = DefaultCachePath().string();
     if (options->collect) {
-      if (options->max_age.empty() && options->max_size.empty()) {
+      if (!options->max_age && !options->max_size) {
         Throw(ErrorCode::kInvalid, "cache gc: say what may go, with --max-age or --max-size");
       }
       std::optional<std::chrono::seconds> max_age;
       std::optional<uint64_t> max_size;
-      if (!options->max_age.empty()) {
-        max_age = std::chrono::duration_cast<std::chrono::seconds>(ParseDuration(options->max_age));
+      if (options->max_age) {
+        max_age = std::chrono::ceil<std::chrono::seconds>(ParseDuration(*options->max_age));
       }
-      if (!options->max_size.empty()) max_size = ParseByteSize(options->max_size);
+      if (options->max_size) max_size = ParseByteSize(*options->max_size);
       const uint64_t removed = CollectLedger(options->file, max_age, max_size);
-      fmt::print("removed {} records from {}\n", FormatCount(removed), options->file);
+      Print("removed {} records from {}\n", FormatCount(removed), options->file);
     }
     const LedgerSummary summary = SummarizeLedger(options->file);
     Table table({"kind", "records", "bytes"});
     for (const auto& kind : summary.kinds) {
       table.AddRow({kind.name, FormatCount(kind.num_records), FormatBytes(kind.value_bytes)});
     }
-    fmt::print("{} ({})\n{}", options->file, FormatBytes(summary.file_bytes), table.Text());
+    Print("{} ({})\n{}", options->file, FormatBytes(summary.file_bytes), table.Text());
     return 0;
   };
 }

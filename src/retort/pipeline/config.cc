@@ -84,9 +84,10 @@ void ReadLoad(const YamlNode& node, const std::string& label, ModelConfig& model
   if (const YamlNode* given = map.Take("keep_alive")) {
     if (const auto text = ReadText(*given, map.Label("keep_alive"), problems)) {
       try {
-        model.keep_alive = ParseDuration(*text);
+        model.keep_alive = *text == "-1" ? std::chrono::milliseconds(-1) : ParseDuration(*text);
       } catch (const Error& error) {
-        problems.Add(given->mark, "'{}': {}", map.Label("keep_alive"), error.message());
+        problems.Add(given->mark, "'{}': {}; -1 is for ever", map.Label("keep_alive"),
+                     error.message());
       }
     }
   }

@@ -164,10 +164,9 @@ uint64_t ParseByteSize(std::string_view text) {
 }
 
 std::chrono::milliseconds ParseDuration(std::string_view text) {
-  constexpr Unit kUnits[] = {{"", 1e3}, {"s", 1e3}, {"ms", 1}, {"m", 60e3}, {"h", 3600e3}};
-  constexpr std::string_view kExample = "a time such as 300ms, 5s, 5m, 2h, 0, or -1 for ever";
-  if (text == "0") return std::chrono::milliseconds(0);
-  if (text == "-1") return std::chrono::milliseconds(-1);
+  constexpr Unit kUnits[] = {{"", 1e3},   {"s", 1e3},    {"ms", 1},
+                             {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}};
+  constexpr std::string_view kExample = "a time such as 300ms, 5s, 5m, 2h, 30d or 0";
   const double ms = ParseQuantity(text, kUnits, kExample);
   if (ms < 0 || ms >= 0x1p53) {
     Throw(ErrorCode::kInvalid, "expected {}, found '{}'", kExample, text);

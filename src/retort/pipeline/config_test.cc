@@ -331,8 +331,11 @@ TEST(Config, SizesAndDurations) {
   EXPECT_EQ(ParseDuration("300ms").count(), 300);
   EXPECT_EQ(ParseDuration("5m").count(), 300'000);
   EXPECT_EQ(ParseDuration("7").count(), 7'000);
-  EXPECT_EQ(ParseDuration("-1").count(), -1);
-  for (const char* bad : {"", "-2", "5d", "1e300s"}) EXPECT_THROW(ParseDuration(bad), Error) << bad;
+  EXPECT_EQ(ParseDuration("2h").count(), 7'200'000);
+  EXPECT_EQ(ParseDuration("30d").count(), int64_t{30} * 86'400'000);
+  EXPECT_EQ(ParseDuration("0").count(), 0);
+  for (const char* bad : {"", "-1", "-2", "-1d", "-0.5h", "5w", "d", "1 d", "nan", "inf", "1e300s"})
+    EXPECT_THROW(ParseDuration(bad), Error) << bad;
 }
 
 TEST(Graph, Drawings) {

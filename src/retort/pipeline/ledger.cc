@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "retort/base/home.h"
 #include "retort/base/random.h"
 #include "retort/pipeline/ledger_file.h"
 #include "retort/pipeline/sqlite_database.h"
@@ -127,7 +128,8 @@ class Ledger::Impl {
     try {
       if (find.Step()) {
         value = UnsealValue(key, find.Blob(1), path_);
-        if (find.Int(2) != today_) Touch(find.Int(0));
+        // Either way: the clock may have been set back.
+        if (std::abs(LedgerSecond() - find.Int(2)) >= kUseSeconds) Touch(find.Int(0));
       }
     } catch (...) {
       find.Reset();
@@ -214,9 +216,10 @@ class Ledger::Impl {
       }
       if (!writer) writer = std::make_unique<LedgerWriter>(path_);
       writer->Begin();
+      const int64_t now = LedgerSecond();
       std::vector<int64_t> ids;
-      for (const Pending& pending : batch) ids.push_back(writer->Add(pending.record, today_));
-      for (const int64_t id : touched) writer->Touch(id, today_);
+      for (const Pending& pending : batch) ids.push_back(writer->Add(pending.record, now));
+      for (const int64_t id : touched) writer->Touch(id, now);
       writer->Commit();
       for (size_t i = 0; i < batch.size(); ++i) {
         const LedgerRecord& record = batch[i].record;
@@ -264,7 +267,6 @@ class Ledger::Impl {
   bool was_empty_ = false;
   KeyFilter added_;
   RecentRecords recent_;
-  const int64_t today_ = LedgerDay();
 
   std::mutex mutex_;
   std::condition_variable wake_;  // the writer
@@ -294,20 +296,6 @@ void Ledger::Flush() { impl_->Flush(); }
 const std::filesystem::path& Ledger::path() const { return impl_->path(); }
 uint64_t Ledger::num_committed() const { return impl_->num_committed(); }
 
-std::filesystem::path DefaultCachePath() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::filesystem::path(value == nullptr ? "" : value);
-  };
-  if (const auto home = variable("RETORT_HOME"); !home.empty()) return home / "cache.sqlite";
-  if (const auto cache = variable("XDG_CACHE_HOME"); cache.is_absolute()) {
-    return cache / "retort" / "cache.sqlite";
-  }
-  if (const auto home = variable("HOME"); !home.empty()) {
-    return home / ".cache" / "retort" / "cache.sqlite";
-  }
-  Throw(ErrorCode::kNotFound,
-        "no place for the cache: set RETORT_HOME or HOME, or run with --no-cache");
-}
+std::filesystem::path DefaultCachePath() { return DefaultHome() / "cache.sqlite"; }
 
 }  // namespace retort

@@ -89,8 +89,7 @@ uint64_t CollectLedger(const std::filesystem::path& path,
                        std::optional<std::chrono::seconds> max_age,
                        std::optional<uint64_t> value_bytes_max);
 
-// $RETORT_HOME/cache.sqlite, else ~/.cache/retort/cache.sqlite
-// (docs/decisions/0003-one-cache-per-user.md).
+// cache.sqlite in DefaultHome() (docs/decisions/0003-one-cache-per-user.md).
 std::filesystem::path DefaultCachePath();
 
 // Holds a folder for one run: a second one is refused. The lock goes with the process, however it

@@ -15,7 +15,8 @@ namespace retort {
 namespace {
 
 constexpr int64_t kApplicationId = 0x52746c64;  // "Rtld"
-constexpr int64_t kSchemaVersion = 2;
+constexpr int64_t kSchemaVersion = 3;
+constexpr int64_t kSecondsPerDay = 86'400;
 constexpr size_t kChecksumBytes = 8;
 
 // Records are appended in the order of their ids, so a commit's pages lie together. The index over
@@ -27,7 +28,7 @@ constexpr const char* kSchema =
     "  id INTEGER PRIMARY KEY,"
     "  key BLOB NOT NULL,"      // LineageKey
     "  kind INTEGER NOT NULL,"  // RecordKind
-    "  used INTEGER NOT NULL,"  // LedgerDay
+    "  used INTEGER NOT NULL,"  // LedgerSecond
     "  value BLOB NOT NULL);"   // SealValue
     "CREATE TABLE IF NOT EXISTS record_keys ("
     "  key BLOB NOT NULL, kind INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (key, kind))"
@@ -89,7 +90,7 @@ int64_t CheckIdentity(Database& database) {
 
 }  // namespace
 
-int64_t LedgerDay() { return static_cast<int64_t>(std::time(nullptr)) / 86400; }
+int64_t LedgerSecond() { return static_cast<int64_t>(std::time(nullptr)); }
 
 std::string SealValue(const LineageKey& key, std::string_view value) {
   const uint64_t checksum = Checksum(key, value);
@@ -125,8 +126,13 @@ void OpenLedgerFile(const std::filesystem::path& path) {
   CheckIdentity(database);
   database.Execute("PRAGMA journal_mode = WAL");
   database.Execute("BEGIN IMMEDIATE");
-  // Layout 1 had an index of this name.
-  if (CheckIdentity(database) == 1) database.Execute("DROP INDEX record_keys");
+  const int64_t layout = CheckIdentity(database);
+  // Layout 1 had an index of this name; layouts 1 and 2 counted the time of use in days.
+  if (layout == 1) database.Execute("DROP INDEX record_keys");
+  if (layout == 1 || layout == 2) {
+    database.Execute(
+        fmt::format("UPDATE records SET used = (used + 1) * {}", kSecondsPerDay).c_str());
+  }
   database.Execute(kSchema);
   database.Execute(kIndex);  // what a killed process left
   database.Execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
@@ -154,23 +160,23 @@ LedgerWriter::~LedgerWriter() = default;
 
 void LedgerWriter::Begin() { state_->database.Execute("BEGIN IMMEDIATE"); }
 
-int64_t LedgerWriter::Add(const LedgerRecord& record, int64_t day) {
+int64_t LedgerWriter::Add(const LedgerRecord& record, int64_t used) {
   const std::string value = SealValue(record.key, record.value);
   Statement& add = state_->add;
   add.Reset();
   add.BindBlob(1, record.key.view());
   add.BindInt(2, static_cast<int64_t>(record.kind));
-  add.BindInt(3, day);
+  add.BindInt(3, used);
   add.BindBlob(4, value);
   add.Step();
   add.Reset();
   return state_->database.last_insert_id();
 }
 
-void LedgerWriter::Touch(int64_t id, int64_t day) {
+void LedgerWriter::Touch(int64_t id, int64_t used) {
   Statement& touch = state_->touch;
   touch.Reset();
-  touch.BindInt(1, day);
+  touch.BindInt(1, used);
   touch.BindInt(2, id);
   touch.Step();
   touch.Reset();
@@ -222,12 +228,12 @@ uint64_t CollectLedger(const std::filesystem::path& path,
   database.Execute("DELETE FROM records WHERE id NOT IN (SELECT id FROM record_keys)");
   const int64_t before = database.QueryInt("SELECT count(*) FROM records");
   if (max_age) {
-    const int64_t days = max_age->count() / 86400;
     database.Execute(
-        fmt::format("DELETE FROM records WHERE used < {}", LedgerDay() - days).c_str());
+        fmt::format("DELETE FROM records WHERE used <= {}", LedgerSecond() - max_age->count())
+            .c_str());
   }
   if (value_bytes_max) {
-    // The newest, by day and then by age, that fit.
+    // The newest, by use and then by age, that fit.
     database.Execute(
         fmt::format("DELETE FROM records WHERE id IN (SELECT id FROM (SELECT id, "
                     "sum(length(value)) OVER (ORDER BY used DESC, id DESC) AS total FROM records) "

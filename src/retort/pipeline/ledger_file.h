@@ -14,8 +14,12 @@ namespace retort {
 // Error{kCorrupt, kUnsupported} for a file that is something else or of another version.
 void OpenLedgerFile(const std::filesystem::path& path);
 
-// Days since 1970: how exactly the time of a record's last use is kept.
-int64_t LedgerDay();
+// Seconds since 1970, as the time of a record's last use is kept.
+int64_t LedgerSecond();
+
+// A record that is used again is not written again within so many seconds: whoever runs a pipeline
+// over and over would rewrite all its records each time.
+inline constexpr int64_t kUseSeconds = 60;
 
 // A value as stored: a checksum over key and value, then the value. SQLite does not notice a
 // flipped bit in the middle of a page.
@@ -31,8 +35,8 @@ class LedgerWriter {
   ~LedgerWriter();
 
   void Begin();
-  int64_t Add(const LedgerRecord& record, int64_t day);  // its id
-  void Touch(int64_t id, int64_t day);
+  int64_t Add(const LedgerRecord& record, int64_t used);  // its id
+  void Touch(int64_t id, int64_t used);
   void Commit();
   void Rollback() noexcept;
   // In a transaction of its own: lets all committed records be found by their keys. Takes as long

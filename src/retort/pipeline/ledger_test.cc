@@ -26,6 +26,7 @@ LineageKey KeyOf(uint64_t number) {
 class LedgerTest : public ::testing::Test {
  protected:
   fs::path path() const { return dir_.path() / "deep" / "cache.sqlite"; }
+  void Execute(const char* sql) const { Database(path(), Database::Mode::kReadWrite).Execute(sql); }
   fake::TempDir dir_;
 };
 
@@ -177,12 +178,14 @@ TEST_F(LedgerTest, AFileOfTheFirstLayoutIsTakenOver) {
         "used INTEGER NOT NULL, value BLOB NOT NULL);"
         "CREATE UNIQUE INDEX record_keys ON records (key, kind);"
         "PRAGMA application_id = 0x52746c64; PRAGMA user_version = 1");
-    Statement add(database, "INSERT INTO records (key, kind, used, value) VALUES (?, 1, 0, ?)");
+    Statement add(database, "INSERT INTO records (key, kind, used, value) VALUES (?, 1, ?, ?)");
     const LineageKey key = KeyOf(1);
     add.BindBlob(1, key.view());
-    add.BindBlob(2, value);
+    add.BindInt(2, LedgerSecond() / 86400);  // that layout counted days
+    add.BindBlob(3, value);
     add.Step();
   }
+  EXPECT_EQ(CollectLedger(path(), std::chrono::hours(1), std::nullopt), 0u);
   Ledger ledger(path());
   EXPECT_EQ(ledger.Find(KeyOf(1), RecordKind::kCompletion), "old");
   ledger.Put({KeyOf(2), RecordKind::kCompletion, "new"});
@@ -192,9 +195,9 @@ TEST_F(LedgerTest, AFileOfTheFirstLayoutIsTakenOver) {
   EXPECT_EQ(again.Find(KeyOf(2), RecordKind::kCompletion), "new");
   {
     Database database(path(), Database::Mode::kReadWrite);
-    database.Execute("PRAGMA user_version = 3");
+    database.Execute("PRAGMA user_version = 4");
   }
-  EXPECT_THAT(OpenError(path()), HasSubstr("has the layout 3, this build reads up to 2"));
+  EXPECT_THAT(OpenError(path()), HasSubstr("has the layout 4, this build reads up to 3"));
 }
 
 TEST_F(LedgerTest, CollectingDropsTheOldestAndGivesSpaceBack) {
@@ -218,18 +221,42 @@ TEST_F(LedgerTest, CollectingDropsTheOldestAndGivesSpaceBack) {
   EXPECT_EQ(CollectLedger(dir_.path() / "none.sqlite", std::nullopt, 0), 0u);
 }
 
+TEST_F(LedgerTest, AgesAreCountedInSeconds) {
+  {
+    Ledger ledger(path());
+    for (uint64_t i = 0; i < 24; ++i) {
+      ledger.Put({KeyOf(i), RecordKind::kCompletion, "x"});
+    }
+  }
+  // Of each hour of the last day one, whatever the time of day is.
+  Execute("UPDATE records SET used = used - (id - 1) * 3600");
+  EXPECT_EQ(CollectLedger(path(), std::chrono::hours(36), std::nullopt), 0u);
+  EXPECT_EQ(CollectLedger(path(), std::chrono::hours(12), std::nullopt), 12u);
+  EXPECT_EQ(CollectLedger(path(), std::chrono::minutes(90), std::nullopt), 10u);
+  Ledger ledger(path());
+  EXPECT_TRUE(ledger.Find(KeyOf(0), RecordKind::kCompletion));
+  EXPECT_TRUE(ledger.Find(KeyOf(1), RecordKind::kCompletion));
+  EXPECT_FALSE(ledger.Find(KeyOf(2), RecordKind::kCompletion));
+}
+
+TEST_F(LedgerTest, AClockThatWasSetBackDoesNotKeepRecordsForEver) {
+  {
+    Ledger ledger(path());
+    ledger.Put({KeyOf(1), RecordKind::kCompletion, "x"});
+  }
+  Execute("UPDATE records SET used = used + 1000 * 86400");
+  { EXPECT_TRUE(Ledger(path()).Find(KeyOf(1), RecordKind::kCompletion)); }
+  Execute("UPDATE records SET used = used - 3600");
+  EXPECT_EQ(CollectLedger(path(), std::chrono::minutes(30), std::nullopt), 1u);
+}
+
 TEST_F(LedgerTest, UsingARecordMakesItYoung) {
   {
     Ledger ledger(path());
     ledger.Put({KeyOf(1), RecordKind::kCompletion, "used"});
     ledger.Put({KeyOf(2), RecordKind::kCompletion, "idle"});
   }
-  sqlite3* database = nullptr;
-  ASSERT_EQ(sqlite3_open(path().c_str(), &database), SQLITE_OK);
-  ASSERT_EQ(
-      sqlite3_exec(database, "UPDATE records SET used = used - 30", nullptr, nullptr, nullptr),
-      SQLITE_OK);
-  sqlite3_close(database);
+  Execute("UPDATE records SET used = used - 30 * 86400");
   {
     Ledger ledger(path());
     EXPECT_TRUE(ledger.Find(KeyOf(1), RecordKind::kCompletion));

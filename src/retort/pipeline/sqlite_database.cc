@@ -14,6 +14,11 @@ constexpr int kBusyTimeoutMs = 60'000;  // another run's commit, or a gc
 }  // namespace
 
 Database::Database(std::filesystem::path path, Mode mode) : path_(std::move(path)) {
+  std::error_code ignored;
+  if (std::filesystem::exists(path_, ignored) &&
+      !std::filesystem::is_regular_file(path_, ignored)) {
+    Throw(ErrorCode::kInvalid, "the cache '{}' is no regular file: name another", path_.string());
+  }
   const int flags = (mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY
                                              : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
                     SQLITE_OPEN_NOMUTEX;
@@ -51,7 +56,9 @@ void Database::ThrowError(int result, std::string_view doing) const {
     default: {
       // "disk I/O error" alone leaves the user guessing.
       const int system = handle_ != nullptr ? sqlite3_system_errno(handle_) : 0;
-      Throw(ErrorCode::kIo, "cannot {} the cache '{}': {}{}", doing, path_.string(), reason,
+      Throw(ErrorCode::kIo,
+            "cannot {} the cache '{}': {}{}; --cache names another, --no-cache runs without one",
+            doing, path_.string(), reason,
             system == 0 ? "" : fmt::format(" ({})", std::strerror(system)));
     }
   }
