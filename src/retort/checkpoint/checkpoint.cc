@@ -1,11 +1,14 @@
 #include "retort/checkpoint/checkpoint.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <map>
 
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
+#include "retort/base/log.h"
 #include "retort/checkpoint/gguf.h"
 #include "retort/checkpoint/safetensors.h"
 
@@ -37,6 +40,8 @@ constexpr std::array<SideFile, 12> kSideFiles = {{
 
 constexpr uint64_t kSideJsonBytesMax = uint64_t{16} << 20;
 constexpr uint64_t kIndexBytesMax = uint64_t{64} << 20;
+constexpr std::string_view kAdapterConfigName = "adapter_config.json";
+constexpr std::string_view kAdapterName = "adapter_model";
 constexpr std::string_view kIndexName = "model.safetensors.index.json";
 
 std::vector<std::string> FilesEndingIn(const fs::path& directory, std::string_view ending) {
@@ -47,6 +52,49 @@ std::vector<std::string> FilesEndingIn(const fs::path& directory, std::string_vi
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+// Whatever it is called: other programs keep models under digests.
+bool BeginsLikeGguf(const fs::path& file) {
+  constexpr std::string_view kMagic = "GGUF";
+  char begin[kMagic.size()] = {};
+  const int descriptor = OpenRegularFile(file);
+  const ssize_t count = ::read(descriptor, begin, sizeof begin);
+  ::close(descriptor);
+  return std::string_view(begin, count > 0 ? static_cast<size_t>(count) : 0) == kMagic;
+}
+
+// What trainers leave beside weights: pickled, but no weights.
+bool IsTrainingState(std::string_view name) {
+  for (const std::string_view begin :
+       {"training_args", "optimizer", "scheduler", "rng_state", "random_states", "scaler"}) {
+    if (name.starts_with(begin)) return true;
+  }
+  return false;
+}
+
+// A directory of the format PEFT: differences to another model's weights.
+[[noreturn]] void ThrowAdapter(const fs::path& directory) {
+  std::string kind = "an adapter";
+  std::string base;
+  const fs::path config = directory / kAdapterConfigName;
+  if (fs::exists(config)) {
+    const Json json = ParseJson(ReadFile(config, kSideJsonBytesMax), config.string());
+    const auto text = [&](const char* key) -> std::string {
+      const bool is_text = json.is_object() && json.contains(key) && json[key].is_string();
+      return is_text ? json[key].get<std::string>() : "";
+    };
+    if (const std::string type = text("peft_type"); !type.empty()) {
+      kind = type == "LORA" ? "a LoRA adapter" : fmt::format("an adapter ({})", type);
+    }
+    if (const std::string name = text("base_model_name_or_path"); !name.empty()) {
+      base = fmt::format(" '{}'", name);
+    }
+  }
+  Throw(ErrorCode::kUnsupported,
+        "directory '{}' is {}, not a model: merge it into its base model{} and name the result "
+        "(adapters are not in this build)",
+        directory.string(), kind, base);
 }
 
 bool IsPlainFileName(std::string_view name) {
@@ -69,9 +117,12 @@ std::shared_ptr<const Checkpoint> Checkpoint::Open(const fs::path& path) {
     }
     if (fs::is_directory(path)) {
       checkpoint->OpenDirectory();
-    } else if (path.extension() == ".gguf") {
+    } else if (path.extension() == ".gguf" || BeginsLikeGguf(path)) {
       checkpoint->OpenGguf(path);
     } else if (path.extension() == ".safetensors") {
+      if (path.stem() == kAdapterName) {
+        ThrowAdapter(path.has_parent_path() ? path.parent_path() : fs::path("."));
+      }
       checkpoint->directory_ = path.has_parent_path() ? path.parent_path() : fs::path(".");
       checkpoint->OpenSafetensors(path);
       checkpoint->ReadSideFiles(/*config_required=*/false);
@@ -104,7 +155,24 @@ void Checkpoint::OpenDirectory() {
           "directory '{}' has {} .gguf files ({}, {}, ...): name the one to open", path_.string(),
           ggufs.size(), ggufs[0], ggufs[1]);
   }
-  if (!FilesEndingIn(path_, ".bin").empty() || !FilesEndingIn(path_, ".pth").empty()) {
+  if (fs::exists(path_ / kAdapterConfigName) ||
+      fs::exists(path_ / fmt::format("{}.safetensors", kAdapterName))) {
+    ThrowAdapter(path_);
+  }
+  const std::vector<std::string> others = FilesEndingIn(path_, ".safetensors");
+  if (!others.empty()) {
+    Throw(ErrorCode::kNotFound,
+          "directory '{}' holds {} ({} .safetensors files), but neither model.safetensors nor {}: "
+          "get the missing one, or name the file if it is a whole model",
+          path_.string(), others[0], others.size(), kIndexName);
+  }
+  std::vector<std::string> pickled;
+  for (const char* ending : {".bin", ".pth", ".pt"}) {
+    for (std::string& name : FilesEndingIn(path_, ending)) {
+      if (!IsTrainingState(name)) pickled.push_back(std::move(name));
+    }
+  }
+  if (!pickled.empty()) {
     Throw(ErrorCode::kUnsupported,
           "directory '{}' has only pickled PyTorch weights, which can run code when read: use a "
           "safetensors or GGUF version of the model",
@@ -169,10 +237,11 @@ void Checkpoint::OpenShards(const fs::path& index) {
       }
       found->second = true;
     }
+    // A tensor that the model needs is missed when it is built; others do no harm.
     for (const auto& [tensor, found] : expected) {
       if (found) continue;
-      Throw(ErrorCode::kCorrupt, "'{}' places tensor '{}' in shard '{}', which does not hold it",
-            index.string(), tensor, file_name);
+      LogWarning("'{}' places tensor '{}' in shard '{}', which does not hold it", index.string(),
+                 tensor, file_name);
     }
   }
 }
@@ -243,7 +312,7 @@ std::optional<std::string> Checkpoint::TextFile(std::string_view file_name) cons
     Throw(ErrorCode::kInvalid, "checkpoint '{}': '{}' must be a file name without a directory",
           path_.string(), file_name);
   }
-  if (directory_.empty() || !fs::is_regular_file(directory_ / file_name)) return std::nullopt;
+  if (directory_.empty() || !fs::exists(directory_ / file_name)) return std::nullopt;
   return ReadFile(directory_ / file_name, kTextFileBytesMax);
 }
 

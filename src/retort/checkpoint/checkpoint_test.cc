@@ -2,11 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <map>
 
 #include "retort/base/error.h"
+#include "retort/base/log.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/base/shared_data_test.h"
 
 namespace retort {
@@ -119,12 +122,6 @@ TEST(CheckpointTest, SafetensorsAndGgufOfOneModelHoldTheSameValues) {
 // A directory that a test fills, removed afterwards.
 class CheckpointDirectoryTest : public ::testing::Test {
  protected:
-  CheckpointDirectoryTest() {
-    std::string pattern = (fs::temp_directory_path() / "retort-checkpoint-XXXXXX").string();
-    directory_ = ::mkdtemp(pattern.data());
-  }
-  ~CheckpointDirectoryTest() override { fs::remove_all(directory_); }
-
   void Write(const std::string& name, std::string_view content) {
     WriteFileAtomically(directory_ / name, content);
   }
@@ -156,7 +153,8 @@ class CheckpointDirectoryTest : public ::testing::Test {
     EXPECT_THAT(error.message(), AllOf(HasSubstr(first), HasSubstr(second)));
   }
 
-  fs::path directory_;
+  const ScratchFolder scratch_;
+  const fs::path directory_ = scratch_.path();
 };
 
 TEST_F(CheckpointDirectoryTest, JoinsShardsAndSideFiles) {
@@ -229,10 +227,94 @@ TEST_F(CheckpointDirectoryTest, SaysWhichShardIsWrong) {
   ExpectRefusal(ErrorCode::kNotFound, "'2.safetensors'", "2 shards");
   WriteTensors("2.safetensors", {"b", "extra"});
   ExpectRefusal(ErrorCode::kCorrupt, "2.safetensors", "'extra'");
-  WriteTensors("2.safetensors", {});
-  ExpectRefusal(ErrorCode::kCorrupt, "'b'", "does not hold it");
   WriteTensors("2.safetensors", {"b"});
   EXPECT_EQ(Refusal().message(), "opened");
+}
+
+// A published index may list more than its shards hold; whoever needs the tensor misses it.
+TEST_F(CheckpointDirectoryTest, AnIndexWithATensorTooManyIsSaid) {
+  Write("config.json", "{}");
+  WriteIndex({{"a", "1.safetensors"}, {"b", "1.safetensors"}});
+  WriteTensors("1.safetensors", {"a"});
+  std::string said;
+  SetLogSink([&](LogLevel, std::string_view line) { said += line; });
+  const auto checkpoint = Checkpoint::Open(directory_);
+  SetLogSink(nullptr);
+  EXPECT_THAT(said, AllOf(HasSubstr("'b'"), HasSubstr("does not hold it")));
+  EXPECT_NE(checkpoint->Find("a"), nullptr);
+  EXPECT_THROW(checkpoint->At("b"), Error);
+}
+
+TEST_F(CheckpointDirectoryTest, AnAdapterIsNamedAsOne) {
+  WriteTensors("adapter_model.safetensors", {"a"});
+  Write("training_args.bin", "pickled");
+  ExpectRefusal(ErrorCode::kUnsupported, "is an adapter, not a model", "base model");
+  Write("adapter_config.json", R"({"peft_type": "LORA", "base_model_name_or_path": "org/base"})");
+  ExpectRefusal(ErrorCode::kUnsupported, "is a LoRA adapter, not a model", "base model 'org/base'");
+  fs::remove(directory_ / "adapter_model.safetensors");
+  Write("adapter_model.bin", "pickled");
+  ExpectRefusal(ErrorCode::kUnsupported, "is a LoRA adapter", "'org/base'");
+  Write("adapter_config.json", R"({"peft_type": "IA3", "base_model_name_or_path": null})");
+  ExpectRefusal(ErrorCode::kUnsupported, "is an adapter (IA3)", "base model and");
+  // The base model in the same folder is a model.
+  WriteTensors("model.safetensors", {"a"});
+  Write("config.json", "{}");
+  EXPECT_EQ(Refusal().message(), "opened");
+  WriteTensors("adapter_model.safetensors", {"a"});
+  EXPECT_THROW(Checkpoint::Open(directory_ / "adapter_model.safetensors"), Error);
+}
+
+TEST_F(CheckpointDirectoryTest, WhatATrainerLeavesIsNoWeights) {
+  for (const char* name : {"training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"}) {
+    Write(name, "pickled");
+  }
+  ExpectRefusal(ErrorCode::kNotFound, "holds no checkpoint", "model.safetensors");
+  WriteTensors("model-00001-of-00002.safetensors", {"a"});
+  ExpectRefusal(ErrorCode::kNotFound, "model-00001-of-00002.safetensors", "index.json");
+}
+
+TEST_F(CheckpointDirectoryTest, OpensAGgufByWhatItHolds) {
+  const std::string empty("GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);
+  Write("sha256-0123", empty);
+  EXPECT_EQ(Checkpoint::Open(directory_ / "sha256-0123")->kind(), CheckpointKind::kGguf);
+  for (const char* other : {"", "GGU", "GGML....", "FUGG"}) {
+    Write("sha256-0123", other);
+    EXPECT_THROW(Checkpoint::Open(directory_ / "sha256-0123"), Error) << other;
+  }
+}
+
+TEST_F(CheckpointDirectoryTest, TheBoundOfASideFileIsExact) {
+  constexpr size_t kBytesMax = size_t{16} << 20;
+  WriteTensors("model.safetensors", {"a"});
+  for (const size_t size : {kBytesMax - 1, kBytesMax}) {
+    Write("config.json", "{}" + std::string(size - 2, ' '));
+    EXPECT_EQ(Refusal().message(), "opened") << size;
+  }
+  Write("config.json", "{}" + std::string(kBytesMax - 1, ' '));
+  ExpectRefusal(ErrorCode::kExhausted, "config.json", "16777216");
+}
+
+TEST_F(CheckpointDirectoryTest, RefusesWhatIsNoRegularFile) {
+  const auto put_fifo = [&](const char* name) {
+    fs::remove(directory_ / name);
+    ASSERT_EQ(::mkfifo((directory_ / name).c_str(), 0600), 0);
+  };
+  put_fifo("model.safetensors");
+  Write("config.json", "{}");
+  ExpectRefusal(ErrorCode::kInvalid, "model.safetensors", "is a FIFO");
+  fs::remove(directory_ / "model.safetensors");
+  WriteTensors("model.safetensors", {"a"});
+  put_fifo("config.json");
+  ExpectRefusal(ErrorCode::kInvalid, "config.json", "is a FIFO");
+  put_fifo("sha256-0123");
+  EXPECT_THROW(Checkpoint::Open(directory_ / "sha256-0123"), Error);
+  fs::remove(directory_ / "config.json");
+  Write("config.json", "{}");
+  put_fifo("tokenizer.json");
+  EXPECT_THROW(Checkpoint::Open(directory_)->TextFile("tokenizer.json"), Error);
+  fs::remove(directory_ / "model.safetensors");
+  put_fifo("model.safetensors.index.json");
+  ExpectRefusal(ErrorCode::kInvalid, "index.json", "is a FIFO");
 }
 
 TEST_F(CheckpointDirectoryTest, OpensADirectoryWithExactlyOneGguf) {

@@ -22,7 +22,14 @@ constexpr std::array kArchitectures = {
 std::vector<std::string> ArchitectureNames(const Checkpoint& checkpoint) {
   const std::string source = checkpoint.path().string();
   if (checkpoint.kind() == CheckpointKind::kGguf) {
-    return {ConfigReader(checkpoint.metadata(), source).String("general.architecture")};
+    const Json& metadata = checkpoint.metadata();
+    const auto type = metadata.find("general.type");
+    if (type != metadata.end() && *type != "model") {
+      Throw(ErrorCode::kUnsupported, "{} is no model, but of the type {} (general.type){}", source,
+            DumpJson(*type),
+            *type == "adapter" ? ": merge it into its base model and name the result" : "");
+    }
+    return {ConfigReader(metadata, source).String("general.architecture")};
   }
   const Json& metadata = checkpoint.metadata();
   if (!metadata.contains("config") || !metadata["config"].is_object()) {
