@@ -1,5 +1,3 @@
-#include <faiss/IndexFlat.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -7,12 +5,11 @@
 
 #include "retort/base/error.h"
 #include "retort/pipeline/step.h"
+#include "retort/steps/neighbour_index.h"
 #include "retort/steps/step_list.h"
 
 namespace retort {
 namespace {
-
-using idx_t = faiss::Index::idx_t;
 
 // The DEITA score of a row, or nothing if it has not both scores. Scores of several turns (lists of
 // one length) are multiplied turn by turn and summed.
@@ -109,18 +106,17 @@ struct Selected {
 // to what is kept.
 std::vector<Selected> SelectAgainstSelected(const Candidates& candidates, size_t budget,
                                             double max_similarity) {
-  faiss::IndexFlatIP kept(static_cast<idx_t>(candidates.dim));
+  const std::unique_ptr<NeighbourIndex> kept = MakeNeighbourIndex(candidates.dim);
   std::vector<Selected> selected;
   for (size_t i = 0; i < candidates.num_scored() && selected.size() < budget; ++i) {
     double similarity = -1;
     if (!selected.empty()) {
-      float best = 0;
-      idx_t nearest = -1;
-      kept.search(1, candidates.UnitF32(i), 1, &best, &nearest);
+      int64_t nearest = -1;
+      kept->Search(1, candidates.UnitF32(i), 1, &nearest);
       similarity = candidates.Similarity(i, selected[nearest].candidate);
     }
     if (!selected.empty() && similarity > max_similarity) continue;
-    kept.add(1, candidates.UnitF32(i));
+    kept->Add(1, candidates.UnitF32(i));
     selected.push_back({i, 1 - similarity});
   }
   return selected;
@@ -131,23 +127,21 @@ std::vector<Selected> SelectAgainstSelected(const Candidates& candidates, size_t
 std::vector<Selected> SelectAgainstDataset(const Candidates& candidates, size_t budget,
                                            double threshold) {
   constexpr size_t kBlockRows = 256;
-  constexpr idx_t kNeighbours = 4;  // the row itself, and others whose f32 products may tie
-  faiss::IndexFlatIP index(static_cast<idx_t>(candidates.dim));
-  index.add(static_cast<idx_t>(candidates.input_index.size()), candidates.unit_f32.data());
-  const idx_t k = std::min<idx_t>(kNeighbours, index.ntotal);
-  std::vector<float> products(kBlockRows * k);
-  std::vector<idx_t> neighbours(kBlockRows * k);
+  constexpr size_t kNeighbours = 4;  // the row itself, and others whose f32 products may tie
+  const std::unique_ptr<NeighbourIndex> index = MakeNeighbourIndex(candidates.dim);
+  index->Add(candidates.input_index.size(), candidates.unit_f32.data());
+  const size_t k = std::min(kNeighbours, candidates.input_index.size());
+  std::vector<int64_t> neighbours(kBlockRows * k);
   std::vector<Selected> selected;
   for (size_t begin = 0; begin < candidates.num_scored() && selected.size() < budget;
        begin += kBlockRows) {
     const size_t count = std::min(kBlockRows, candidates.num_scored() - begin);
-    index.search(static_cast<idx_t>(count), candidates.UnitF32(begin), k, products.data(),
-                 neighbours.data());
+    index->Search(count, candidates.UnitF32(begin), k, neighbours.data());
     for (size_t row = 0; row < count && selected.size() < budget; ++row) {
       const size_t i = begin + row;
       double similarity = -1;  // alone in the data set: as far as can be
-      for (idx_t n = 0; n < k; ++n) {
-        const idx_t other = neighbours[row * k + n];
+      for (size_t n = 0; n < k; ++n) {
+        const int64_t other = neighbours[row * k + n];
         if (other < 0 || static_cast<size_t>(other) == i) continue;
         similarity = std::max(similarity, candidates.Similarity(i, other));
       }
@@ -163,7 +157,9 @@ class DeitaFiltering : public GlobalStep {
       : budget_(static_cast<size_t>(params.Int("data_budget"))),
         against_dataset_(params.String("diversity") == "dataset"),
         max_similarity_(params.Has("max_similarity") ? params.Float("max_similarity") : 0.9),
-        threshold_(params.Has("diversity_threshold") ? params.Float("diversity_threshold") : 0.9) {}
+        threshold_(params.Has("diversity_threshold") ? params.Float("diversity_threshold") : 0.9) {
+    OpenNeighbourModule();
+  }
 
   std::vector<Output> Process(std::vector<Row> rows, const StepContext& context) const override {
     const Candidates candidates = CandidatesOf(rows);
