@@ -33,6 +33,16 @@ int CountPages(const EngineOptions& options, const Device& device, const Decoder
   return static_cast<int>(num_pages);
 }
 
+// Before anything is read: what is built for so many keys and values takes memory of its own.
+void CheckRoomForKeys(const EngineOptions& options, const Device& device) {
+  const DeviceMemory memory = device.memory();
+  if (memory.total_bytes > 0 && options.kv_bytes > memory.free_bytes) {
+    Throw(ErrorCode::kExhausted,
+          "kv_cache: {} bytes for keys and values are asked for, {} of {} bytes of memory are free",
+          options.kv_bytes, memory.free_bytes, memory.total_bytes);
+  }
+}
+
 // Compiled constraints that are kept for requests to come.
 constexpr size_t kConstraintsMax = 256;
 
@@ -281,6 +291,7 @@ std::shared_ptr<Engine> Engine::Open(const EngineOptions& options) {
 }
 
 std::shared_ptr<Engine> Engine::Open(const EngineOptions& options, std::unique_ptr<Device> device) {
+  CheckRoomForKeys(options, *device);
   return std::shared_ptr<Engine>(new Engine(std::make_shared<Impl>(options, std::move(device))));
 }
 
