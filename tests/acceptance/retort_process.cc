@@ -15,18 +15,6 @@ namespace retort {
 
 namespace fs = std::filesystem;
 
-ScratchFolder::ScratchFolder() {
-  std::string name = (fs::temp_directory_path() / "retort-acceptance-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
-  path_ = name;
-}
-
-ScratchFolder::~ScratchFolder() {
-  if (std::getenv("RETORT_KEEP_SCRATCH") != nullptr) return;
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
 std::string FileText(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
@@ -41,9 +29,9 @@ void WriteText(const fs::path& path, const std::string& text) {
 }
 
 RetortProcess::RetortProcess(const std::vector<std::string>& arguments, fs::path output,
-                             size_t file_bytes_max)
+                             size_t file_bytes_max, const std::string& program)
     : output_(std::move(output)) {
-  std::vector<char*> words = {const_cast<char*>(RETORT_BINARY)};
+  std::vector<char*> words = {const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) {
     words.push_back(const_cast<char*>(argument.c_str()));
   }
@@ -56,11 +44,10 @@ RetortProcess::RetortProcess(const std::vector<std::string>& arguments, fs::path
   ::dup2(file, STDOUT_FILENO);
   ::dup2(file, STDERR_FILENO);
   if (file_bytes_max > 0) {
-    ::signal(SIGXFSZ, SIG_IGN);  // writes fail with EFBIG instead
     const rlimit limit = {file_bytes_max, file_bytes_max};
     ::setrlimit(RLIMIT_FSIZE, &limit);
   }
-  ::execv(RETORT_BINARY, words.data());
+  ::execvp(words[0], words.data());
   ::_exit(127);
 }
 
@@ -71,7 +58,7 @@ RetortProcess::~RetortProcess() {
 }
 
 bool RetortProcess::Running() {
-  if (!ended_) ended_ = ::waitpid(pid_, &status_, WNOHANG) == pid_;
+  if (!ended_) ended_ = ::wait4(pid_, &status_, WNOHANG, &usage_) == pid_;
   return !ended_;
 }
 
@@ -80,17 +67,25 @@ void RetortProcess::Signal(int signal) const {
 }
 
 Ended RetortProcess::Wait() {
-  if (!ended_) ended_ = ::waitpid(pid_, &status_, 0) == pid_;
+  if (!ended_) ended_ = ::wait4(pid_, &status_, 0, &usage_) == pid_;
   Ended ended;
   if (WIFEXITED(status_)) ended.exit_status = WEXITSTATUS(status_);
   if (WIFSIGNALED(status_)) ended.signal = WTERMSIG(status_);
   ended.output = FileText(output_);
+  ended.peak_rss_bytes = static_cast<size_t>(usage_.ru_maxrss) * 1024;
   return ended;
 }
 
 Ended RunRetort(const std::vector<std::string>& arguments, const fs::path& folder,
                 size_t file_bytes_max) {
   return RetortProcess(arguments, folder / "streams.txt", file_bytes_max).Wait();
+}
+
+Ended RunScript(const std::string& script, const fs::path& folder) {
+  const std::string begin =
+      "RETORT='" RETORT_BINARY "' FOLDER='" + folder.string() + "'; cd \"$FOLDER\"\n";
+  return RetortProcess({"60", "bash", "-c", begin + script}, folder / "streams.txt", 0, "timeout")
+      .Wait();
 }
 
 }  // namespace retort

@@ -16,7 +16,9 @@
 #include "retort/cli/command.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/model_opening.h"
+#include "retort/cli/option_checks.h"
 #include "retort/cli/signal_stop.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/cli/table.h"
 
 // How fast a model runs, here or behind a server. Every number comes from requests, as a client
@@ -200,14 +202,14 @@ int BenchLocal(BenchOptions options) {
     Json json = {{"model", options.model.model}};
     json.update(ToJson(report));
     json["measurements"] = ToJson(measurements);
-    fmt::print("{}\n", DumpJson(json));
+    PrintResult(DumpJson(json) + "\n");
     return kExitDone;
   }
-  fmt::print("{} ({}): loaded in {:.2f} s, first token after {:.2f} s\n", options.model.model,
-             report.description.dispatch_level, report.load_s, report.first_token_s);
-  fmt::print("{}weights {}, keys and values {}, peak memory {}\n", TableOf(measurements),
-             FormatBytes(report.stats.weight_bytes), FormatBytes(report.stats.kv_bytes),
-             FormatBytes(PeakMemoryBytes()));
+  Print("{} ({}): loaded in {:.2f} s, first token after {:.2f} s\n", options.model.model,
+        report.description.dispatch_level, report.load_s, report.first_token_s);
+  Print("{}weights {}, keys and values {}, peak memory {}\n", TableOf(measurements),
+        FormatBytes(report.stats.weight_bytes), FormatBytes(report.stats.kv_bytes),
+        FormatBytes(PeakMemoryBytes()));
   return kExitDone;
 }
 
@@ -228,9 +230,9 @@ int BenchRemote(const BenchOptions& options) {
   if (options.json) {
     const Json json = {
         {"model", server.model}, {"url", server.url}, {"measurements", ToJson(measurements)}};
-    fmt::print("{}\n", DumpJson(json));
+    PrintResult(DumpJson(json) + "\n");
   } else {
-    fmt::print("{} at {}\n{}", server.model, server.url, TableOf(measurements));
+    Print("{} at {}\n{}", server.model, server.url, TableOf(measurements));
   }
   return kExitDone;
 }
@@ -252,9 +254,11 @@ std::function<int()> AddBenchCommand(CLI::App& app) {
   auto* against = app.add_option("--against", options->against,
                                  "Measure a server of OpenAI's completions instead, e.g. "
                                  "http://localhost:8000/v1; MODEL is its name there (default: the "
-                                 "first that it lists)");
+                                 "first that it lists)")
+                      ->check(NotEmpty());
   app.add_option("--api-key-env", options->api_key_env, "Environment variable with its key")
-      ->needs(against);
+      ->needs(against)
+      ->check(NotEmpty());
   for (const char* name :
        {"--device", "--threads", "--kv-cache", "--kv-format", "--context", "--exact"}) {
     against->excludes(app.get_option(name));

@@ -27,5 +27,6 @@ inline constexpr int kExitFailedRows = 1;  // done, some rows failed
 inline constexpr int kExitInvalid = 2;     // bad use, or an invalid file
 inline constexpr int kExitNothing = 3;     // no row was produced
 inline constexpr int kExitInterrupted = 130;
+inline constexpr int kExitOutputClosed = 141;  // as a shell shows a process that SIGPIPE ended
 
 }  // namespace retort

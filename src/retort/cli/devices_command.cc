@@ -1,7 +1,7 @@
-#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include "retort/cli/command_list.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/cli/table.h"
 #include "retort/devices/devices.h"
 
@@ -15,13 +15,13 @@ std::function<int()> AddDevicesCommand(CLI::App&) {
                     FormatBytes(device.memory.total_bytes), FormatBytes(device.memory.free_bytes),
                     device.info.dispatch_level});
     }
-    fmt::print("{}", table.Text());
+    Print("{}", table.Text());
     for (const std::string& name : DeviceNames()) {
       for (const DispatchLevel& level : DispatchLevels(name)) {
         if (level.missing.empty()) {
-          fmt::print("{}: code path {} runs here\n", name, level.name);
+          Print("{}: code path {} runs here\n", name, level.name);
         } else {
-          fmt::print("{}: code path {} does not: {}\n", name, level.name, level.missing);
+          Print("{}: code path {} does not: {}\n", name, level.name, level.missing);
         }
       }
     }

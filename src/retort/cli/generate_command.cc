@@ -1,18 +1,18 @@
 #include <CLI/CLI.hpp>
 
-#include <fmt/format.h>
 #include <unistd.h>
 
+#include <exception>
 #include <filesystem>
 #include <future>
-#include <iostream>
-#include <iterator>
 
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/model_opening.h"
+#include "retort/cli/option_checks.h"
 #include "retort/cli/signal_stop.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/cli/table.h"
 #include "retort/llm/request_check.h"
 
@@ -31,7 +31,7 @@ struct ConstraintOptions {
 struct GenerateOptions {
   LocalModelOptions model;
   std::optional<std::string> prompt;  // unset: standard input
-  std::string system;
+  std::optional<std::string> system;  // unset: the template's own, if it has one
   bool raw = false;
   int num_answers = 1;
   SamplingParams sampling;
@@ -40,13 +40,16 @@ struct GenerateOptions {
   bool quiet = false;
 };
 
+// No model reads a longer text.
+constexpr uint64_t kPromptBytesMax = uint64_t{64} << 20;
+
 // Without -p the prompt is standard input.
 std::string ReadPrompt(const std::optional<std::string>& given) {
   if (given) return *given;
   if (::isatty(STDIN_FILENO) != 0) {
     Throw(ErrorCode::kInvalid, "no prompt: give one with -p, or on standard input");
   }
-  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  return ReadStandardInput(kPromptBytesMax);
 }
 
 constexpr uint64_t kConstraintBytesMax = 4u << 20;
@@ -85,8 +88,8 @@ std::shared_ptr<const ConstraintText> ReadConstraint(const ConstraintOptions& op
 Prompt MakePrompt(const GenerateOptions& options, const std::string& text) {
   if (options.raw) return std::vector<Span>{{text, true}};  // the user's own: control tokens count
   ChatPrompt chat;
-  if (!options.system.empty()) {
-    chat.messages.push_back({{"role", "system"}, {"content", options.system}});
+  if (options.system) {
+    chat.messages.push_back({{"role", "system"}, {"content", *options.system}});
   }
   chat.messages.push_back({{"role", "user"}, {"content", text}});
   return chat;
@@ -119,6 +122,7 @@ int Generate(const GenerateOptions& options) {
   SignalStop signals;
   // Before the model, whose thread may still be in a handler when the last answer is read.
   std::vector<std::promise<Response>> answers(static_cast<size_t>(options.num_answers));
+  std::exception_ptr unwritten;  // why a handler could not print
   const auto model = OpenLocalModel(options.model);
   const bool stream = options.num_answers == 1 && !options.json;
   const auto begin = std::chrono::steady_clock::now();
@@ -132,9 +136,15 @@ int Generate(const GenerateOptions& options) {
     request.stop = signals.token();
     ResponseHandler handler;
     if (stream) {
-      handler.on_text = [](std::string_view delta) {
-        std::fwrite(delta.data(), 1, delta.size(), stdout);
-        std::fflush(stdout);
+      handler.on_text = [&](std::string_view delta) {
+        if (unwritten) return;
+        try {
+          PrintResult(delta);
+          FlushOutput();
+        } catch (...) {  // no one needs the rest of the answer
+          unwritten = std::current_exception();
+          signals.RequestStop();
+        }
       };
     }
     handler.on_done = [&answer = answers[i]](Response response) {
@@ -147,6 +157,7 @@ int Generate(const GenerateOptions& options) {
   int num_cut = 0;
   for (auto& answer : answers) {
     const Response response = answer.get_future().get();
+    if (unwritten) std::rethrow_exception(unwritten);
     if (const Error* error = std::get_if<Error>(&response.result)) {
       failure = *error;
       continue;
@@ -155,19 +166,19 @@ int Generate(const GenerateOptions& options) {
     num_tokens += response.usage.completion_tokens;
     num_cut += completion.constraint_met ? 0 : 1;
     if (options.json) {
-      fmt::print("{}\n", DumpJson(ToJson(completion, response.usage, constraint != nullptr)));
+      PrintResult(DumpJson(ToJson(completion, response.usage, constraint != nullptr)) + "\n");
     } else {
-      fmt::print("{}\n", stream ? "" : completion.text);
+      PrintResult((stream ? "" : completion.text) + "\n");
     }
+    FlushOutput();
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
   if (!options.quiet && num_tokens > 0) {
-    fmt::print(stderr, "{} tokens in {}, {:.1f} tokens/s\n", num_tokens,
-               FormatSeconds(elapsed.count()), num_tokens / elapsed.count());
+    Note("{} tokens in {}, {:.1f} tokens/s\n", num_tokens, FormatSeconds(elapsed.count()),
+         num_tokens / elapsed.count());
   }
   if (num_cut > 0) {
-    fmt::print(
-        stderr,
+    Note(
         "{} of {} answers were cut before they met the constraint: raise --max-new-tokens, or "
         "give --close\n",
         num_cut, answers.size());
@@ -178,12 +189,14 @@ int Generate(const GenerateOptions& options) {
 
 void AddConstraintOptions(CLI::App& app, ConstraintOptions& options) {
   CLI::Option* schema = app.add_option("--schema", options.schema_file,
-                                       "The answer is JSON that this JSON Schema (a file) accepts");
+                                       "The answer is JSON that this JSON Schema (a file) accepts")
+                            ->check(NotEmpty());
   CLI::Option* regex = app.add_option("--regex", options.regex,
                                       "The answer matches this regular expression as a whole");
   CLI::Option* grammar = app.add_option("--grammar", options.grammar_file,
                                         "The answer is a text of this grammar: a file in GBNF, or "
-                                        "in Lark's syntax if it ends in .lark");
+                                        "in Lark's syntax if it ends in .lark")
+                             ->check(NotEmpty());
   CLI::Option* choice =
       app.add_option("--choice", options.choices, "The answer is this text; repeat it for others");
   choice->allow_extra_args(false);

@@ -1,7 +1,6 @@
 #include "retort/cli/grammar_batch.h"
 
 #include <istream>
-#include <ostream>
 #include <string>
 
 #include "retort/base/error.h"
@@ -47,12 +46,13 @@ Json CheckOne(const Json& line, const JsonSchemaOptions& options) {
 
 }  // namespace
 
-void CheckGrammarBatch(std::istream& in, std::ostream& out, const JsonSchemaOptions& options) {
+void CheckGrammarBatch(std::istream& in, const std::function<void(const std::string&)>& print,
+                       const JsonSchemaOptions& options) {
   std::string line;
   for (size_t number = 1; std::getline(in, line); ++number) {
     const Json json = ParseJson(line, "line " + std::to_string(number));
     try {
-      out << DumpJson(CheckOne(json, options)) << "\n";
+      print(DumpJson(CheckOne(json, options)) + "\n");
     } catch (const Json::exception& error) {
       Throw(ErrorCode::kInvalid, "line {}: {}", number, error.what());
     }

@@ -2,10 +2,10 @@
 #include <CLI/CLI.hpp>
 
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
-#include <iterator>
+#include <sstream>
 
 #include "retort/base/error.h"
 #include "retort/base/file.h"
@@ -13,6 +13,8 @@
 #include "retort/cli/command.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/grammar_batch.h"
+#include "retort/cli/option_checks.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/cli/table.h"
 #include "retort/grammar/grammar.h"
 #include "retort/grammar/text_check.h"
@@ -21,6 +23,7 @@ namespace retort {
 namespace {
 
 constexpr uint64_t kInstanceBytesMax = 64u << 20;
+constexpr uint64_t kBatchBytesMax = uint64_t{1} << 30;  // a file of it is read as a whole
 
 struct GrammarOptions {
   std::string file;
@@ -82,7 +85,7 @@ std::shared_ptr<const Grammar> Compile(const std::string& kind, const GrammarOpt
 std::string ReadText(const std::string& name, uint64_t bytes_max) {
   std::string text;
   if (name == "-") {
-    text.assign(std::istreambuf_iterator<char>(std::cin), {});
+    text = ReadStandardInput(bytes_max);
   } else {
     text = ReadFile(name, bytes_max);
   }
@@ -170,7 +173,7 @@ void CheckInstance(const GrammarOptions& options, const std::string& kind,
   const TextVerdict verdict = CheckText(grammar, text);
   Json entry = {{"instance", name}, {"accepted", verdict.accepted}};
   if (verdict.accepted) {
-    if (report->print) fmt::print("{}: accepted\n", name);
+    if (report->print) Print("{}: accepted\n", name);
     report->json["instances"].push_back(std::move(entry));
     return;
   }
@@ -178,11 +181,10 @@ void CheckInstance(const GrammarOptions& options, const std::string& kind,
   const Place place = PlaceOf(text, verdict.num_read);
   const std::string hint = kind == "schema" ? Hint(options, source, grammar, text) : "";
   if (report->print) {
-    fmt::print(
-        "{}:{}:{}: rejected: {}{} found where {} is expected\n", name, place.line, place.column,
-        verdict.num_read == 0 ? "" : fmt::format("after `{}` ", Shown(text, verdict.num_read)),
-        Found(text, verdict.num_read), verdict.expected);
-    if (!hint.empty()) fmt::print("  {}\n", hint);
+    Print("{}:{}:{}: rejected: {}{} found where {} is expected\n", name, place.line, place.column,
+          verdict.num_read == 0 ? "" : fmt::format("after `{}` ", Shown(text, verdict.num_read)),
+          Found(text, verdict.num_read), verdict.expected);
+    if (!hint.empty()) Print("  {}\n", hint);
   }
   entry["line"] = place.line;
   entry["column"] = place.column;
@@ -194,8 +196,8 @@ void CheckInstance(const GrammarOptions& options, const std::string& kind,
 
 void PrintList(const char* title, const std::vector<std::string>& lines) {
   if (lines.empty()) return;
-  fmt::print("  {}:\n", title);
-  for (const std::string& line : lines) fmt::print("    {}\n", line);
+  Print("  {}:\n", title);
+  for (const std::string& line : lines) Print("    {}\n", line);
 }
 
 // "schema:3:14: ..." → "FILE:3:14: ...".
@@ -209,13 +211,18 @@ void PrintList(const char* title, const std::vector<std::string>& lines) {
 }
 
 int CheckBatch(const GrammarOptions& options) {
+  // Each answer at once: a program may ask line by line.
+  const auto print = [](const std::string& line) {
+    PrintResult(line);
+    FlushOutput();
+  };
   if (options.batch == "-") {
-    CheckGrammarBatch(std::cin, std::cout, SchemaOptions(options));
+    CheckGrammarBatch(std::cin, print, SchemaOptions(options));
+    if (std::ferror(stdin) != 0) Throw(ErrorCode::kIo, "cannot read standard input");
     return kExitDone;
   }
-  std::ifstream in(options.batch);
-  if (!in) Throw(ErrorCode::kNotFound, "{}: cannot be opened", options.batch);
-  CheckGrammarBatch(in, std::cout, SchemaOptions(options));
+  std::istringstream in(ReadFile(options.batch, kBatchBytesMax));
+  CheckGrammarBatch(in, print, SchemaOptions(options));
   return kExitDone;
 }
 
@@ -260,13 +267,13 @@ int CheckGrammar(const GrammarOptions& options) {
                  {"ignored", grammar->report().ignored},
                  {"instances", Json::array()}};
   if (report.print) {
-    fmt::print("{}: {} compiled in {:.2f} ms\n", name, kind, ms);
+    Print("{}: {} compiled in {:.2f} ms\n", name, kind, ms);
     if (kind == "schema") {
-      fmt::print("  became: {} values, {} objects, {} arrays, {} states, {}\n", size.num_values,
-                 size.num_objects, size.num_arrays, size.num_languages, FormatBytes(size.bytes));
+      Print("  became: {} values, {} objects, {} arrays, {} states, {}\n", size.num_values,
+            size.num_objects, size.num_arrays, size.num_languages, FormatBytes(size.bytes));
     } else {
-      fmt::print("  became: {} rules, {} states, {}\n", size.num_rules, size.num_languages,
-                 FormatBytes(size.bytes));
+      Print("  became: {} rules, {} states, {}\n", size.num_rules, size.num_languages,
+            FormatBytes(size.bytes));
     }
     PrintList("does not constrain", grammar->report().annotations);
     PrintList("IGNORED, because lenient", grammar->report().ignored);
@@ -279,7 +286,7 @@ int CheckGrammar(const GrammarOptions& options) {
     CheckInstance(options, kind, text, *grammar, fmt::format("--text {}", i + 1), options.texts[i],
                   &report);
   }
-  if (options.json) fmt::print("{}\n", DumpJson(report.json));
+  if (options.json) PrintResult(DumpJson(report.json) + "\n");
   return report.num_rejected > 0 ? kExitFailedRows : kExitDone;
 }
 
@@ -290,9 +297,11 @@ std::function<int()> AddGrammarCommand(CLI::App& app) {
   app.require_subcommand(1);
   CLI::App* check = app.add_subcommand(
       "check", "Compile a constraint and say what it became, or where and why it is refused");
-  check->add_option("file", options->file,
-                    "A JSON Schema (.json), a GBNF (.gbnf) or Lark (.lark) grammar, or a regular "
-                    "expression (.regex)");
+  check
+      ->add_option("file", options->file,
+                   "A JSON Schema (.json), a GBNF (.gbnf) or Lark (.lark) grammar, or a regular "
+                   "expression (.regex)")
+      ->check(NotEmpty());
   check->add_option("--kind", options->kind, "What FILE holds, where its ending does not tell")
       ->check(CLI::IsMember({"schema", "gbnf", "lark", "regex"}));
   check->add_option("--regex", options->regex, "A regular expression, instead of a file");
@@ -302,6 +311,7 @@ std::function<int()> AddGrammarCommand(CLI::App& app) {
       ->add_option("--instance", options->instances,
                    "A file that the constraint should accept, '-' is standard input (a line end "
                    "that closes it does not count); may be repeated. Rejected: exit status 1")
+      ->check(NotEmpty())
       ->allow_extra_args(false);
   check->add_option("--text", options->texts, "As --instance, with the text itself")
       ->allow_extra_args(false);
@@ -320,11 +330,14 @@ std::function<int()> AddGrammarCommand(CLI::App& app) {
       ->add_option("--remote", options->remotes,
                    "Schemas: URI=FILE, a schema that '$ref' may name; nothing is ever fetched")
       ->allow_extra_args(false);
-  CLI::Option* batch = check->add_option(
-      "--batch", options->batch,
-      "A file, '-' is standard input, of one JSON object per line instead: a "
-      "'schema', 'texts' to judge, and a number of 'samples', random texts that it "
-      "allows; the answers are JSON lines too");
+  CLI::Option* batch =
+      check
+          ->add_option(
+              "--batch", options->batch,
+              "A file, '-' is standard input, of one JSON object per line instead: a "
+              "'schema', 'texts' to judge, and a number of 'samples', random texts that it "
+              "allows; the answers are JSON lines too")
+          ->check(NotEmpty());
   check->add_flag("--json", options->json, "The report as one JSON object");
   for (const char* other :
        {"file", "--kind", "--regex", "--choice", "--instance", "--text", "--json"}) {

@@ -2,8 +2,12 @@
 #include <CLI/CLI.hpp>
 #include <map>
 
+#include "retort/base/home.h"
+#include "retort/base/printable.h"
 #include "retort/checkpoint/checkpoint.h"
 #include "retort/cli/command_list.h"
+#include "retort/cli/option_checks.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/cli/table.h"
 #include "retort/hub/hub.h"
 #include "retort/tensor/format.h"
@@ -30,7 +34,7 @@ void PrintMetadata(const Json& metadata, const std::string& prefix) {
     if (value.is_object() && prefix.empty()) {
       PrintMetadata(value, key + ".");
     } else {
-      fmt::print("  {}{} = {}\n", prefix, key, ValueText(value));
+      Print("  {} = {}\n", PrintableLine(prefix + key), ValueText(value));
     }
   }
 }
@@ -41,16 +45,18 @@ std::function<int()> AddInspectCommand(CLI::App& app) {
   auto name = std::make_shared<std::string>();
   auto tensors = std::make_shared<bool>(false);
   auto digest = std::make_shared<bool>(false);
-  app.add_option("model", *name, "A path, or the name of a pulled model")->required();
+  app.add_option("model", *name, "A path, or the name of a pulled model")
+      ->required()
+      ->check(NotEmpty());
   app.add_flag("--tensors", *tensors, "List every tensor");
   app.add_flag("--digest", *digest, "Compute the digest of its files");
   return [name, tensors, digest] {
     const auto checkpoint = Checkpoint::Open(ResolveModel(*name, DefaultHome()));
-    fmt::print("{}\n  kind: {}\n  tensors: {}, {}\n", checkpoint->path().string(),
-               CheckpointKindName(checkpoint->kind()), checkpoint->tensors().size(),
-               FormatBytes(checkpoint->tensor_bytes()));
-    if (*digest) fmt::print("  digest: {}\n", checkpoint->digest());
-    fmt::print("\nMetadata\n");
+    Print("{}\n  kind: {}\n  tensors: {}, {}\n", checkpoint->path().string(),
+          CheckpointKindName(checkpoint->kind()), checkpoint->tensors().size(),
+          FormatBytes(checkpoint->tensor_bytes()));
+    if (*digest) Print("  digest: {}\n", checkpoint->digest());
+    Print("\nMetadata\n");
     PrintMetadata(checkpoint->metadata(), "");
 
     struct Sum {
@@ -76,8 +82,8 @@ std::function<int()> AddInspectCommand(CLI::App& app) {
       summary.AddRow(
           {format, FormatCount(sum.count), FormatCount(sum.values), FormatBytes(sum.bytes)});
     }
-    fmt::print("\n{}", summary.Text());
-    if (*tensors) fmt::print("\n{}", list.Text());
+    Print("\n{}", summary.Text());
+    if (*tensors) Print("\n{}", list.Text());
     return 0;
   };
 }

@@ -1,11 +1,13 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
+#include <sstream>
 
 #include "retort/base/error.h"
 #include "retort/base/log.h"
 #include "retort/cli/command.h"
+#include "retort/cli/command_line.h"
 #include "retort/cli/command_list.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/pipeline/node_reader.h"
 
 namespace {
@@ -38,23 +40,44 @@ int RunMain(int argc, char** argv) {
   }
   try {
     CheckCommandName(argc, argv);
-    app.parse(argc, argv);
+    std::vector<std::string> words = retort::CommandLine(app, argc, argv);
+    std::reverse(words.begin(), words.end());  // as the parser wants them
+    app.parse(words);
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
+    std::ostringstream out;
+    std::ostringstream err;
+    const int status = app.exit(error, out, err);
+    retort::PrintText(out.str());
+    retort::NoteText(err.str());
     return status == 0 ? retort::kExitDone : retort::kExitInvalid;
   }
   if (verbose) retort::SetLogLevel(retort::LogLevel::kDebug);
   return chosen();
 }
 
+// An error is told after what came before it, whether that can be written or not.
+void FlushWhatThereIs() {
+  try {
+    retort::FlushOutput();
+  } catch (...) {
+    // The error at hand is the one to tell.
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  retort::PrepareStandardStreams();
   try {
-    return RunMain(argc, argv);
+    const int status = RunMain(argc, argv);
+    retort::FlushOutput();
+    return status;
+  } catch (const retort::OutputClosed&) {
+    return retort::kExitOutputClosed;
   } catch (...) {
     const retort::Error error = retort::CurrentError();
-    std::fprintf(stderr, "retort: %s\n", error.what());
+    FlushWhatThereIs();
+    retort::Note("retort: {}\n", error.message());
     return retort::ExitStatus(error.code());
   }
 }

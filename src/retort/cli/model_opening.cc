@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "retort/base/error.h"
+#include "retort/base/home.h"
+#include "retort/cli/option_checks.h"
 #include "retort/hub/hub.h"
 #include "retort/registry/engine_loader.h"
 #include "retort/registry/model_registry.h"
@@ -64,8 +66,12 @@ EngineOptions EngineOptionsOf(const ModelConfig& model, const OpeningOptions& op
 }  // namespace
 
 void AddLocalModelOptions(CLI::App& app, LocalModelOptions& options) {
-  app.add_option("model", options.model, "A path, or the name of a pulled model")->required();
-  app.add_option("--device", options.device, "As `retort devices` names it")->capture_default_str();
+  app.add_option("model", options.model, "A path, or the name of a pulled model")
+      ->required()
+      ->check(NotEmpty());
+  app.add_option("--device", options.device, "As `retort devices` names it")
+      ->check(NotEmpty())
+      ->capture_default_str();
   app.add_option("--threads", options.threads, "Threads that compute (default: all cores)")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--kv-cache", options.kv_cache, "Memory for keys and values")

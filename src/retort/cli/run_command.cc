@@ -7,8 +7,10 @@
 #include "retort/cli/command.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/model_opening.h"
+#include "retort/cli/option_checks.h"
 #include "retort/cli/run_display.h"
 #include "retort/cli/signal_stop.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/cli/step_types.h"
 #include "retort/cli/table.h"
 #include "retort/pipeline/dry_run.h"
@@ -56,7 +58,7 @@ int Run(const Options& options) {
   const Graph graph = LoadPipeline(options.file, WithInput(options), types, {}, &warnings);
   for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
   if (options.dry_run) {
-    fmt::print("{}", ToText(PlanRun(graph, options.limit)));
+    Print("{}", ToText(PlanRun(graph, options.limit)));
     return kExitDone;
   }
 
@@ -86,16 +88,15 @@ int Run(const Options& options) {
     const RunDisplay display(run, options.quiet);
     report = run.Execute();
   }
-  if (!options.quiet) fmt::print(stderr, "{}", ReportText(report, models.num_loads()));
+  if (!options.quiet) Note("{}", ReportText(report, models.num_loads()));
   if (!report.stopped_by.empty()) LogWarning("stopped: {}", report.stopped_by);
   if (report.outcome == RunOutcome::kInterrupted) {
-    fmt::print(stderr,
-               "Interrupted. What is finished is kept{}; run the same command again to go on.\n",
-               options.no_cache ? " in the partial outputs only (--no-cache)" : "");
+    Note("Interrupted. What is finished is kept{}; run the same command again to go on.\n",
+         options.no_cache ? " in the partial outputs only (--no-cache)" : "");
   }
   if (report.rows_failed > 0) {
-    fmt::print(stderr, "{} failed: see {}\n", CountOf(report.rows_failed, "row"),
-               (output_dir / "failed.jsonl").string());
+    Note("{} failed: see {}\n", CountOf(report.rows_failed, "row"),
+         (output_dir / "failed.jsonl").string());
   }
   return ExitStatus(report.outcome);
 }
@@ -104,12 +105,14 @@ int Run(const Options& options) {
 
 std::function<int()> AddRunCommand(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("pipeline", options->file, "The pipeline file")->required();
+  app.add_option("pipeline", options->file, "The pipeline file")->required()->check(NotEmpty());
   app.add_option("--set", options->set,
                  "STEP.PARAM=VALUE, STEP.generation.KEY=VALUE, models.NAME.KEY=VALUE")
       ->allow_extra_args(false);
-  app.add_option("--input", options->input, "Rows to read instead of the file's own");
-  app.add_option("--output", options->output, "Folder for the results (default out/NAME)");
+  app.add_option("--input", options->input, "Rows to read instead of the file's own")
+      ->check(NotEmpty());
+  app.add_option("--output", options->output, "Folder for the results (default out/NAME)")
+      ->check(NotEmpty());
   app.add_option("--limit", options->limit, "Rows to read of each source")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--seed", options->seed, "In place of the file's seed")
@@ -120,9 +123,11 @@ std::function<int()> AddRunCommand(CLI::App& app) {
                "Show the steps, columns, models and one prompt per task; generate nothing");
   app.add_flag("--no-cache", options->no_cache, "Neither look up nor keep finished work");
   app.add_option("--cache", options->cache,
-                 "File of finished work (default: in $RETORT_HOME, else in ~/.cache/retort)");
+                 "File of finished work (default: in $RETORT_HOME, else in ~/.cache/retort)")
+      ->check(NotEmpty());
   app.add_option("--engine-log", options->engine_log,
-                 "Append a line per request begun and ended, written by the engine itself");
+                 "Append a line per request begun and ended, written by the engine itself")
+      ->check(NotEmpty());
   app.add_flag("-q,--quiet", options->quiet, "No progress and no table");
   return [options] { return Run(*options); };
 }

@@ -12,6 +12,7 @@
 #include <mutex>
 
 #include "retort/base/log.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/cli/table.h"
 
 namespace retort {
@@ -173,14 +174,14 @@ struct RunDisplay::State {
     std::string text;
     for (size_t i = 0; i < lines_shown; ++i) text += "\x1b[1A\x1b[2K";
     lines_shown = 0;
-    std::fputs(text.c_str(), stderr);
+    SendToTerminal(text);
   }
   void Draw() {
     std::string text;
     const auto lines = ProgressLines(run.progress(), TerminalWidth() - 1);
     for (const std::string& line : lines) text += line + "\n";
     Erase();
-    std::fputs(text.c_str(), stderr);
+    NoteText(text);
     lines_shown = lines.size();
   }
 };
@@ -193,7 +194,7 @@ RunDisplay::RunDisplay(const PipelineRun& run, bool quiet)
     SetLogSink([state = state_.get()](LogLevel, std::string_view line) {
       std::lock_guard lock(state->mutex);
       state->Erase();
-      fmt::print(stderr, "{}\n", line);
+      Note("{}\n", line);
       state->Draw();
     });
   }
@@ -206,7 +207,7 @@ RunDisplay::RunDisplay(const PipelineRun& run, bool quiet)
       if (state->terminal) {
         state->Draw();
       } else if (!stop.stop_requested()) {
-        fmt::print(stderr, "{}\n", ProgressLine(state->run.progress()));
+        Note("{}\n", ProgressLine(state->run.progress()));
       }
     }
   });

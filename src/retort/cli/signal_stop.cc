@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <thread>
 
@@ -11,6 +12,8 @@
 
 namespace retort {
 namespace {
+
+constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
 
 // What the handler may touch: a pipe's end and a counter, both lock-free.
 std::atomic<int> signal_pipe = -1;
@@ -29,8 +32,7 @@ struct SignalStop::State {
   std::stop_source source;
   int pipe_ends[2] = {-1, -1};
   std::thread watcher;
-  struct sigaction before_int = {};
-  struct sigaction before_term = {};
+  std::array<struct sigaction, kSignals.size()> before = {};
 };
 
 SignalStop::SignalStop() : state_(new State) {
@@ -49,13 +51,16 @@ SignalStop::SignalStop() : state_(new State) {
   action.sa_handler = OnSignal;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
-  ::sigaction(SIGINT, &action, &state_->before_int);
-  ::sigaction(SIGTERM, &action, &state_->before_term);
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    ::sigaction(kSignals[i], nullptr, &state_->before[i]);
+    if (state_->before[i].sa_handler != SIG_IGN) ::sigaction(kSignals[i], &action, nullptr);
+  }
 }
 
 SignalStop::~SignalStop() {
-  ::sigaction(SIGINT, &state_->before_int, nullptr);
-  ::sigaction(SIGTERM, &state_->before_term, nullptr);
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    ::sigaction(kSignals[i], &state_->before[i], nullptr);
+  }
   signal_pipe = -1;
   const char end = 0;
   if (::write(state_->pipe_ends[1], &end, 1) == 1) state_->watcher.join();
@@ -65,5 +70,6 @@ SignalStop::~SignalStop() {
 }
 
 std::stop_token SignalStop::token() const { return state_->source.get_token(); }
+void SignalStop::RequestStop() { state_->source.request_stop(); }
 
 }  // namespace retort

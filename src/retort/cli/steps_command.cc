@@ -6,6 +6,8 @@
 
 #include "retort/base/error.h"
 #include "retort/cli/command_list.h"
+#include "retort/cli/option_checks.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/cli/step_types.h"
 
 namespace retort {
@@ -39,7 +41,7 @@ bool Generates(const StepType& type) {
 }
 
 void PrintStep(const StepType& type, bool params) {
-  fmt::print("{}\n  {}\n", type.name, type.summary);
+  Print("{}\n  {}\n", type.name, type.summary);
   if (!params) return;
   for (const ParamSpec& param : type.params) {
     std::string kind(TypeName(param.type));
@@ -50,10 +52,10 @@ void PrintStep(const StepType& type, bool params) {
     } else if (!param.default_value.is_null()) {
       value = ", default " + DumpJson(param.default_value);
     }
-    fmt::print("    {} ({}{})\n        {}\n", param.name, kind, value, param.help);
+    Print("    {} ({}{})\n        {}\n", param.name, kind, value, param.help);
   }
   if (!Generates(type)) return;
-  fmt::print(
+  Print(
       "  beside type and parameters, as it generates:\n"
       "    structured_output (map)\n"
       "        What every answer must be: {{format: json, schema: ...}}, {{format: regex, schema:\n"
@@ -65,7 +67,7 @@ void PrintStep(const StepType& type, bool params) {
 
 std::function<int()> AddStepsCommand(CLI::App& app) {
   auto name = std::make_shared<std::string>();
-  app.add_option("type", *name, "One of them, with its parameters");
+  app.add_option("type", *name, "One of them, with its parameters")->check(NotEmpty());
   return [name] {
     const std::vector<StepType> types = AllStepTypes();
     if (name->empty()) {

@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "retort/base/printable.h"
+
 namespace retort {
 
 void Table::AddRow(std::vector<std::string> cells) {
   cells.resize(rows_.front().size());
+  for (std::string& cell : cells) cell = PrintableLine(cell);
   rows_.push_back(std::move(cells));
 }
 

@@ -1,9 +1,8 @@
 #include <CLI/CLI.hpp>
 
-#include <fmt/format.h>
-
 #include "retort/base/log.h"
 #include "retort/cli/command_list.h"
+#include "retort/cli/standard_streams.h"
 #include "retort/cli/step_types.h"
 #include "retort/cli/table.h"
 #include "retort/pipeline/graph.h"
@@ -24,8 +23,8 @@ std::function<int()> AddValidateCommand(CLI::App& app) {
     std::vector<Problem> warnings;
     const Graph graph = LoadPipeline(options->file, options->set, types, {}, &warnings);
     for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
-    fmt::print("{} is valid: {}, {}\n", options->file, CountOf(graph.steps.size(), "step"),
-               CountOf(graph.UsedModels().size(), "model"));
+    Print("{} is valid: {}, {}\n", options->file, CountOf(graph.steps.size(), "step"),
+          CountOf(graph.UsedModels().size(), "model"));
     return 0;
   };
 }
@@ -45,7 +44,7 @@ std::function<int()> AddGraphCommand(CLI::App& app) {
   return [options] {
     const std::vector<StepType> types = AllStepTypes();
     const Graph graph = LoadPipeline(options->file, options->set, types, {.peek_sources = false});
-    fmt::print("{}", options->format == "dot" ? ToDot(graph) : ToMermaid(graph));
+    PrintResult(options->format == "dot" ? ToDot(graph) : ToMermaid(graph));
     return 0;
   };
 }

@@ -1,0 +1,87 @@
+#include "retort/cli/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <memory>
+
+#include "retort/base/error.h"
+#include "retort/cli/command_list.h"
+
+namespace retort {
+namespace {
+
+using ::testing::ElementsAre;
+
+std::vector<std::string> Words(const CLI::App& app, std::vector<std::string> given) {
+  given.insert(given.begin(), "retort");
+  std::vector<char*> argv;
+  for (std::string& word : given) argv.push_back(word.data());
+  return CommandLine(app, static_cast<int>(argv.size()), argv.data());
+}
+
+std::unique_ptr<CLI::App> Retort() {
+  auto app = std::make_unique<CLI::App>("", "retort");
+  app->fallthrough();
+  app->add_flag("-v,--verbose");
+  for (const Command& command : CommandList()) {
+    command.add(*app->add_subcommand(std::string(command.name), ""));
+  }
+  return app;
+}
+
+TEST(CommandLine, AnEmptyValueIsEmpty) {
+  const auto app = Retort();
+  EXPECT_THAT(Words(*app, {"generate", "M", "--system=", "--json", "-p", "hi"}),
+              ElementsAre("generate", "M", "--system", "", "--json", "-p", "hi"));
+  EXPECT_THAT(Words(*app, {"generate", "M", "--system=a=", "-p", ""}),
+              ElementsAre("generate", "M", "--system=a=", "-p", ""));
+  EXPECT_THAT(Words(*app, {"cache", "gc", "--max-age=", "--cache=", "x"}),
+              ElementsAre("cache", "gc", "--max-age", "", "--cache", "", "x"));
+  // A value that looks like an option is a value.
+  EXPECT_THAT(Words(*app, {"generate", "M", "-p", "--system=", "--stop", "--raw="}),
+              ElementsAre("generate", "M", "-p", "--system=", "--stop", "--raw="));
+  EXPECT_THAT(Words(*app, {"embed", "M", "--", "--pooling="}),
+              ElementsAre("embed", "M", "--", "--pooling="));
+  EXPECT_THAT(Words(*app, {"run", "--no-such="}), ElementsAre("run", "--no-such="));
+  EXPECT_THROW(Words(*app, {"generate", "M", "--json="}), Error);
+  EXPECT_THROW(Words(*app, {"--verbose="}), Error);
+}
+
+TEST(CommandLine, ArgumentsAreUtf8) {
+  const auto app = Retort();
+  try {
+    Words(*app, {"generate", "M", "-p", "gr\xFC\xDF"});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalid);
+    EXPECT_EQ(error.message(), "argument 4 is no UTF-8: 'gr\\xfc\\xdf'");
+  }
+}
+
+// Each option of each command, given empty: the parser takes it as that option's value, and the
+// next argument stays what it is.
+TEST(CommandLine, NoOptionTakesTheNextArgument) {
+  const auto reference = Retort();
+  for (const CLI::App* command : reference->get_subcommands({})) {
+    for (const CLI::Option* option : command->get_options()) {
+      if (option->get_lnames().empty() || option->get_items_expected_max() == 0) continue;
+      const std::string name = "--" + option->get_lnames()[0];
+      const auto app = Retort();
+      std::vector<std::string> words = Words(*app, {command->get_name(), name + "=", "--verbose"});
+      std::reverse(words.begin(), words.end());
+      try {
+        app->parse(words);
+      } catch (const CLI::ParseError&) {
+        // Refused, or something else is missing.
+      }
+      const auto results = app->get_subcommand(command->get_name())->get_option(name)->results();
+      for (const std::string& result : results) EXPECT_EQ(result, "") << name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace retort
