@@ -49,7 +49,7 @@ GoldenRunner::GoldenRunner(Device& device, const Decoder& decoder, Format kv_for
     : device_(device),
       decoder_(decoder),
       cache_(device.CreateKvCache(
-          decoder.MakeKvSpec(PagesOf(context_tokens) + kSequencesMax, kv_format))),
+          MakeKvSpec(decoder.spec(), PagesOf(context_tokens) + kSequencesMax, kv_format))),
       workspace_(decoder.CreateWorkspace(kTokensMax, kTokensMax)),
       num_pages_(PagesOf(context_tokens) + kSequencesMax) {
   batch_ = device.CreateBatch(kTokensMax, kSequencesMax, num_pages_);

@@ -13,6 +13,7 @@
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
+#include "retort/base/mapped_file.h"
 #include "retort/base/random.h"
 #include "retort/base/scratch_folder_test.h"
 

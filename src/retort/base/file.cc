@@ -1,7 +1,6 @@
 #include "retort/base/file.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
+#include "retort/base/mapped_file.h"
 
 namespace retort {
 namespace {
@@ -98,23 +98,6 @@ void CheckStillAt(int descriptor, const std::filesystem::path& path) {
   }
 }
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  Descriptor file(OpenRegularFile(path));
-  struct stat info = {};
-  if (::fstat(file.value(), &info) != 0) ThrowSystem(path, "cannot stat");
-  if (info.st_size == 0) return;
-  const auto size = static_cast<size_t>(info.st_size);
-  void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.value(), 0);
-  if (address == MAP_FAILED) ThrowSystem(path, "cannot map");
-  bytes_ = {static_cast<const std::byte*>(address), size};
-}
-
-MappedFile::~MappedFile() {
-  if (!bytes_.empty()) {
-    ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
-  }
-}
-
 std::string ReadFile(const std::filesystem::path& path, uint64_t bytes_max) {
   Descriptor file(IsHandedOver(path) ? Descriptor(path, O_RDONLY).Release()
                                      : OpenRegularFile(path));
@@ -188,7 +171,9 @@ void AppendFile::Sync() {
 
 std::string FileDigest(const std::filesystem::path& path) {
   const MappedFile file(path);
-  return Sha256().Add(file.bytes()).Hex();
+  std::string digest = Sha256().Add(file.bytes()).Hex();
+  if (file.Look() == MappedFile::State::kChanged) file.ThrowChanged();
+  return digest;
 }
 
 }  // namespace retort

@@ -1,32 +1,11 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 
 namespace retort {
-
-// A whole file mapped read-only. The mapping lives as long as the object; pages are the file
-// cache's, not anonymous memory. Throws Error{kNotFound} or {kIo} naming the path. An empty file
-// has no bytes.
-class MappedFile {
- public:
-  explicit MappedFile(const std::filesystem::path& path);
-  ~MappedFile();
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  std::span<const std::byte> bytes() const { return bytes_; }
-
- private:
-  std::filesystem::path path_;
-  std::span<const std::byte> bytes_;
-};
 
 // Opens a regular file and returns its descriptor, which the caller closes. Anything else is
 // Error{kInvalid}, and does not wait as a FIFO would that nobody writes to.
@@ -70,7 +49,8 @@ class AppendFile {
   int descriptor_ = -1;
 };
 
-// SHA-256 of a file's bytes, in hex. About 1.5 GB/s.
+// SHA-256 of a file's bytes, in hex. About 1.5 GB/s. Throws Error{kCorrupt} if the file changes
+// meanwhile.
 std::string FileDigest(const std::filesystem::path& path);
 
 }  // namespace retort

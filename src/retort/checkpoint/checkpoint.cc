@@ -8,6 +8,7 @@
 
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
+#include "retort/base/file.h"
 #include "retort/base/log.h"
 #include "retort/checkpoint/gguf.h"
 #include "retort/checkpoint/safetensors.h"
@@ -22,8 +23,9 @@ struct SideFile {
   std::string_view metadata_key;  // "": read only through TextFile
 };
 
-// What a published directory holds beside its weights and a model's behaviour depends on.
-constexpr std::array<SideFile, 12> kSideFiles = {{
+// What a published directory holds beside its weights and an answer can depend on: all that is read
+// of it, and no more.
+constexpr std::array<SideFile, 10> kSideFiles = {{
     {"config.json", "config"},
     {"generation_config.json", "generation_config"},
     {"tokenizer_config.json", "tokenizer_config"},
@@ -33,8 +35,6 @@ constexpr std::array<SideFile, 12> kSideFiles = {{
     {"quant_config.json", "quant_config"},
     {"chat_template.json", "chat_template"},
     {"tokenizer.json", ""},
-    {"tokenizer.model", ""},
-    {"vocab.json", ""},
     {"chat_template.jinja", ""},
 }};
 
@@ -185,10 +185,16 @@ void Checkpoint::OpenDirectory() {
 
 const Checkpoint::Source& Checkpoint::AddSource(const fs::path& file) {
   auto mapped = std::make_unique<MappedFile>(file);
-  WeightFile content = kind_ == CheckpointKind::kGguf
-                           ? ParseGguf(mapped->bytes(), file.string())
-                           : ParseSafetensors(mapped->bytes(), file.string());
-  return sources_.emplace_back(Source{std::move(mapped), std::move(content)});
+  WeightFile content;
+  try {
+    content = kind_ == CheckpointKind::kGguf ? ParseGguf(mapped->bytes(), file.string())
+                                             : ParseSafetensors(mapped->bytes(), file.string());
+  } catch (const Error&) {
+    // The reason, if the header was written while it was read.
+    if (mapped->Look() == MappedFile::State::kChanged) mapped->ThrowChanged();
+    throw;
+  }
+  return sources_.emplace_back(Source{std::move(mapped), std::move(content), ""});
 }
 
 void Checkpoint::OpenGguf(const fs::path& file) {
@@ -253,8 +259,15 @@ void Checkpoint::ReadSideFiles(bool config_required) {
   }
   for (const SideFile& side : kSideFiles) {
     const fs::path file = directory_ / side.file_name;
-    if (side.metadata_key.empty() || !fs::exists(file)) continue;
-    Json json = ParseJson(ReadFile(file, kSideJsonBytesMax), file.string());
+    if (!fs::exists(file)) continue;
+    const bool is_json = !side.metadata_key.empty();
+    const std::string& text =
+        side_files_
+            .emplace(side.file_name,
+                     ReadFile(file, is_json ? kSideJsonBytesMax : kTextFileBytesMax))
+            .first->second;
+    if (!is_json) continue;
+    Json json = ParseJson(text, file.string());
     if (!json.is_object()) {
       Throw(ErrorCode::kCorrupt, "'{}': expected a JSON object, found {}", file.string(),
             json.type_name());
@@ -285,35 +298,68 @@ const TensorView& Checkpoint::At(std::string_view name) const {
         name, tensors_.size(), nearest.empty() ? "" : fmt::format(" (nearest: '{}')", nearest));
 }
 
+std::string Checkpoint::DigestAll() const {
+  for (Source& source : sources_) {
+    source.digest = Sha256().Add(source.file->bytes()).Hex();
+    if (source.file->Look() == MappedFile::State::kChanged) source.file->ThrowChanged();
+  }
+  if (directory_.empty()) return sources_.front().digest;
+  Sha256 all;
+  for (const Source& source : sources_) {
+    all.Field(source.file->path().filename().string()).Field(source.digest);
+  }
+  for (const SideFile& side : kSideFiles) {
+    const auto content = side_files_.find(side.file_name);
+    if (content != side_files_.end()) all.Field(side.file_name).Field(Sha256Hex(content->second));
+  }
+  return all.Hex();
+}
+
+void Checkpoint::CompareAll() const {
+  for (Source& source : sources_) {
+    const MappedFile::State state = source.file->Look();
+    if (state == MappedFile::State::kSame) continue;
+    if (state == MappedFile::State::kChanged) source.file->ThrowChanged();
+    source.file->Remember();              // before the bytes are read again
+    if (source.digest.empty()) continue;  // nothing was named by them yet
+    if (Sha256().Add(source.file->bytes()).Hex() != source.digest) source.file->ThrowChanged();
+  }
+}
+
+// One thread at a time, and never again after a failure.
+template <typename Function>
+auto Checkpoint::Guarded(Function function) const {
+  const std::lock_guard lock(mutex_);
+  if (changed_) throw *changed_;
+  try {
+    return function();
+  } catch (...) {
+    changed_ = CurrentError();
+    throw;
+  }
+}
+
 std::string Checkpoint::digest() const {
-  std::call_once(digest_once_, [this] {
-    const auto digest_of = [](const Source& source) {
-      return Sha256().Add(source.file->bytes()).Hex();
-    };
-    if (directory_.empty()) {
-      digest_ = digest_of(sources_.front());
-      return;
-    }
-    Sha256 all;
-    for (const Source& source : sources_) {
-      all.Field(source.file->path().filename().string()).Field(digest_of(source));
-    }
-    for (const SideFile& side : kSideFiles) {
-      const fs::path file = directory_ / side.file_name;
-      if (fs::exists(file)) all.Field(side.file_name).Field(FileDigest(file));
-    }
-    digest_ = all.Hex();
+  return Guarded([this] {
+    if (digest_.empty()) digest_ = DigestAll();
+    return digest_;
   });
-  return digest_;
+}
+
+void Checkpoint::CheckUnchanged() const {
+  Guarded([this] { CompareAll(); });
 }
 
 std::optional<std::string> Checkpoint::TextFile(std::string_view file_name) const {
-  if (!IsPlainFileName(file_name)) {
-    Throw(ErrorCode::kInvalid, "checkpoint '{}': '{}' must be a file name without a directory",
+  const bool is_known = std::any_of(kSideFiles.begin(), kSideFiles.end(),
+                                    [&](const auto& side) { return side.file_name == file_name; });
+  if (!is_known) {
+    Throw(ErrorCode::kInternal, "checkpoint '{}': '{}' is none of the side files that are read",
           path_.string(), file_name);
   }
-  if (directory_.empty() || !fs::exists(directory_ / file_name)) return std::nullopt;
-  return ReadFile(directory_ / file_name, kTextFileBytesMax);
+  const auto content = side_files_.find(file_name);
+  if (content == side_files_.end()) return std::nullopt;
+  return content->second;
 }
 
 uint64_t Checkpoint::tensor_bytes() const {

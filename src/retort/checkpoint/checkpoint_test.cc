@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <map>
 
 #include "retort/base/error.h"
+#include "retort/base/file.h"
 #include "retort/base/log.h"
 #include "retort/base/scratch_folder_test.h"
 #include "retort/base/shared_data_test.h"
@@ -196,6 +198,80 @@ TEST_F(CheckpointDirectoryTest, TheDigestFollowsEveryFileThatMatters) {
   EXPECT_NE(second, first);
   Write("tokenizer.json", "{}");
   EXPECT_NE(Checkpoint::Open(directory_)->digest(), second);
+}
+
+// What is read of a side file is what the digest is of, whatever becomes of the file.
+TEST_F(CheckpointDirectoryTest, SideFilesAreReadOnce) {
+  WriteTensors("model.safetensors", {"a"});
+  Write("config.json", R"({"model_type": "llama"})");
+  Write("tokenizer.json", "{}");
+  Write("generation_config.json", R"({"eos_token_id": 1})");
+  Write("chat_template.jinja", "old");
+  const std::string expected = Checkpoint::Open(directory_)->digest();
+  const auto checkpoint = Checkpoint::Open(directory_);
+  Write("config.json", R"({"model_type": "other"})");
+  Write("tokenizer.json", "[]");
+  Write("generation_config.json", R"({"eos_token_id": 2})");
+  fs::remove(directory_ / "chat_template.jinja");
+  EXPECT_EQ(checkpoint->digest(), expected);
+  EXPECT_EQ(checkpoint->TextFile("config.json"), R"({"model_type": "llama"})");
+  EXPECT_EQ(checkpoint->TextFile("tokenizer.json"), "{}");
+  EXPECT_EQ(checkpoint->TextFile("chat_template.jinja"), "old");
+  EXPECT_EQ(checkpoint->metadata()["generation_config"]["eos_token_id"], 1);
+  EXPECT_NE(Checkpoint::Open(directory_)->digest(), expected);
+  checkpoint->CheckUnchanged();
+}
+
+TEST_F(CheckpointDirectoryTest, AChangedWeightFileIsRefusedForGood) {
+  const auto refused = [](const Checkpoint& checkpoint) -> std::string {
+    try {
+      checkpoint.CheckUnchanged();
+      return "";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+      EXPECT_EQ(error.message().find("changed while it was in use") != std::string::npos, true);
+      return error.message();
+    }
+  };
+  Write("config.json", "{}");
+  WriteIndex({{"a", "1.safetensors"}, {"b", "2.safetensors"}});
+  WriteTensors("1.safetensors", {"a"});
+  WriteTensors("2.safetensors", {"b"});
+  for (const bool digest_first : {true, false}) {
+    const auto checkpoint = Checkpoint::Open(directory_);
+    if (digest_first) checkpoint->digest();
+    EXPECT_EQ(refused(*checkpoint), "");
+    // Replaced by rename: the old bytes stay.
+    WriteTensors("1.safetensors", {"a"});
+    EXPECT_EQ(refused(*checkpoint), "");
+    // Written in place, and the true bytes back.
+    std::fstream(directory_ / "2.safetensors", std::ios::in | std::ios::out).put('?');
+    WriteTensors("2.safetensors", {"b"});
+    EXPECT_THAT(refused(*checkpoint), HasSubstr("2.safetensors"));
+    EXPECT_THAT(refused(*checkpoint), HasSubstr("2.safetensors"));
+    EXPECT_THROW(checkpoint->digest(), Error);
+  }
+}
+
+// Times and sizes alone would not tell: other rights explain the new time.
+TEST_F(CheckpointDirectoryTest, OtherRightsDoNotHideOtherBytes) {
+  WriteTensors("model.safetensors", {"a"});
+  Write("config.json", "{}");
+  const fs::path file = directory_ / "model.safetensors";
+  const auto checkpoint = Checkpoint::Open(directory_);
+  checkpoint->digest();
+  fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write);
+  checkpoint->CheckUnchanged();
+  const auto time = fs::last_write_time(file);
+  const auto size = fs::file_size(file);
+  {
+    std::fstream stream(file, std::ios::in | std::ios::out);
+    stream.seekp(static_cast<std::streamoff>(size) - 1).put('?');
+  }
+  fs::last_write_time(file, time);
+  fs::permissions(file, fs::perms::owner_all);
+  EXPECT_THROW(checkpoint->CheckUnchanged(), Error);
+  EXPECT_THROW(checkpoint->CheckUnchanged(), Error);  // looked at again
 }
 
 TEST_F(CheckpointDirectoryTest, SaysWhatIsMissingOrWrong) {

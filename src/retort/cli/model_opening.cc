@@ -96,7 +96,7 @@ std::shared_ptr<LanguageModel> OpenLocalModel(const LocalModelOptions& options) 
   engine.context_tokens_max = options.context;
   if (options.exact) engine.compute = Compute::kExact;
   if (options.max_num_seqs > 0) engine.max_num_seqs = options.max_num_seqs;
-  return EngineLoader(std::move(engine), DefaultHome())();
+  return MakeEngineLoader(std::move(engine), DefaultHome()).load();
 }
 
 struct ConfiguredModels::State {
@@ -108,10 +108,12 @@ ConfiguredModels::ConfiguredModels(const PipelineConfig& config, const OpeningOp
   std::vector<ModelEntry> entries;
   for (const ModelConfig& model : config.models) {
     CheckSupported(model);
+    EngineLoader loader = MakeEngineLoader(EngineOptionsOf(model, options), DefaultHome());
     entries.push_back({.name = model.name,
-                       .load = EngineLoader(EngineOptionsOf(model, options), DefaultHome()),
+                       .load = std::move(loader.load),
                        .policy = model.load_policy,
-                       .keep_alive = model.keep_alive});
+                       .keep_alive = model.keep_alive,
+                       .identify = std::move(loader.identify)});
   }
   state_->registry = std::make_unique<ModelRegistry>(std::move(entries));
 }
@@ -120,6 +122,10 @@ ConfiguredModels::~ConfiguredModels() = default;
 
 std::shared_ptr<LanguageModel> ConfiguredModels::Acquire(const std::string& name) {
   return state_->registry->Acquire(name);
+}
+
+std::shared_ptr<const ModelIdentity> ConfiguredModels::Identify(const std::string& name) {
+  return state_->registry->Identify(name);
 }
 
 void ConfiguredModels::LoadEager() { state_->registry->LoadEager(); }

@@ -46,6 +46,7 @@ class ConfiguredModels : public ModelSource {
   ~ConfiguredModels() override;
 
   std::shared_ptr<LanguageModel> Acquire(const std::string& name) override;
+  std::shared_ptr<const ModelIdentity> Identify(const std::string& name) override;
   // Loads the models that the file wants loaded before anyone asks. Throws Error naming the model.
   void LoadEager();
   // Loads from disk so far.

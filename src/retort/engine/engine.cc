@@ -1,37 +1,16 @@
 #include "retort/engine/engine.h"
 
 #include <algorithm>
+#include <future>
 #include <set>
 #include <utility>
 
-#include "retort/base/digest.h"
 #include "retort/base/log.h"
-#include "retort/checkpoint/checkpoint.h"
 #include "retort/devices/devices.h"
 #include "retort/engine/engine_impl.h"
-#include "retort/llm/request_check.h"
-#include "retort/llm/request_key.h"
-#include "retort/models/architectures.h"
 
 namespace retort {
 namespace {
-
-// Part of every request's key: to be raised whenever the same request may get other bits than
-// before on the same dispatch level, so that no ledger mixes both.
-constexpr std::string_view kAnswersVersion = "engine 2";
-
-int CountPages(const EngineOptions& options, const Device& device, const Decoder& decoder,
-               Format format) {
-  const uint64_t page_bytes = device.KvPageBytes(decoder.MakeKvSpec(1, format));
-  const uint64_t num_pages = std::min<uint64_t>(options.kv_bytes / page_bytes, 1 << 24);
-  if (num_pages < 1) {
-    Throw(
-        ErrorCode::kExhausted,
-        "the budget of {} bytes for keys and values holds no page: {} tokens of this model take {}",
-        options.kv_bytes, kPageTokens, page_bytes);
-  }
-  return static_cast<int>(num_pages);
-}
 
 // Before anything is read: what is built for so many keys and values takes memory of its own.
 void CheckRoomForKeys(const EngineOptions& options, const Device& device) {
@@ -46,79 +25,48 @@ void CheckRoomForKeys(const EngineOptions& options, const Device& device) {
 // Compiled constraints that are kept for requests to come.
 constexpr size_t kConstraintsMax = 256;
 
-std::string_view AsText(const std::vector<int32_t>& ids) {
-  return {reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t)};
+// Another thread reads the tokenizer while weights are packed.
+std::unique_ptr<Decoder> LoadDecoder(const EngineIdentity& identity, Device& device) {
+  auto reading = std::async(std::launch::async, [&identity] { identity.encoder(); });
+  try {
+    auto decoder = Decoder::Load(identity.checkpoint(), device, identity.options().compute,
+                                 identity.options().progress);
+    reading.get();
+    return decoder;
+  } catch (const Error&) {
+    identity.CheckUnchanged();  // if it throws, that is the reason
+    throw;
+  }
 }
 
 }  // namespace
 
-Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device)
-    : Impl(options, std::move(device), Checkpoint::Open(options.path)) {}
-
-Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device,
-                   const std::shared_ptr<const Checkpoint>& checkpoint)
-    : Impl(options, std::move(device), checkpoint, std::async(std::launch::async, [checkpoint] {
-             return PromptEncoder(*checkpoint, ReadDecoderSpec(*checkpoint).vocab_size);
-           })) {}
-
-Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device,
-                   std::shared_ptr<const Checkpoint> checkpoint, std::future<PromptEncoder> encoder)
-    : options_(options),
+Engine::Impl::Impl(std::shared_ptr<const EngineIdentity> identity, std::unique_ptr<Device> device)
+    : identity_(std::move(identity)),
+      options_(identity_->options()),
+      name_(identity_->name()),
       device_(std::move(device)),
-      checkpoint_(std::move(checkpoint)),
-      decoder_(Decoder::Load(checkpoint_, *device_, options.compute, options.progress)),
-      encoder_(encoder.get()),
-      kv_format_(options.kv_format.value_or(options.compute == Compute::kExact ? Format::kF32
-                                                                               : Format::kBF16)),
-      name_(options.name.empty() ? options.path.string() : options.name),
-      log_(options.engine_log) {
-  if (options.context_tokens_max < 0 || options.queue_requests_max < 0) {
-    Throw(ErrorCode::kInvalid,
-          "context_tokens_max is {} and queue_requests_max {}: neither may be "
-          "negative",
-          options.context_tokens_max, options.queue_requests_max);
-  }
+      decoder_(LoadDecoder(*identity_, *device_)),
+      log_(options_.engine_log) {
+  const Tokenizer& tokenizer = *identity_->encoder().tokenizer();
   const DecoderSpec& spec = decoder_->spec();
   std::set<int32_t> end_ids(spec.eos_token_ids.begin(), spec.eos_token_ids.end());
-  const auto turn_ends = encoder_.tokenizer()->end_ids();
+  const auto turn_ends = tokenizer.end_ids();
   end_ids.insert(turn_ends.begin(), turn_ends.end());
   end_ids_.assign(end_ids.begin(), end_ids.end());
 
-  const int num_pages = CountPages(options, *device_, *decoder_, kv_format_);
-  const int64_t pool_tokens = int64_t{num_pages} * kPageTokens;
-  context_tokens_max_ = spec.context_tokens_max;
-  if (options.context_tokens_max > 0) context_tokens_max_ = options.context_tokens_max;
-  if (context_tokens_max_ > spec.context_tokens_max) {
-    LogWarning("{}: a context of {} tokens is asked for, the model was made for {}", name_,
-               context_tokens_max_, spec.context_tokens_max);
-  }
-  if (pool_tokens < context_tokens_max_) {
-    LogInfo("{}: the context is cut from {} to {} tokens, whose keys and values fit the {} bytes",
-            name_, context_tokens_max_, pool_tokens, options.kv_bytes);
-    context_tokens_max_ = pool_tokens;
-  }
-  pool_ = std::make_unique<KvPool>(KvPoolOptions{num_pages, options.prefix_cache, 128});
+  pool_ = std::make_unique<KvPool>(
+      KvPoolOptions{identity_->num_kv_pages(), options_.prefix_cache, 128});
   scheduler_ =
-      std::make_unique<Scheduler>(SchedulerOptions{options.max_num_seqs, options.max_batch_tokens,
-                                                   options.prefill_chunk_tokens},
+      std::make_unique<Scheduler>(SchedulerOptions{options_.max_num_seqs, options_.max_batch_tokens,
+                                                   options_.prefill_chunk_tokens},
                                   *pool_);
   runner_ = std::make_unique<ModelRunner>(
-      *decoder_,
-      ModelRunnerOptions{options.max_num_seqs, options.max_batch_tokens, context_tokens_max_,
-                         num_pages, encoder_.tokenizer()->vocab_size(), kv_format_});
+      *decoder_, ModelRunnerOptions{options_.max_num_seqs, options_.max_batch_tokens,
+                                    identity_->context_tokens_max(), identity_->num_kv_pages(),
+                                    tokenizer.vocab_size(), identity_->kv_format()});
   kv_bytes_ = runner_->kv_bytes();
-}
-
-ModelDescription Engine::Impl::description() const {
-  ModelDescription description;
-  description.name = name_;
-  description.digest = checkpoint_->digest();
-  description.dispatch_level = device_->info().dispatch_level;
-  description.context_tokens_max = static_cast<int>(context_tokens_max_);
-  description.embedding_dim = static_cast<int>(decoder_->spec().model_dim);
-  // Twice what one step holds: while one half is computed the other's senders may think.
-  description.num_sequences_max = 2 * options_.max_num_seqs;
-  return description;
+  identity_->CheckUnchanged();
 }
 
 ModelStats Engine::Impl::stats() const {
@@ -142,67 +90,46 @@ std::vector<StepPoint> Engine::Impl::step_points() const {
   return series_.points();
 }
 
-PromptEncoder::Encoded Engine::Impl::Encode(const Request& request) const {
-  CheckRequest(request);
-  return encoder_.Encode(request);
-}
-
 // Compiles on the calling thread, and only if no request brought the same constraint before: the
 // engine's own thread never waits for a compiler.
 std::optional<ConstraintState> Engine::Impl::StartConstraint(const Generation& generation) const {
   if (generation.constraint == nullptr) return std::nullopt;
   std::call_once(constraints_once_, [this] {
-    constraints_ = std::make_unique<ConstraintCache>(MakeVocabulary(encoder_.tokenizer(), end_ids_),
-                                                     kConstraintsMax);
+    constraints_ = std::make_unique<ConstraintCache>(
+        MakeVocabulary(identity_->encoder().tokenizer(), end_ids_), kConstraintsMax);
   });
   const ConstraintText& text = *generation.constraint;
   return constraints_->Get(ConstraintKey(text), [&text] { return CompileConstraint(text); })
       ->Start();
 }
 
-std::string Engine::Impl::RequestKey(const Request& request) const {
-  const PromptEncoder::Encoded prompt = Encode(request);
-  Sha256 digest;
-  digest.Field(kAnswersVersion)
-      .Field(checkpoint_->digest())
-      .Field(device_->info().dispatch_level)
-      .Field(static_cast<uint64_t>(options_.compute))
-      .Field(static_cast<uint64_t>(kv_format_))
-      .Field(AsText(prompt.token_ids))
-      .Field(uint64_t{prompt.answer_is_a_text});
-  AddWork(digest, request);
-  if (const auto* generation = std::get_if<Generation>(&request.work)) {
-    // The context matters only to what might reach its end.
-    const int64_t wanted =
-        static_cast<int64_t>(prompt.token_ids.size()) + generation->sampling.max_new_tokens;
-    if (wanted > context_tokens_max_) digest.Field(static_cast<uint64_t>(context_tokens_max_));
-  }
-  return digest.Hex();
-}
-
 // Also says in `sequence` what the scheduler must know of this kind of work.
 Work Engine::Impl::MakeWork(const Request& request, const PromptEncoder::Encoded& prompt,
                             Sequence& sequence) const {
   const auto num_tokens = static_cast<int64_t>(prompt.token_ids.size());
+  const int64_t context_tokens_max = identity_->context_tokens_max();
   sequence.tokens_max = num_tokens;
   sequence.first_output = num_tokens - 1;
   const auto check_fits = [&](int64_t needed, const char* what) {
-    if (needed <= context_tokens_max_) return;
+    if (needed <= context_tokens_max) return;
     Throw(ErrorCode::kExhausted, "the prompt has {} tokens and {} {} more, the context holds {}",
-          num_tokens, what, needed - num_tokens, context_tokens_max_);
+          num_tokens, what, needed - num_tokens, context_tokens_max);
   };
   if (const auto* generation = std::get_if<Generation>(&request.work)) {
     check_fits(num_tokens + 1, "needs room for");
     const int64_t max_new =
-        std::min<int64_t>(generation->sampling.max_new_tokens, context_tokens_max_ - num_tokens);
+        std::min<int64_t>(generation->sampling.max_new_tokens, context_tokens_max - num_tokens);
     sequence.tokens_max = num_tokens + max_new;
-    return GenerationWork(generation->sampling, encoder_.tokenizer(), prompt.answer_is_a_text,
-                          end_ids_, static_cast<int>(max_new), StartConstraint(*generation));
+    GenerationWork work(generation->sampling, identity_->encoder().tokenizer(),
+                        prompt.answer_is_a_text, end_ids_, static_cast<int>(max_new),
+                        StartConstraint(*generation));
+    if (identity_->ReachesContext(request, num_tokens)) work.SetContextBound();
+    return work;
   }
   if (const auto* scoring = std::get_if<Scoring>(&request.work)) {
     std::vector<std::vector<int32_t>> continuations;
     for (const std::string& text : scoring->continuations) {
-      continuations.push_back(encoder_.EncodeContinuation(text));
+      continuations.push_back(identity_->encoder().EncodeContinuation(text));
     }
     ScoringWork work(std::move(continuations), num_tokens);
     check_fits(num_tokens + work.num_tokens_max(), "its longest continuation");
@@ -217,7 +144,7 @@ Work Engine::Impl::MakeWork(const Request& request, const PromptEncoder::Encoded
 }
 
 std::unique_ptr<ActiveRequest> Engine::Impl::Prepare(Request request) const {
-  PromptEncoder::Encoded prompt = Encode(request);
+  PromptEncoder::Encoded prompt = identity_->Encode(request);
   Sequence sequence;
   sequence.priority = request.priority;
   sequence.deadline = request.deadline;
@@ -285,14 +212,24 @@ void Engine::Impl::Stop() {
 }
 
 std::shared_ptr<Engine> Engine::Open(const EngineOptions& options) {
-  return Open(options, OpenDevice(options.device, {.num_threads = options.num_threads,
-                                                   .dispatch_level = options.dispatch_level,
-                                                   .pack_late = true}));
+  return Open(EngineIdentity::Open(options));
+}
+
+std::shared_ptr<Engine> Engine::Open(std::shared_ptr<const EngineIdentity> identity) {
+  const EngineOptions& options = identity->options();
+  auto device = OpenDevice(options.device, {.num_threads = options.num_threads,
+                                            .dispatch_level = options.dispatch_level,
+                                            .pack_late = true});
+  CheckRoomForKeys(options, *device);
+  return std::shared_ptr<Engine>(
+      new Engine(std::make_shared<Impl>(std::move(identity), std::move(device))));
 }
 
 std::shared_ptr<Engine> Engine::Open(const EngineOptions& options, std::unique_ptr<Device> device) {
   CheckRoomForKeys(options, *device);
-  return std::shared_ptr<Engine>(new Engine(std::make_shared<Impl>(options, std::move(device))));
+  auto identity = EngineIdentity::Open(options, *device);
+  return std::shared_ptr<Engine>(
+      new Engine(std::make_shared<Impl>(std::move(identity), std::move(device))));
 }
 
 Engine::Engine(std::shared_ptr<Impl> impl)
@@ -307,11 +244,14 @@ Engine::~Engine() {
   }
 }
 
-ModelDescription Engine::description() const { return impl_->description(); }
+ModelDescription Engine::description() const { return impl_->identity().description(); }
 ModelStats Engine::stats() const { return impl_->stats(); }
 std::vector<StepPoint> Engine::step_points() const { return impl_->step_points(); }
 
-std::string Engine::RequestKey(const Request& request) const { return impl_->RequestKey(request); }
+std::string Engine::RequestKey(const Request& request) const {
+  return impl_->identity().RequestKey(request);
+}
+void Engine::CheckUnchanged() const { impl_->identity().CheckUnchanged(); }
 
 void Engine::Submit(Request request, ResponseHandler handler) {
   impl_->Submit(std::move(request), handler);

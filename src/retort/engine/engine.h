@@ -38,6 +38,8 @@ struct EngineOptions {
 // A device that fails so often in a row is taken for broken: more would only fail more requests.
 inline constexpr int kFailedStepsMax = 8;
 
+class EngineIdentity;
+
 // One loaded model at work. All requests, whoever sends them, share its steps: prompts in chunks
 // and one token of every running completion (continuous batching: Yu et al. 2022, "Orca"; paged
 // keys and values: Kwon et al. 2023). Prompts are rendered and tokenised on the thread that
@@ -48,16 +50,21 @@ inline constexpr int kFailedStepsMax = 8;
 // prefix cache or preemption. (The context, if kv_bytes holds less than the model's, ends
 // completions sooner.)
 //
+// An answer is told only if no weight file was changed by others until it was there; from then on
+// all requests fail with kCorrupt.
+//
 // A sequence whose logits or states are no numbers fails alone. A fault in a step fails the
 // requests of that step, and the engine goes on. After kFailedStepsMax such steps in a row, or if
 // the engine itself fails, it has stopped: all that is pending gets kUnavailable, and so does
 // whatever is submitted from then on. Destruction fails what is pending with kCancelled.
 class Engine : public LanguageModel {
  public:
-  // Opens the checkpoint, packs it on the device and starts. Throws what Checkpoint::Open,
-  // OpenDevice, Decoder::Load and the tokenizer throw; Error{kExhausted} with numbers if kv_bytes
-  // holds no page, or the device has not the memory; {kInvalid} for options that cannot work.
+  // Opens the checkpoint, packs it on the device and starts. Throws what EngineIdentity::Open,
+  // Decoder::Load and the tokenizer throw; Error{kExhausted} with numbers if the device has not the
+  // memory; {kInvalid} for options that cannot work.
   static std::shared_ptr<Engine> Open(const EngineOptions& options);
+  // The same of a checkpoint that is open.
+  static std::shared_ptr<Engine> Open(std::shared_ptr<const EngineIdentity> identity);
   // On a device of the caller's making.
   static std::shared_ptr<Engine> Open(const EngineOptions& options, std::unique_ptr<Device> device);
   ~Engine() override;
@@ -66,9 +73,9 @@ class Engine : public LanguageModel {
   ModelStats stats() const override;
   std::vector<StepPoint> step_points() const override;
 
-  // SHA-256 over the rendered token ids, the work with all its parameters, and what answers depend
-  // on (above). Renders and tokenises the prompt.
+  // Those of the EngineIdentity.
   std::string RequestKey(const Request& request) const override;
+  void CheckUnchanged() const override;
   void Submit(Request request, ResponseHandler handler) override;
 
  private:

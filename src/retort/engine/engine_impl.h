@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -11,17 +10,15 @@
 #include <vector>
 
 #include "retort/engine/engine.h"
+#include "retort/engine/engine_identity.h"
 #include "retort/engine/engine_log.h"
 #include "retort/engine/kv_pool.h"
 #include "retort/engine/model_runner.h"
-#include "retort/engine/prompt_encoder.h"
 #include "retort/engine/scheduler.h"
 #include "retort/engine/work.h"
 #include "retort/grammar/constraint.h"
 
 namespace retort {
-
-class Checkpoint;
 
 // A request between Submit and its response.
 struct ActiveRequest {
@@ -43,13 +40,13 @@ struct ActiveRequest {
 
 class Engine::Impl {
  public:
-  Impl(const EngineOptions& options, std::unique_ptr<Device> device);
+  Impl(std::shared_ptr<const EngineIdentity> identity, std::unique_ptr<Device> device);
+
+  const EngineIdentity& identity() const { return *identity_; }
 
   // Any thread.
-  ModelDescription description() const;
   ModelStats stats() const;
   std::vector<StepPoint> step_points() const;
-  std::string RequestKey(const Request& request) const;
   void Submit(Request request, const ResponseHandler& handler);
   void Stop();
 
@@ -63,14 +60,7 @@ class Engine::Impl {
     std::atomic<uint64_t> num_preemptions{0}, batch_tokens{0};
   };
 
-  // Another thread reads the tokenizer while weights are packed.
-  Impl(const EngineOptions& options, std::unique_ptr<Device> device,
-       const std::shared_ptr<const Checkpoint>& checkpoint);
-  Impl(const EngineOptions& options, std::unique_ptr<Device> device,
-       std::shared_ptr<const Checkpoint> checkpoint, std::future<PromptEncoder> encoder);
-
   // engine.cc: on the submitting thread.
-  PromptEncoder::Encoded Encode(const Request& request) const;
   std::unique_ptr<ActiveRequest> Prepare(Request request) const;
   Work MakeWork(const Request& request, const PromptEncoder::Encoded& prompt,
                 Sequence& sequence) const;
@@ -94,15 +84,12 @@ class Engine::Impl {
   void EndAll(const Error& error);
   ActiveRequest& At(uint64_t id);
 
-  const EngineOptions options_;
+  const std::shared_ptr<const EngineIdentity> identity_;
+  const EngineOptions& options_;  // the identity's; so is the name
+  const std::string& name_;
   const std::unique_ptr<Device> device_;
-  const std::shared_ptr<const Checkpoint> checkpoint_;
   const std::unique_ptr<const Decoder> decoder_;
-  const PromptEncoder encoder_;
-  const Format kv_format_;
-  std::string name_;
   std::vector<int32_t> end_ids_;
-  int64_t context_tokens_max_ = 0;
 
   // Shared between threads.
   mutable std::once_flag constraints_once_;

@@ -229,6 +229,14 @@ void Engine::Impl::CountStep(const StepPlan& plan, uint64_t busy_ns) {
 
 void Engine::Impl::Finish(uint64_t id, Response response) {
   ActiveRequest& request = At(id);
+  const Error* failure = std::get_if<Error>(&response.result);
+  if (failure == nullptr || failure->code() != ErrorCode::kCancelled) {
+    try {
+      identity_->CheckUnchanged();
+    } catch (...) {
+      response.result = CurrentError();  // also the reason of what else failed
+    }
+  }
   scheduler_->Remove(id);
   if (auto* work = std::get_if<EmbeddingWork>(&request.work)) {
     if (work->accumulator >= 0) runner_->ReturnAccumulator(work->accumulator);

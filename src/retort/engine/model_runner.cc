@@ -32,7 +32,7 @@ ModelRunner::ModelRunner(const Decoder& decoder, const ModelRunnerOptions& optio
       page_stride_(KvPool::PagesFor(options.context_tokens_max)),
       num_mask_words_(static_cast<size_t>(
           (std::max<int64_t>(decoder.spec().vocab_size, options.tokenizer_vocab_size) + 31) / 32)) {
-  cache_ = device_.CreateKvCache(decoder.MakeKvSpec(options.num_pages, options.kv_format));
+  cache_ = device_.CreateKvCache(MakeKvSpec(decoder.spec(), options.num_pages, options.kv_format));
   workspace_ = decoder.CreateWorkspace(options.max_batch_tokens, num_logits_rows_max_);
   batch_ = device_.CreateBatch(options.max_batch_tokens, options.max_num_seqs, page_stride_);
   accumulators_.rows = options.max_num_seqs;

@@ -50,7 +50,8 @@ std::shared_ptr<const ConstraintText> ChoiceConstraint(std::vector<std::string> 
 
 std::string ConstraintKey(const ConstraintText& constraint) {
   Sha256 digest;
-  digest.Field("constraint 1")
+  digest.Field("constraint")
+      .Field(kConstraintVersion)
       .Field(static_cast<uint64_t>(constraint.kind))
       .Field(constraint.text)
       .Field(static_cast<uint64_t>(constraint.choices.size()));

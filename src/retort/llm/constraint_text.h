@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,10 @@ std::shared_ptr<const ConstraintText> RegexConstraint(std::string pattern);
 std::shared_ptr<const ConstraintText> GbnfConstraint(std::string grammar);
 std::shared_ptr<const ConstraintText> LarkConstraint(std::string grammar);
 std::shared_ptr<const ConstraintText> ChoiceConstraint(std::vector<std::string> choices);
+
+// Part of every key: to be raised whenever the same constraint may allow other texts than before,
+// or spell one of them otherwise.
+inline constexpr uint64_t kConstraintVersion = 1;
 
 // SHA-256 of everything in it: equal keys, equal constraints. About 1 ns per byte.
 std::string ConstraintKey(const ConstraintText& constraint);

@@ -15,8 +15,12 @@ namespace retort {
 // What a caller may want to know of a model before or after using it.
 struct ModelDescription {
   std::string name;            // as the caller named it
-  std::string digest;          // of its files; changes when any answer could change
+  std::string digest;          // of its files
   std::string dispatch_level;  // which code paths compute; "remote" for a server
+  // Names all that answers depend on beside the request: the bytes of its files, what computes and
+  // how, and the version of the code. Part of the key of whatever is made of answers. Only the
+  // context is not in it: see Completion::context_bound.
+  std::string answers_key;
   int context_tokens_max = 0;
   int embedding_dim = 0;      // E; 0: does not embed
   int num_sequences_max = 0;  // requests worth having in flight
@@ -45,21 +49,32 @@ struct ResponseHandler {
   std::function<void(Response)> on_done;
 };
 
+// What a model is, as far as it can be told before any of its weights are in memory. Thread-safe.
+class ModelIdentity {
+ public:
+  virtual ~ModelIdentity() = default;
+
+  // May read all of the model's files, the first time.
+  virtual ModelDescription description() const = 0;
+
+  // Identifies the answer: equal keys have equal responses on this machine. Covers the answers key,
+  // rendered tokens, the work and its parameters, seed and constraint, and the context where the
+  // request could reach its end; not id, tag, priority or deadline. Throws Error{kInvalid} if the
+  // prompt cannot be rendered.
+  virtual std::string RequestKey(const Request& request) const = 0;
+
+  // Throws Error{kCorrupt} if the model is no longer what the keys say, because somebody wrote to
+  // its files: from then on nothing may be kept under them. Cheap.
+  virtual void CheckUnchanged() const {}
+};
+
 // A model at work, wherever it runs: in this process, behind a server, or a scripted fake.
 // Thread-safe.
-class LanguageModel {
+class LanguageModel : public ModelIdentity {
  public:
-  virtual ~LanguageModel() = default;
-
-  virtual ModelDescription description() const = 0;
   virtual ModelStats stats() const = 0;
   // How it got there, step by step, in at most a few thousand points. Empty: there are no steps.
   virtual std::vector<StepPoint> step_points() const { return {}; }
-
-  // Identifies the answer: equal keys have equal responses on this machine. Covers rendered tokens,
-  // the work and its parameters, seed, constraint, model digest and dispatch level; not id, tag,
-  // priority or deadline. Throws Error{kInvalid} if the prompt cannot be rendered.
-  virtual std::string RequestKey(const Request& request) const = 0;
 
   // Takes the request and returns; the handler hears of it, also of errors. Never throws for the
   // request's faults.
@@ -82,6 +97,10 @@ class ModelSource {
  public:
   virtual ~ModelSource() = default;
   virtual std::shared_ptr<LanguageModel> Acquire(const std::string& name) = 0;
+  // What Acquire gives, or would give, without loading it where that can be spared.
+  virtual std::shared_ptr<const ModelIdentity> Identify(const std::string& name) {
+    return Acquire(name);
+  }
 };
 
 }  // namespace retort

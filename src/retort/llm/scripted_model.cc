@@ -158,6 +158,14 @@ class ScriptedModel::Impl {
   }
 
   const Script& script() const { return table_.script(); }
+  // A script is known by its name: tests give one name to several on purpose.
+  std::string AnswersKey() const {
+    return Sha256()
+        .Field("scripted")
+        .Field(script().name)
+        .Field(static_cast<uint64_t>(options_.embedding_dim))
+        .Hex();
+  }
   const ScriptedOptions& options() const { return options_; }
 
   void Submit(Request request, ResponseHandler handler) {
@@ -328,6 +336,7 @@ ModelDescription ScriptedModel::description() const {
   ModelDescription description;
   description.name = impl_->script().name;
   description.digest = Sha256().Field("scripted").Field(impl_->script().name).Hex();
+  description.answers_key = impl_->AnswersKey();
   description.dispatch_level = "scripted";
   description.context_tokens_max = impl_->options().context_tokens_max;
   description.embedding_dim = impl_->options().embedding_dim;
@@ -339,7 +348,7 @@ ModelStats ScriptedModel::stats() const { return impl_->stats(); }
 
 std::string ScriptedModel::RequestKey(const Request& request) const {
   Sha256 digest;
-  digest.Field("scripted").Field(impl_->script().name).Field(ScriptedPromptText(request.prompt));
+  digest.Field(impl_->AnswersKey()).Field(ScriptedPromptText(request.prompt));
   AddWork(digest, request);
   return digest.Hex();
 }

@@ -213,16 +213,6 @@ void Decoder::LoadLayer(const TensorMap& tensors, int layer) {
   }
 }
 
-KvSpec Decoder::MakeKvSpec(int num_pages, Format format) const {
-  KvSpec kv;
-  kv.num_layers = spec_.num_layers;
-  kv.num_kv_heads = spec_.num_kv_heads;
-  kv.head_dim = spec_.head_dim;
-  kv.num_pages = num_pages;
-  kv.format = format;
-  return kv;
-}
-
 size_t Decoder::WorkspaceBytes(const DecoderSpec& spec, int64_t num_tokens_max,
                                int64_t num_logits_rows_max) {
   return PlanWorkspace(spec, num_tokens_max, num_logits_rows_max).size_bytes;

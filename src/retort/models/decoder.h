@@ -71,8 +71,6 @@ class Decoder {
   // Device memory that weights hold, without what is shared with the mapped file.
   size_t weight_bytes() const { return weight_bytes_; }
 
-  KvSpec MakeKvSpec(int num_pages, Format format) const;
-
   // For steps of at most `num_tokens_max` tokens, any number of them output rows, of which at most
   // `num_logits_rows_max` at a time go through Logits. Throws Error{kExhausted}.
   std::unique_ptr<Workspace> CreateWorkspace(int64_t num_tokens_max,

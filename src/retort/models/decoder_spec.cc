@@ -86,6 +86,16 @@ void Validate(const DecoderSpec& spec) {
   ValidateRope(spec);
 }
 
+KvSpec MakeKvSpec(const DecoderSpec& spec, int num_pages, Format format) {
+  KvSpec kv;
+  kv.num_layers = spec.num_layers;
+  kv.num_kv_heads = spec.num_kv_heads;
+  kv.head_dim = spec.head_dim;
+  kv.num_pages = num_pages;
+  kv.format = format;
+  return kv;
+}
+
 int64_t KvBytesPerToken(const DecoderSpec& spec, Format format) {
   return spec.num_layers * StoredBytes(format, 2 * spec.kv_dim());
 }

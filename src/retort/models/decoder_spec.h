@@ -82,6 +82,9 @@ void Validate(const DecoderSpec& spec);
 // values, or empty.
 RopeSpec MakeRopeSpec(const RopeParameters& rope, const std::vector<float>& factors);
 
+// A cache of `num_pages` pages for all layers.
+KvSpec MakeKvSpec(const DecoderSpec& spec, int num_pages, Format format);
+
 // Bytes of one token's keys and values over all layers.
 int64_t KvBytesPerToken(const DecoderSpec& spec, Format format);
 

@@ -45,8 +45,12 @@ class PipelineRun::Impl {
         router_(graph) {
     MakeFolder();
     lock_.emplace(options_.output_dir);
-    if (options_.cache_path)
+    if (options_.cache_path) {
+      options_.ledger.guard = [this] {
+        for (const auto& model : models_) model->CheckUnchanged();
+      };
       ledger_ = std::make_unique<Ledger>(*options_.cache_path, options_.ledger);
+    }
     for (const std::string& name : graph.UsedModels()) {
       models_.push_back(std::make_unique<ModelSlot>(name, models));
     }
@@ -85,10 +89,8 @@ class PipelineRun::Impl {
       ModelProgress model;
       model.name = models_[i]->name();
       model.num_consumers = models_[i]->num_consumers;
-      if (models_[i]->Peek()) {
-        model.description = models_[i]->description();
-        model.stats = models_[i]->StatsSince();
-      }
+      model.description = models_[i]->description();
+      model.stats = models_[i]->StatsSince();
       model.mean_sequences_until_90 = models_[i]->MeanSequencesUntil(0.9);
       progress.models.push_back(std::move(model));
     }
@@ -464,8 +466,8 @@ class PipelineRun::Impl {
   Router router_;
   std::optional<FolderLock> lock_;
   std::stop_source halt_;
-  std::unique_ptr<Ledger> ledger_;
   std::vector<std::unique_ptr<ModelSlot>> models_;
+  std::unique_ptr<Ledger> ledger_;  // behind the models, which it looks at until its end
   std::vector<std::unique_ptr<StepRuntime>> steps_;
   std::optional<OutputSequencer> sequencer_;
   std::optional<StepRunner> runner_;

@@ -213,8 +213,12 @@ TEST_F(ExecutorTest, ProgressCanBeSeenWhileAModelLoads) {
   // As a terminal does when loading logs a line: progress() on the thread that loads.
   struct Watched : fake::OneModel {
     using fake::OneModel::OneModel;
-    std::shared_ptr<LanguageModel> Acquire(const std::string& name) override {
+    std::shared_ptr<const ModelIdentity> Identify(const std::string& name) override {
       if (run->progress().models.at(0).description.name.empty()) ++num_looks;
+      return fake::OneModel::Identify(name);
+    }
+    std::shared_ptr<LanguageModel> Acquire(const std::string& name) override {
+      if (run->progress().models.at(0).stats.num_requests == 0) ++num_looks;
       return fake::OneModel::Acquire(name);
     }
     const PipelineRun* run = nullptr;
@@ -227,7 +231,7 @@ TEST_F(ExecutorTest, ProgressCanBeSeenWhileAModelLoads) {
   models.run = &run;
   EXPECT_EQ(run.Execute().outcome, RunOutcome::kDone);
   EXPECT_EQ(models.num_loads, 1);
-  EXPECT_EQ(models.num_looks, 1);
+  EXPECT_EQ(models.num_looks, 2);
 }
 
 // Distilabel merges branches by position and misaligns them when a batch of one fails.

@@ -201,6 +201,7 @@ class OneModel : public ModelSource {
     ++num_loads;
     return model_;
   }
+  std::shared_ptr<const ModelIdentity> Identify(const std::string&) override { return model_; }
   std::atomic<int> num_loads = 0;
 
  private:

@@ -209,6 +209,7 @@ class Ledger::Impl {
                               const std::vector<Pending>& batch,
                               const std::vector<int64_t>& touched) {
     try {
+      if (options_.guard) options_.guard();
       if (options_.before_commit) {
         std::vector<LedgerRecord> records;
         for (const Pending& pending : batch) records.push_back(pending.record);

@@ -26,8 +26,10 @@ struct LedgerRecord {
 };
 
 struct LedgerOptions {
-  // Called on the writer's thread before each commit with the records about to be committed. What
-  // it throws fails the ledger as a full disk would. For tests.
+  // Called on the writer's thread before each commit. What it throws fails the ledger as a full
+  // disk would: nothing more is kept.
+  std::function<void()> guard;
+  // Likewise, with the records about to be committed. For tests.
   std::function<void(const std::vector<LedgerRecord>&)> before_commit;
 };
 

@@ -26,8 +26,8 @@ struct ModelContext::Asked {
   Request request;
   LineageKey key;
   std::optional<Response> response;
-  std::optional<Error> ledger_error;
-  bool from_ledger = false;  // or from an equal request whose answer went there
+  std::optional<Error> fatal;  // the ledger's, or that of loading the model
+  bool from_ledger = false;    // or from an equal request whose answer went there
 };
 
 // Counts answers down. Lives on the stack of the thread that waits.
@@ -127,19 +127,32 @@ std::vector<float> ModelContext::Embed(Prompt prompt, PoolingKind pooling, bool 
   return std::get<EmbeddingVector>(std::move(Ask(std::move(requests)).front().result)).values;
 }
 
-void ModelContext::Submit(LanguageModel& model, Asked& asked, Waiter& waiter) {
+// Loads the model if nobody did. Null: that failed, as `asked` says now.
+LanguageModel* ModelContext::Load(Asked& asked) const {
+  try {
+    return &step_.model->Get();
+  } catch (const std::exception&) {
+    asked.fatal = CurrentError();
+    asked.response = Response{*asked.fatal, {}};
+    return nullptr;
+  }
+}
+
+void ModelContext::Submit(Asked& asked, Waiter& waiter) {
   ResponseHandler handler;
   if (ledger_ == nullptr) {
+    LanguageModel* model = Load(asked);
+    if (model == nullptr) return waiter.Arrive();
     handler.on_done = [&asked, &waiter](Response response) {
       asked.response = std::move(response);
       waiter.Arrive();
     };
-    model.Submit(asked.request, std::move(handler));
+    model->Submit(asked.request, std::move(handler));
     return;
   }
   RequestsInFlight& in_flight = step_.model->in_flight;
   const auto settle = [&asked, &waiter](const Error* error) {
-    if (error != nullptr) asked.ledger_error = *error;
+    if (error != nullptr && !asked.fatal) asked.fatal = *error;
     waiter.Arrive();
   };
   if (!in_flight.Join(asked.key, [&asked, settle](const Response& response, const Error* error) {
@@ -154,10 +167,8 @@ void ModelContext::Submit(LanguageModel& model, Asked& asked, Waiter& waiter) {
     in_flight.Tell(asked.key, *asked.response, error);
     settle(error);
   };
-  if (FindInLedger(asked)) {
-    finish(asked.ledger_error ? &*asked.ledger_error : nullptr);
-    return;
-  }
+  LanguageModel* model = FindInLedger(asked) ? nullptr : Load(asked);
+  if (model == nullptr) return finish(asked.fatal ? &*asked.fatal : nullptr);
   handler.on_done = [this, &asked, finish](Response response) {
     asked.response = std::move(response);
     if (!asked.response->ok()) {
@@ -174,7 +185,7 @@ void ModelContext::Submit(LanguageModel& model, Asked& asked, Waiter& waiter) {
     }
     ledger_->Put(std::move(*record), finish);
   };
-  model.Submit(asked.request, std::move(handler));
+  model->Submit(asked.request, std::move(handler));
 }
 
 bool ModelContext::FindInLedger(Asked& asked) const {
@@ -185,20 +196,23 @@ bool ModelContext::FindInLedger(Asked& asked) const {
     asked.response = DecodeResponse(kind, *value);
     asked.from_ledger = true;
   } catch (const Error& error) {
-    asked.ledger_error = error;
+    asked.fatal = error;
     asked.response = Response{error, {}};
   }
   return true;
 }
 
-void ModelContext::AskOnce(LanguageModel& model, const std::vector<Asked*>& open) {
+void ModelContext::AskOnce(const std::vector<Asked*>& open) {
   Waiter waiter;
   waiter.num_open = open.size();
-  for (Asked* asked : open) Submit(model, *asked, waiter);
+  for (Asked* asked : open) Submit(*asked, waiter);
   waiter.Wait();
   StepCounters& counters = step_.counters;
   for (const Asked* asked : open) {
-    if (asked->ledger_error) fatal_ = asked->ledger_error;
+    if (asked->fatal) {
+      fatal_ = asked->fatal;
+      continue;
+    }
     if (asked->from_ledger) {
       ++counters.num_requests_cached;
       continue;
@@ -220,7 +234,7 @@ bool ModelContext::WaitBeforeRetry(int attempt) {
 }
 
 std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
-  LanguageModel& model = step_.model->Get();
+  const ModelIdentity& model = step_.model->Identity();
   std::vector<Asked> all(requests.size());
   std::vector<Asked*> open;
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -234,8 +248,8 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
   for (int attempt = 0; !open.empty(); ++attempt) {
     for (size_t begin = 0; begin < open.size(); begin += kRequestsAtOnceMax) {
       const size_t end = std::min(open.size(), begin + kRequestsAtOnceMax);
-      AskOnce(model, {open.begin() + static_cast<std::ptrdiff_t>(begin),
-                      open.begin() + static_cast<std::ptrdiff_t>(end)});
+      AskOnce({open.begin() + static_cast<std::ptrdiff_t>(begin),
+               open.begin() + static_cast<std::ptrdiff_t>(end)});
       if (fatal_) throw *fatal_;
     }
     std::erase_if(open, [](const Asked* asked) {
@@ -255,7 +269,18 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
   }
   std::vector<Response> responses;
   for (Asked& asked : all) {
-    if (const Error* error = std::get_if<Error>(&asked.response->result)) throw *error;
+    if (const Error* error = std::get_if<Error>(&asked.response->result)) {
+      outputs_are_final_ = false;
+      try {
+        model.CheckUnchanged();
+      } catch (const std::exception&) {
+        fatal_ = CurrentError();  // no other request would fare better
+        throw *fatal_;
+      }
+      throw *error;
+    }
+    const auto* completion = std::get_if<Completion>(&asked.response->result);
+    if (completion != nullptr && completion->context_bound) outputs_are_final_ = false;
     responses.push_back(std::move(*asked.response));
   }
   return responses;

@@ -41,6 +41,9 @@ class ModelContext : public RowContext {
   }
 
   const std::string& raw() const { return raw_; }
+  // False: they may be others next time under the same key of the step, since a request failed or
+  // the context, which is not part of that key, had a part in an answer.
+  bool outputs_are_final() const { return outputs_are_final_; }
   // The error that must stop the whole run (the ledger's, a model that is gone), not this row
   // alone.
   const std::optional<Error>& fatal() const { return fatal_; }
@@ -51,10 +54,11 @@ class ModelContext : public RowContext {
 
   Request MakeRequest(Prompt prompt) const;
   std::vector<Response> Ask(std::vector<Request> requests);
-  void Submit(LanguageModel& model, Asked& asked, Waiter& waiter);
+  LanguageModel* Load(Asked& asked) const;
+  void Submit(Asked& asked, Waiter& waiter);
   // True if `asked` has its response now, or the error of the ledger.
   bool FindInLedger(Asked& asked) const;
-  void AskOnce(LanguageModel& model, const std::vector<Asked*>& open);
+  void AskOnce(const std::vector<Asked*>& open);
   bool WaitBeforeRetry(int attempt);
 
   StepRuntime& step_;
@@ -64,6 +68,7 @@ class ModelContext : public RowContext {
   uint64_t draw_seed_;
   uint64_t num_generations_ = 0;
   std::string raw_;
+  bool outputs_are_final_ = true;
   std::shared_ptr<const ConstraintText> constraint_;  // the step's or the row's; null: none
   std::optional<Error> fatal_;
 };

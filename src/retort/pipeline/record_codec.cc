@@ -74,9 +74,9 @@ class Unpacker {
 
 std::string EncodeCompletion(const Completion& completion) {
   Packer packer;
-  // Two bits: records of before constraints have none but the first.
   packer.Number(static_cast<uint8_t>((completion.finish_reason == FinishReason::kStop ? 0 : 1) |
-                                     (completion.constraint_met ? 0 : 2)));
+                                     (completion.constraint_met ? 0 : 2) |
+                                     (completion.context_bound ? 4 : 0)));
   packer.Text(completion.text);
   packer.Numbers(completion.token_ids);
   packer.Number(static_cast<uint64_t>(completion.logprobs.size()));
@@ -97,6 +97,7 @@ Completion DecodeCompletion(Unpacker& unpacker) {
   const auto flags = unpacker.Number<uint8_t>();
   completion.finish_reason = (flags & 1) == 0 ? FinishReason::kStop : FinishReason::kLength;
   completion.constraint_met = (flags & 2) == 0;
+  completion.context_bound = (flags & 4) != 0;
   completion.text = unpacker.Text();
   completion.token_ids = unpacker.Numbers<int32_t>();
   completion.logprobs.resize(unpacker.Count(16));

@@ -110,6 +110,111 @@ TEST(Resume, AnotherModelOrAnotherVersionAsksAgain) {
   EXPECT_EQ(Asked(newer, ChainScript("m"), dir.path()), "two:tell a!; two:tell b!; two:tell c!; ");
 }
 
+// A step whose answers are not kept may answer otherwise: what follows it must not be served what
+// was made of the answer before.
+TEST(Resume, AnotherAnswerOfAnUncachedStepIsFollowed) {
+  fake::TempDir dir;
+  std::string yaml = kChain;
+  yaml.replace(yaml.find("type: Ask, llm: m, output"), 10, "type: Ask, use_cache: false,");
+  const Graph graph = fake::MakeGraph(yaml);
+  const std::string one = "one:ask a; one:ask b; one:ask c; ";
+  EXPECT_EQ(Asked(graph, ChainScript("m"), dir.path()),
+            one + "two:tell a!; two:tell b!; two:tell c!; ");
+  EXPECT_EQ(Asked(graph, ChainScript("m"), dir.path()), one);
+  const Json other = Json::parse(R"j({"name": "m", "rules": [
+      {"match": "ask b", "reply": "new"}, {"match": "(?:ask|tell) (\\S+)", "reply": "$1!"}]})j");
+  EXPECT_EQ(Asked(graph, other, dir.path()), one + "two:tell new; ");
+  const std::vector<Json> rows = JsonLines(dir.path() / "out" / "two.jsonl");
+  EXPECT_EQ(rows.at(1).at("answer"), "new!");
+}
+
+// A model whose answers depend on its context, and say so.
+TEST(Resume, WhatTheContextCutIsNotKeptUnderTheStepsKey) {
+  fake::TempDir dir;
+  const auto model = [](bool bound) {
+    return std::make_shared<ScriptedModel>(
+        "m", [bound](const Request& request, const std::string& text) {
+          const auto& sampling = std::get<Generation>(request.work).sampling;
+          Response response = MakeCompletion(bound ? "cut" : "whole", sampling, text);
+          std::get<Completion>(response.result).context_bound =
+              bound && text.find(" b") != std::string::npos;
+          return response;
+        });
+  };
+  const Graph graph = fake::MakeGraph(kChain);
+  fake::RunGraph(graph, model(true), dir.path());
+  const auto again = [&](const std::shared_ptr<ScriptedModel>& asked) {
+    const RunReport report = fake::RunGraph(graph, asked, dir.path());
+    return std::pair(report.progress.steps.at(1).rows_cached,
+                     report.progress.steps.at(1).num_requests_cached);
+  };
+  // Its request is found by its own key, which an engine makes with the context in it.
+  EXPECT_EQ(again(model(true)), std::pair(uint64_t{2}, uint64_t{1}));
+  EXPECT_EQ(again(model(false)), std::pair(uint64_t{2}, uint64_t{1}));
+}
+
+// Nothing is loaded for rows that the ledger has, nor for rows whose requests it has.
+TEST(Resume, ARunFromTheLedgerAcquiresNoModel) {
+  fake::TempDir dir;
+  const auto run = [&](const std::string& yaml) {
+    fake::OneModel models(fake::MakeModel(ChainScript("m")));
+    const Graph graph = fake::MakeGraph(yaml);
+    RunOptions options;
+    options.output_dir = dir.path() / "out";
+    options.cache_path = dir.path() / "cache.sqlite";
+    const RunReport report = PipelineRun(graph, models, options).Execute();
+    EXPECT_EQ(report.outcome, RunOutcome::kDone);
+    EXPECT_EQ(report.progress.models.at(0).description.answers_key.size(), 64u);
+    return models.num_loads.load();
+  };
+  std::string greedy = kChain;
+  greedy.replace(greedy.find("temperature: 1"), 14, "temperature: 0");
+  EXPECT_EQ(run(greedy), 1);
+  EXPECT_EQ(run(greedy), 0);
+  // Other rows with the same questions.
+  EXPECT_EQ(run(R"(
+models: {m: {path: tiny, generation: {temperature: 0}}}
+steps:
+  - {name: rows, type: Rows, data: [{word: c}, {word: a}]}
+  - {name: one, type: Ask, llm: m, input_mappings: {text: word}}
+)"),
+            0);
+}
+
+// A model's files change: what was not committed yet never is, and the run says why.
+TEST(Resume, AChangedModelStopsTheRunBeforeItsNextCommit) {
+  struct Fragile : ScriptedModel {
+    Fragile(std::atomic<int>& left)
+        : ScriptedModel("fragile",
+                        [&left](const Request& request, const std::string& text) {
+                          --left;
+                          return MakeCompletion("fine", std::get<Generation>(request.work).sampling,
+                                                text);
+                        }),
+          left_(left) {}
+    void CheckUnchanged() const override {
+      if (left_ <= 0) Throw(ErrorCode::kCorrupt, "'weights' changed while it was in use");
+    }
+    std::atomic<int>& left_;
+  };
+  fake::TempDir dir;
+  const Graph graph = fake::MakeGraph(kChain);
+  std::atomic<int> left = 2;
+  RunOptions options;
+  options.num_workers = 1;
+  try {
+    fake::RunGraph(graph, std::make_shared<Fragile>(left), dir.path(), options);
+    ADD_FAILURE() << "a changed model went unnoticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+    EXPECT_EQ(error.message(), "'weights' changed while it was in use");
+  }
+  EXPECT_EQ(left, 0);
+  left = 100;
+  fake::RunGraph(graph, std::make_shared<Fragile>(left), dir.path(), options);
+  EXPECT_EQ(left, 100 - 5) << "one answer was told before the change, and is kept";
+}
+
 TEST(Resume, GreedyAnswersDoNotDependOnTheSeed) {
   fake::TempDir dir;
   std::string yaml = kChain;

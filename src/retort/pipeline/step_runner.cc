@@ -164,9 +164,7 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
   Ledger* ledger = step.use_cache ? ledger_ : nullptr;
   // Without a model, running the step again costs less than looking its outputs up.
   Ledger* outputs_ledger = step.model == nullptr ? nullptr : ledger;
-  Sha256 digest;
-  const LineageKey record_key =
-      FinishKey(digest.Field("outputs").Field(step.key().view()).Field(item.key.view()));
+  const LineageKey record_key = step.OutputsKey(item.key);
   std::optional<Row> outputs;
   std::string encoded;
   if (outputs_ledger != nullptr) {
@@ -191,7 +189,8 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
       if (context.fatal()) return Fatal(*context.fatal());
       return Failed(CurrentError(), context.raw());
     }
-    if (outputs_ledger != nullptr) {
+    if (context.fatal()) return Fatal(*context.fatal());
+    if (outputs_ledger != nullptr && context.outputs_are_final()) {
       try {
         outputs_ledger->Put({record_key, RecordKind::kStepOutputs, encoded});
       } catch (const Error& error) {
@@ -241,7 +240,7 @@ StepOutcome StepRunner::RunRows(StepRuntime& step, const Item& item) const {
 StepOutcome StepRunner::Run(StepRuntime& step, const Item& item) const {
   if (step.model != nullptr) {
     try {
-      step.model->Get();
+      step.model->Identity();
     } catch (const std::exception&) {
       return Fatal(CurrentError());
     }

@@ -4,17 +4,47 @@
 
 namespace retort {
 
+const ModelIdentity& ModelSlot::Identity() {
+  const auto known = [this]() -> const ModelIdentity* {
+    std::lock_guard lock(mutex_);
+    return identity_.get();
+  };
+  if (const auto* identity = known()) return *identity;
+  std::lock_guard loading(load_mutex_);
+  if (const auto* identity = known()) return *identity;
+  auto identity = source_.Identify(name_);
+  if (!identity) Throw(ErrorCode::kInternal, "no model came for '{}'", name_);
+  ModelDescription description = identity->description();
+  std::lock_guard lock(mutex_);
+  identity_ = std::move(identity);
+  description_ = std::move(description);
+  return *identity_;
+}
+
 LanguageModel& ModelSlot::Get() {
   if (const auto model = Peek()) return *model;
   std::lock_guard loading(load_mutex_);
   if (const auto model = Peek()) return *model;
   auto model = source_.Acquire(name_);
   if (!model) Throw(ErrorCode::kInternal, "no model came for '{}'", name_);
-  description_ = model->description();
   at_start_ = model->stats();
   std::lock_guard lock(mutex_);
   model_ = std::move(model);
   return *model_;
+}
+
+ModelDescription ModelSlot::description() const {
+  std::lock_guard lock(mutex_);
+  return description_;
+}
+
+void ModelSlot::CheckUnchanged() const {
+  std::shared_ptr<const ModelIdentity> identity;
+  {
+    std::lock_guard lock(mutex_);
+    identity = identity_;
+  }
+  if (identity != nullptr) identity->CheckUnchanged();
 }
 
 std::shared_ptr<LanguageModel> ModelSlot::Peek() const {
@@ -121,7 +151,8 @@ const LineageKey& StepRuntime::key() {
       for (const auto& [own, column] : *mappings) digest.Field(own).Field(column);
     }
     if (model != nullptr) {
-      digest.Field(model->description().digest).Field(model->description().dispatch_level);
+      model->Identity();
+      digest.Field(model->description().answers_key);
       AddSampling(digest, sampling);
       const StructuredOutput& output = graph->structured_output;
       if (output.is_set()) {
@@ -133,6 +164,14 @@ const LineageKey& StepRuntime::key() {
     key_ = FinishKey(digest);
   });
   return key_;
+}
+
+LineageKey StepRuntime::OutputsKey(const LineageKey& row_key) {
+  Sha256 digest;
+  digest.Field("outputs").Field(key().view()).Field(row_key.view());
+  // Part of the outputs, yet no reason for other draws.
+  if (model != nullptr) digest.Field(model->name()).Field(kConstraintVersion);
+  return FinishKey(digest);
 }
 
 }  // namespace retort

@@ -19,18 +19,23 @@ namespace retort {
 // Requests in a row that a model left unanswered, retries included, after which it is given up.
 inline constexpr int kUnansweredMax = 16;
 
-// A model of the run, acquired when the first row needs it. Thread-safe.
+// A model of the run: identified when the first row comes to it, acquired when the first request is
+// not in the ledger. Thread-safe.
 class ModelSlot {
  public:
   ModelSlot(std::string name, ModelSource& source) : name_(std::move(name)), source_(source) {}
 
+  // Throws what opening the model's files throws.
+  const ModelIdentity& Identity();
   // Throws what loading throws.
   LanguageModel& Get();
   // Null until someone needed it.
   std::shared_ptr<LanguageModel> Peek() const;
   const std::string& name() const { return name_; }
-  // As it was acquired; of no meaning before.
-  const ModelDescription& description() const { return description_; }
+  // Once Identity() was called; empty before. Stays the same.
+  ModelDescription description() const;
+  // As ModelIdentity says; nothing is wrong with a model that nobody asked for.
+  void CheckUnchanged() const;
   // What the model did since it was acquired.
   ModelStats StatsSince() const;
   // Sequences per engine step since then, until `share` of the tokens were computed.
@@ -47,11 +52,13 @@ class ModelSlot {
   std::string name_;
   ModelSource& source_;
   std::atomic<int> num_unanswered_ = 0;
-  std::mutex load_mutex_;     // held for as long as a load takes
-  mutable std::mutex mutex_;  // of model_: never held while loading, which progress() may watch
+  std::mutex load_mutex_;  // held for as long as a load takes
+  // Of the rest: never held while files are read, which progress() may watch.
+  mutable std::mutex mutex_;
+  std::shared_ptr<const ModelIdentity> identity_;
+  ModelDescription description_;  // set with identity_
   std::shared_ptr<LanguageModel> model_;
-  ModelDescription description_;  // written before model_, then constant; so is at_start_
-  ModelStats at_start_;
+  ModelStats at_start_;  // written before model_, then constant
 };
 
 struct StepCounters {
@@ -86,9 +93,11 @@ struct StepRuntime {
   bool use_cache = true;
   StepCounters counters;
 
-  // Names everything about the step that can change its outputs, its name not among it. Needs the
-  // model, if it uses one, to have been acquired.
+  // Names everything about the step that can change its outputs, its name not among it. Identifies
+  // the model, if it uses one.
   const LineageKey& key();
+  // Names the outputs that the step makes of a row of this key, in the ledger.
+  LineageKey OutputsKey(const LineageKey& row_key);
 
  private:
   std::once_flag key_once_;

@@ -7,8 +7,15 @@
 
 namespace retort {
 
-// Loads an engine. `options.path` is a path or the name of a pulled model: it is looked up under
-// `home` (see DefaultHome) when it is loaded.
-LoadModel EngineLoader(EngineOptions options, std::filesystem::path home);
+// What opens an engine, for a ModelEntry.
+struct EngineLoader {
+  LoadModel load;
+  IdentifyModel identify;
+};
+
+// `options.path` is a path or the name of a pulled model: it is looked up under `home` (see
+// DefaultHome) at the first use. Its files are opened once: an engine that is unloaded and loaded
+// again computes with the bytes that its keys were made of.
+EngineLoader MakeEngineLoader(EngineOptions options, std::filesystem::path home);
 
 }  // namespace retort

@@ -18,13 +18,20 @@ TEST(EngineLoader, LoadsAnEngineByPathAndSaysWhatIsMissing) {
   missing.path = "no-such-model-anywhere";
   const ScratchFolder scratch;
   const auto home = scratch.path() / "no_home";
-  ModelRegistry registry(
-      {{"stories", EngineLoader(options, home)}, {"missing", EngineLoader(missing, home)}});
+  const EngineLoader stories = MakeEngineLoader(options, home);
+  ModelRegistry registry({{.name = "stories", .load = stories.load, .identify = stories.identify},
+                          {.name = "missing", .load = MakeEngineLoader(missing, home).load}});
   Request request;
   request.prompt = std::vector<Span>{{"Once", false}};
   SamplingParams sampling;
   sampling.max_new_tokens = 3;
   request.work = Generation{sampling, nullptr};
+  const std::string key = registry.Identify("stories")->RequestKey(request);
+  const std::string answers_key = registry.Identify("stories")->description().answers_key;
+  EXPECT_EQ(answers_key.size(), 64u);
+  EXPECT_EQ(registry.status()[0].num_loads, 0);  // names come without weights
+  EXPECT_EQ(registry.Acquire("stories")->RequestKey(request), key);
+  EXPECT_EQ(registry.Acquire("stories")->description().answers_key, answers_key);
   EXPECT_EQ(Await(*registry.Acquire("stories"), request).usage.completion_tokens, 3);
   EXPECT_EQ(registry.Acquire("stories")->stats().num_requests, 1u);
   EXPECT_EQ(registry.status()[0].num_loads, 1);

@@ -80,18 +80,28 @@ void ModelRegistry::Drop(State& state, Slot& slot) {
   }
 }
 
-std::shared_ptr<LanguageModel> ModelRegistry::Acquire(const std::string& name) {
-  std::unique_lock lock(state_->mutex);
-  Slot* slot = nullptr;
+ModelRegistry::Slot& ModelRegistry::Find(const std::string& name) const {
   std::vector<std::string> names;
   for (Slot& one : state_->slots) {
-    if (one.entry.name == name) slot = &one;
+    if (one.entry.name == name) return one;
     names.push_back(one.entry.name);
   }
-  if (slot == nullptr) {
-    Throw(ErrorCode::kNotFound, "there is no model '{}'; nearest: '{}'", name,
-          NearestName(name, names));
+  Throw(ErrorCode::kNotFound, "there is no model '{}'; nearest: '{}'", name,
+        NearestName(name, names));
+}
+
+std::shared_ptr<const ModelIdentity> ModelRegistry::Identify(const std::string& name) {
+  IdentifyModel identify;
+  {
+    const std::lock_guard lock(state_->mutex);
+    identify = Find(name).entry.identify;
   }
+  return identify ? identify() : Acquire(name);
+}
+
+std::shared_ptr<LanguageModel> ModelRegistry::Acquire(const std::string& name) {
+  std::unique_lock lock(state_->mutex);
+  Slot* slot = &Find(name);
   while (slot->model == nullptr) {
     if (slot->attempt) {
       const std::shared_future<std::optional<Error>> attempt = *slot->attempt;

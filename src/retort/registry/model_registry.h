@@ -17,12 +17,17 @@ LoadPolicy ParseLoadPolicy(const std::string& name);
 // Opens a model; may take minutes, may throw Error.
 using LoadModel = std::function<std::shared_ptr<LanguageModel>()>;
 
+// Tells of a model without loading it; may throw Error. Called as often as somebody asks, from many
+// threads.
+using IdentifyModel = std::function<std::shared_ptr<const ModelIdentity>()>;
+
 // A model that may be used, by the name that a pipeline or a server gives it.
 struct ModelEntry {
   std::string name;
   LoadModel load;
   LoadPolicy policy = LoadPolicy::kLazy;
   std::chrono::milliseconds keep_alive = std::chrono::minutes(5);
+  IdentifyModel identify = {};  // unset: it must be loaded to be known
 };
 
 struct ModelStatus {
@@ -55,6 +60,8 @@ class ModelRegistry : public ModelSource {
 
   // Throws Error{kNotFound} with the nearest name, or what the load throws. Blocks during a load.
   std::shared_ptr<LanguageModel> Acquire(const std::string& name) override;
+  // Throws Error{kNotFound} likewise, or what the entry's function throws.
+  std::shared_ptr<const ModelIdentity> Identify(const std::string& name) override;
 
   // Loads what is eager or pinned and not loaded yet, one after the other. Throws the first Error,
   // naming the model, after the others were tried.
@@ -70,6 +77,7 @@ class ModelRegistry : public ModelSource {
  private:
   struct State;
   struct Slot;
+  Slot& Find(const std::string& name) const;  // with the lock held
   static std::shared_ptr<LanguageModel> Handle(const std::shared_ptr<State>& state, Slot& slot);
   static void Drop(State& state, Slot& slot);
 

@@ -11,6 +11,7 @@
 #include "retort/base/file.h"
 #include "retort/base/home.h"
 #include "retort/base/json.h"
+#include "retort/base/mapped_file.h"
 #include "retort/base/shared_data_test.h"
 
 // Where the tests of this room find public data, and how they read it. For tests only.
