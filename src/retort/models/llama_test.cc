@@ -26,7 +26,7 @@ Json GgufMetadata() {
     "llama.attention.head_count": 4, "llama.attention.head_count_kv": 2, "llama.vocab_size": 512,
     "llama.attention.layer_norm_rms_epsilon": 1e-5, "llama.rope.freq_base": 5e5,
     "tokenizer.ggml.bos_token_id": 0, "tokenizer.ggml.eos_token_id": 1,
-    "tokenizer.ggml.eot_token_id": 7})");
+    "tokenizer.ggml.eot_token_id": 7, "tokenizer.ggml.eom_token_id": 8})");
 }
 
 DecoderSpec FromHf(const Json& config, const Json& generation = Json::object()) {
@@ -106,8 +106,31 @@ TEST(LlamaConfig, ReadsGguf) {
   EXPECT_EQ(spec.rope.theta, 5e5);
   EXPECT_TRUE(spec.qkv_bias);
   EXPECT_FALSE(spec.mlp_bias || spec.tied_embeddings);
-  EXPECT_THAT(spec.eos_token_ids, ElementsAre(1, 7));
+  EXPECT_THAT(spec.eos_token_ids, ElementsAre(1, 7, 8));
   EXPECT_TRUE(FromGguf(GgufMetadata()).tied_embeddings);
+}
+
+TEST(LlamaConfig, OldGgufFilesHaveALinearScaleAlone) {
+  Json metadata = GgufMetadata();
+  metadata["llama.rope.scale_linear"] = 4.0;
+  const RopeParameters rope = FromGguf(metadata).rope;
+  EXPECT_EQ(rope.scaling, RopeScaling::kLinear);
+  EXPECT_EQ(rope.factor, 4.0);
+  EXPECT_EQ(FromGguf(GgufMetadata()).rope.scaling, RopeScaling::kNone);
+}
+
+TEST(LlamaConfig, OneKeyAsksForAllBiasesOfTheAttention) {
+  Json config = HfConfig();
+  config["attention_bias"] = true;
+  EXPECT_TRUE(FromHf(config).qkv_bias);
+  EXPECT_TRUE(FromHf(config).attention_output_bias);
+  EXPECT_FALSE(FromHf(config).mlp_bias);
+}
+
+TEST(LlamaConfig, WholeNumbersMayBeWrittenAsFloats) {
+  Json config = HfConfig();
+  config["hidden_size"] = 64.0;
+  EXPECT_EQ(FromHf(config).model_dim, 64);
 }
 
 TEST(LlamaConfig, SizesFollow) {

@@ -127,6 +127,30 @@ TEST_F(TensorMapTest, IgnoresWhatFollowsFromTheConfig) {
   EXPECT_EQ(Map().Get(TensorSlot::kHead), nullptr);
 }
 
+// GGUF alone has factors of the frequencies: one of each pair that is rotated.
+TEST_F(TensorMapTest, RopeFactorsAreAsManyAsTheFrequencies) {
+  spec_.num_layers = 1;
+  spec_.tied_embeddings = true;
+  const auto map = [&](int64_t num_factors) {
+    tensors_.clear();
+    Add("token_embd.weight", {32, 8});
+    Add("output_norm.weight", {8});
+    Add("blk.0.attn_norm.weight", {8});
+    Add("blk.0.attn_q.weight", {8, 8});
+    Add("blk.0.attn_k.weight", {4, 8});
+    Add("blk.0.attn_v.weight", {4, 8});
+    Add("blk.0.attn_output.weight", {8, 8});
+    Add("blk.0.ffn_norm.weight", {8});
+    Add("blk.0.ffn_gate.weight", {12, 8});
+    Add("blk.0.ffn_up.weight", {12, 8});
+    Add("blk.0.ffn_down.weight", {8, 12});
+    Add("rope_freqs.weight", {num_factors});
+    return MapTensors(spec_, LlamaArchitecture().tensor_rules, TensorNaming::kGguf, tensors_);
+  };
+  EXPECT_EQ(map(2).Get(TensorSlot::kRopeFactors)->name, "rope_freqs.weight");
+  EXPECT_THROW(map(4), Error);
+}
+
 TEST_F(TensorMapTest, WantsTheBiasesThatTheSpecHas) {
   spec_.mlp_bias = true;
   EXPECT_THAT(Refusal(ErrorCode::kCorrupt), HasSubstr("'model.layers.0.mlp.gate_proj.bias'"));

@@ -88,10 +88,11 @@ TEST(ModelRegistry, IdleModelsGoAfterTheirKeepAlive) {
   ModelRegistry registry({{"lazy", Counting(count), LoadPolicy::kLazy, milliseconds(100)},
                           {"pinned", Counting(count), LoadPolicy::kPinned, milliseconds(100)},
                           {"eager", Counting(count), LoadPolicy::kEager, milliseconds(500)},
-                          {"brief", Counting(count), LoadPolicy::kLazy, milliseconds(0)}},
+                          {"brief", Counting(count), LoadPolicy::kLazy, milliseconds(0)},
+                          {"stays", Counting(count), LoadPolicy::kPinned, milliseconds(0)}},
                          [&now] { return now; });
   registry.LoadEager();
-  EXPECT_EQ(count, 2);
+  EXPECT_EQ(count, 3);
   std::weak_ptr<LanguageModel> gone;
   {
     auto handle = registry.Acquire("lazy");
@@ -110,6 +111,7 @@ TEST(ModelRegistry, IdleModelsGoAfterTheirKeepAlive) {
   EXPECT_TRUE(status[1].is_loaded);
   EXPECT_FALSE(status[2].is_loaded);
   EXPECT_FALSE(status[3].is_loaded);
+  EXPECT_TRUE(status[4].is_loaded);
   registry.Acquire("lazy");
   EXPECT_EQ(registry.status()[0].num_loads, 2);
 }
@@ -131,6 +133,8 @@ TEST(ModelRegistry, LoadEagerTriesAllAndNamesWhatFailed) {
   ModelRegistry registry(
       {{"bad", []() -> std::shared_ptr<LanguageModel> { Throw(ErrorCode::kIo, "no disk"); },
         LoadPolicy::kEager},
+       {"worse", []() -> std::shared_ptr<LanguageModel> { Throw(ErrorCode::kCorrupt, "torn"); },
+        LoadPolicy::kPinned},
        {"good", Counting(count), LoadPolicy::kPinned}});
   try {
     registry.LoadEager();

@@ -37,6 +37,7 @@ TEST(ExpandColumns, ListsAsText) {
 // Distilabel fills the gap with the whole row (its zip_longest has the row as fill value).
 TEST(ExpandColumns, UnequalLengthsFailTheRow) {
   EXPECT_THROW(Expand(Json::array({"x", "y"}), false, {{"x", {1, 2}}, {"y", {1}}}), Error);
+  EXPECT_THROW(Expand(Json::array({"x", "y"}), false, {{"x", {1}}, {"y", {1, 2}}}), Error);
 }
 
 // Distilabel voids the whole batch here.

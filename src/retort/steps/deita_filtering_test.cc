@@ -58,6 +58,16 @@ TEST(DeitaFiltering, KeepsTheBetterOfTwoNearDuplicates) {
             (std::vector<size_t>{2}));
 }
 
+TEST(DeitaFiltering, WhatIsExactlyAtTheBoundIsKept) {
+  const std::vector<Row> right_angle = {MakeRow(2, 1, {1, 0}), MakeRow(1, 1, {0, 1})};
+  EXPECT_EQ(Indices(Filter({{"data_budget", 9}, {"max_similarity", 0}}, right_angle)),
+            (std::vector<size_t>{0, 1}));
+  EXPECT_EQ(
+      Indices(Filter({{"data_budget", 9}, {"diversity", "dataset"}, {"diversity_threshold", 1}},
+                     right_angle)),
+      (std::vector<size_t>{0, 1}));
+}
+
 TEST(DeitaFiltering, BudgetTakesTheBestAndKeepsTheRowsOrder) {
   EXPECT_EQ(
       Indices(Filter({{"data_budget", 2}}, {MakeRow(1, 3, {1, 0, 0}), MakeRow(1, 1, {0, 1, 0}),

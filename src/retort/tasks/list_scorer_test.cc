@@ -109,6 +109,25 @@ TEST(ComplexityScorer, ExpectationIsTheMeanUnderTheSoftmaxOfTheScoreTokens) {
   EXPECT_EQ(context.prompts.size(), 2u);
 }
 
+// However unlikely all of the score tokens are: only their ratios count.
+TEST(ComplexityScorer, ExpectationOfUnlikelyTokens) {
+  FakeRowContext context;
+  context.first_token_logprobs = [](const std::string&) -> std::vector<double> {
+    return {-1000, -1000 + std::log(3), -5000, -5000, -5000, -5000};
+  };
+  const Row out = RunTask(ComplexityScorerType(), {{"scoring", "expectation"}},
+                          {{"instructions", {"x"}}}, context);
+  EXPECT_NEAR(out["scores"][0].get<double>(), 1.75, 1e-12);
+}
+
+TEST(ParseListwiseScores, TakesWhatIsAtTheEndsOfTheScale) {
+  const auto answer = [](double score) { return fmt::format("[1] Score: {}", score); };
+  EXPECT_EQ(ParseListwiseScores(answer(kListwiseScoreMax), 1).front(), kListwiseScoreMax);
+  EXPECT_EQ(ParseListwiseScores(answer(kListwiseScoreMin), 1).front(), kListwiseScoreMin);
+  EXPECT_THROW(ParseListwiseScores(answer(kListwiseScoreMax + 0.5), 1), Error);
+  EXPECT_THROW(ParseListwiseScores(answer(kListwiseScoreMin - 0.5), 1), Error);
+}
+
 // DEITA's published scorers need their own prompt to the letter.
 TEST(ComplexityScorer, RawPromptOfAPublishedScorer) {
   FakeRowContext context;

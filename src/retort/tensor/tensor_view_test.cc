@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -94,6 +95,30 @@ TEST(TensorViewTest, FindsScalesThatAreNotFinite) {
     const Error error = ErrorOf([&] { CheckFinite(tensor); });
     EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
     EXPECT_THAT(error.message(), HasSubstr("block 1"));
+  }
+}
+
+// An infinity wherever two bytes of the last block may be a scale: it is found if, and only if, the
+// decoder makes of it what is no number.
+TEST(TensorViewTest, FindsEveryScaleOfEveryFormat) {
+  for (const FormatInfo& info : AllFormats()) {
+    if (info.block_values <= 1 || info.format == Format::kMXFP4) continue;
+    SCOPED_TRACE(info.name);
+    const auto block_bytes = static_cast<size_t>(info.block_bytes);
+    int num_scales = 0;
+    for (size_t at = 0; at + 2 <= block_bytes; at += 2) {
+      std::vector<std::byte> bytes(block_bytes * 2);
+      bytes[block_bytes + at + 1] = std::byte{0x7c};  // the f16 infinity
+      std::vector<float> values(static_cast<size_t>(info.block_values) * 2);
+      Decode(info.format, bytes, values);
+      const bool is_scale =
+          std::any_of(values.begin(), values.end(), [](float value) { return value - value != 0; });
+      num_scales += is_scale ? 1 : 0;
+      const TensorView tensor{"w", info.format, {2, info.block_values}, bytes, info.name};
+      const Error error = ErrorOf([&] { CheckFinite(tensor); });
+      EXPECT_EQ(error.code(), is_scale ? ErrorCode::kCorrupt : ErrorCode::kInternal) << at;
+    }
+    EXPECT_GE(num_scales, 1);
   }
 }
 

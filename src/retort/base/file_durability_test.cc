@@ -1,0 +1,89 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "retort/base/error.h"
+#include "retort/base/file.h"
+
+// What a power cut would show: whether bytes are on the disk before a name says that they are.
+namespace retort {
+namespace {
+
+std::mutex events_mutex;
+std::vector<std::string> events;  // "sync NAME", "rename NAME"
+
+void Note(const std::string& event) {
+  const std::lock_guard lock(events_mutex);
+  events.push_back(event);
+}
+
+}  // namespace
+}  // namespace retort
+
+// In place of the C library's: they note the file's name.
+extern "C" int fsync(int descriptor) {
+  std::error_code ignored;
+  const auto path =
+      std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(descriptor), ignored);
+  retort::Note("sync " + path.filename().string());
+  return static_cast<int>(::syscall(SYS_fsync, descriptor));
+}
+extern "C" int rename(const char* from, const char* to) noexcept {
+  retort::Note("rename " + std::filesystem::path(from).filename().string());
+  return static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
+}
+
+namespace retort {
+namespace {
+
+class FileDurability : public testing::Test {
+ protected:
+  FileDurability() {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "retort-durability-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    events.clear();
+  }
+  ~FileDurability() override { std::filesystem::remove_all(folder_); }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(FileDurability, AWholeFileIsOnTheDiskBeforeItHasItsName) {
+  WriteFileAtomically(folder_ / "run.json", "{}");
+  const std::string temporary = "run.json.tmp-" + std::to_string(::getpid());
+  ASSERT_GE(events.size(), 2u);
+  EXPECT_EQ(events[0], "sync " + temporary);
+  EXPECT_EQ(events[1], "rename " + temporary);
+}
+
+TEST_F(FileDurability, AFailureLeavesNothing) {
+  std::filesystem::create_directories(folder_ / "taken" / "inside");
+  EXPECT_THROW(WriteFileAtomically(folder_ / "taken", "{}"), Error);
+  size_t num_entries = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    ++num_entries;
+  }
+  EXPECT_EQ(num_entries, 1u);
+}
+
+// As docs/EXIT_STATUS.md tells those who write scripts.
+TEST(Error, EveryCodeHasItsExitStatus) {
+  const std::pair<ErrorCode, int> table[] = {
+      {ErrorCode::kInvalid, 2},     {ErrorCode::kNotFound, 2}, {ErrorCode::kUnsupported, 2},
+      {ErrorCode::kExhausted, 4},   {ErrorCode::kCorrupt, 2},  {ErrorCode::kIo, 5},
+      {ErrorCode::kCancelled, 130}, {ErrorCode::kDeadline, 4}, {ErrorCode::kUnavailable, 4},
+      {ErrorCode::kInternal, 70}};
+  EXPECT_EQ(std::size(table), static_cast<size_t>(kNumErrorCodes));
+  for (const auto& [code, status] : table) EXPECT_EQ(ExitStatus(code), status);
+}
+
+}  // namespace
+}  // namespace retort
