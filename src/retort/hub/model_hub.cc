@@ -10,6 +10,7 @@
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json.h"
+#include "retort/base/mapped_file.h"
 #include "retort/hub/install.h"
 
 namespace retort {
