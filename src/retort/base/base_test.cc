@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <functional>
@@ -9,9 +10,11 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "retort/base/data_json.h"
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/home.h"
 #include "retort/base/json.h"
 #include "retort/base/mapped_file.h"
 #include "retort/base/random.h"
@@ -58,6 +61,72 @@ TEST(ParseJson, RefusesDuplicateKeysDepthAndBadUtf8) {
   EXPECT_THROW(ParseJson(std::string(100000, '['), "t"), Error);
   EXPECT_THROW(ParseJson("\"\xff\"", "t"), Error);
   EXPECT_THROW(ParseJson("", "t"), Error);
+}
+
+// What ParseDataJson makes of a number, as JSON, or "error: " and the message.
+std::string DataNumber(const std::string& number) {
+  try {
+    return DumpJson(ParseDataJson("[" + number + "]", "t").front());
+  } catch (const Error& error) {
+    return "error: " + error.message();
+  }
+}
+
+TEST(ParseDataJson, KeepsIntegersOf64BitsAndRoundsDecimalsOnly) {
+  for (const char* same :
+       {"0", "-1", "9223372036854775807", "9223372036854775808", "18446744073709551615",
+        "-9223372036854775808", "0.0", "-0.0", "1.5", "5e-324", "1.7976931348623157e+308"}) {
+    EXPECT_EQ(DataNumber(same), same);
+  }
+  EXPECT_EQ(DataNumber("-0"), "0");
+  EXPECT_EQ(DataNumber("0e-400"), "0.0");
+  EXPECT_EQ(DataNumber("0.000"), "0.0");
+  EXPECT_EQ(DataNumber("0.1000000000000000055511151231257827"), "0.1");
+  EXPECT_EQ(DataNumber("1e30"), "1e+30");
+}
+
+TEST(ParseDataJson, RefusesNumbersOfWhichNothingLikeThemWouldBeLeft) {
+  for (const std::string integer :
+       {"18446744073709551616", "-9223372036854775809", "123456789012345678901234567890",
+        "-123456789012345678901234567890"}) {
+    EXPECT_EQ(DataNumber(integer), "error: t: the number " + integer +
+                                       " is an integer of more than 64 bits; in quotes it is kept "
+                                       "as text");
+    EXPECT_NO_THROW(ParseJson(integer, "t"));  // as configs of checkpoints have them
+  }
+  for (const std::string tiny : {"1e-400", "-1E-400", "0.1e-400", "2.0e-324"}) {
+    EXPECT_EQ(DataNumber(tiny), "error: t: the number " + tiny +
+                                    " is a number nearer to zero than a double can be; in quotes "
+                                    "it is kept as text");
+  }
+  EXPECT_NE(DataNumber("1E400").find("error: "), std::string::npos);
+  // However deep.
+  EXPECT_THROW(ParseDataJson(R"({"a":[{"b":0.0},{"b":1e-400}]})", "t"), Error);
+  EXPECT_EQ(DumpJson(ParseDataJson(R"({"a":[{"b":0.0},{"b":"1e-400"}]})", "t")),
+            R"({"a":[{"b":0.0},{"b":"1e-400"}]})");
+}
+
+TEST(ParseDataJson, SurrogatesComeInPairs) {
+  EXPECT_EQ(DumpJson(ParseDataJson(R"(["\ud83d\ude00"])", "t")), "[\"😀\"]");
+  for (const char* lone : {R"(["\ud83d"])", R"(["\ude00"])", R"(["\ude00\ud83d"])",
+                           R"(["\ud83dx\ude00"])", R"({"\ud83d":1})"}) {
+    EXPECT_THROW(ParseDataJson(lone, "t"), Error) << lone;
+  }
+  EXPECT_THROW(ParseDataJson(R"({"a":1,"\u0061":2})", "t"), Error);
+}
+
+TEST(ExpandTilde, OnlyALeadingTildeOfOnesOwn) {
+  const char* before = std::getenv("HOME");
+  const std::string home = before == nullptr ? "" : before;
+  ::setenv("HOME", "/home/me", 1);
+  EXPECT_EQ(ExpandTilde("~"), "/home/me");
+  EXPECT_EQ(ExpandTilde("~/"), "/home/me");
+  EXPECT_EQ(ExpandTilde("~/a/b"), "/home/me/a/b");
+  for (const char* same : {"a", "a/~", "./~/a", "/a", ""}) {
+    EXPECT_EQ(ExpandTilde(same), same);
+  }
+  EXPECT_THROW(ExpandTilde("~you/a"), Error);
+  ::setenv("HOME", home.c_str(), 1);
 }
 
 // Two parsers share the work: what one reads, the other would read alike.

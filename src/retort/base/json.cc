@@ -6,10 +6,18 @@
 #include <optional>
 #include <vector>
 
+#include "retort/base/data_json.h"
 #include "retort/base/error.h"
+#include "retort/base/json_object.h"
 
 namespace retort {
 namespace {
+
+// Which numbers may be rounded.
+enum class Rounding {
+  kAny,
+  kDecimals,  // and these not to zero: ParseDataJson
+};
 
 struct TextPosition {
   size_t line;
@@ -36,27 +44,24 @@ void CheckKeys(const Json::object_t& object, std::string_view origin) {
   }
 }
 
-// Appends a member. Whether its key was there before is for CheckKeys: this is no search.
-Json& Append(Json::object_t& object, std::string key, Json value) {
-  object.Container::emplace_back(std::move(key), std::move(value));
-  return object.back().second;
-}
-
-// What nlohmann's parser would make of it. Recurses as deep as the text is nested.
-Json FromParsed(const simdjson::dom::element& parsed, std::string_view origin) {
+// What nlohmann's parser would make of it. Recurses as deep as the text is nested. Counts zeros
+// that are doubles: one of them may have been another number, which only the text can tell.
+Json FromParsed(const simdjson::dom::element& parsed, std::string_view origin,
+                size_t& num_double_zeros) {
   using Type = simdjson::dom::element_type;
   switch (parsed.type()) {
     case Type::ARRAY: {
       Json::array_t array;
       for (const auto value : simdjson::dom::array(parsed)) {
-        array.push_back(FromParsed(value, origin));
+        array.push_back(FromParsed(value, origin, num_double_zeros));
       }
       return array;
     }
     case Type::OBJECT: {
       Json::object_t object;
       for (const auto& [key, value] : simdjson::dom::object(parsed)) {
-        Append(object, std::string(key), FromParsed(value, origin));
+        // Whether the key was there before is for CheckKeys.
+        AppendMember(object, std::string(key), FromParsed(value, origin, num_double_zeros));
       }
       CheckKeys(object, origin);
       return object;
@@ -69,8 +74,11 @@ Json FromParsed(const simdjson::dom::element& parsed, std::string_view origin) {
     }
     case Type::UINT64:
       return uint64_t(parsed);
-    case Type::DOUBLE:
-      return double(parsed);
+    case Type::DOUBLE: {
+      const auto value = double(parsed);
+      if (value == 0) ++num_double_zeros;
+      return value;
+    }
     case Type::BOOL:
       return bool(parsed);
     case Type::NULL_VALUE:
@@ -81,20 +89,38 @@ Json FromParsed(const simdjson::dom::element& parsed, std::string_view origin) {
 
 // simdjson takes a third of the time, but does not say where an error is, and refuses some of what
 // is valid: a byte order mark, integers of more than 64 bits. Nothing: StrictBuilder is to read it.
-std::optional<Json> ParseFast(std::string_view text, std::string_view origin) {
+std::optional<Json> ParseFast(std::string_view text, std::string_view origin, Rounding rounding) {
   simdjson::dom::parser parser;
   simdjson::dom::element root;
   if (parser.allocate(text.size(), kJsonDepthMax) != simdjson::SUCCESS ||
       parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS) {
     return std::nullopt;
   }
-  return FromParsed(root, origin);
+  size_t num_double_zeros = 0;
+  Json value = FromParsed(root, origin, num_double_zeros);
+  if (rounding == Rounding::kDecimals && num_double_zeros > 0) return std::nullopt;
+  return value;
 }
 
-// Builds the value, checking depth and duplicate keys.
+// The reason a data row cannot hold the number written as `text`, or "".
+std::string RoundingProblem(double value, std::string_view text) {
+  if (text.find_first_of(".eE") == std::string_view::npos) {
+    return "an integer of more than 64 bits; in quotes it is kept as text";
+  }
+  const std::string_view digits = text.substr(0, text.find_first_of("eE"));
+  if (value == 0 && digits.find_first_of("123456789") != std::string_view::npos) {
+    return "a number nearer to zero than a double can be; in quotes it is kept as text";
+  }
+  return "";
+}
+
+constexpr size_t kNumberBytesShown = 40;  // of a number in a message
+
+// Builds the value, checking depth, duplicate keys and rounding.
 class StrictBuilder : public nlohmann::json_sax<Json> {
  public:
-  StrictBuilder(std::string_view text, std::string_view origin) : text_(text), origin_(origin) {}
+  StrictBuilder(std::string_view text, std::string_view origin, Rounding rounding)
+      : text_(text), origin_(origin), rounding_(rounding) {}
 
   Json TakeRoot() { return std::move(root_); }
 
@@ -102,7 +128,17 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   bool boolean(bool value) override { return Put(Json(value)); }
   bool number_integer(number_integer_t value) override { return Put(Json(value)); }
   bool number_unsigned(number_unsigned_t value) override { return Put(Json(value)); }
-  bool number_float(number_float_t value, const string_t&) override { return Put(Json(value)); }
+  bool number_float(number_float_t value, const string_t& written) override {
+    if (rounding_ == Rounding::kDecimals) {
+      if (const std::string problem = RoundingProblem(value, written); !problem.empty()) {
+        Throw(ErrorCode::kInvalid, "{}: the number {} is {}", origin_,
+              written.size() > kNumberBytesShown ? written.substr(0, kNumberBytesShown) + "..."
+                                                 : written,
+              problem);
+      }
+    }
+    return Put(Json(value));
+  }
   bool string(string_t& value) override { return Put(Json(std::move(value))); }
   bool binary(binary_t&) override { return false; }
   bool start_object(size_t) override { return Open(Json::object()); }
@@ -139,7 +175,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
       parent.push_back(std::move(value));
       return &parent.back();
     }
-    return &Append(parent.get_ref<Json::object_t&>(), std::move(key_), std::move(value));
+    return &AppendMember(parent.get_ref<Json::object_t&>(), std::move(key_), std::move(value));
   }
   bool Put(Json value) {
     Place(std::move(value));
@@ -156,25 +192,34 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
 
   std::string_view text_;
   std::string_view origin_;
+  Rounding rounding_;
   Json root_;
   std::vector<Json*> stack_;  // a child is only appended to the innermost, so pointers stay valid
   std::string key_;
 };
 
-}  // namespace
-
-Json ParseJson(std::string_view text, std::string_view origin) {
-  if (std::optional<Json> parsed = ParseFast(text, origin)) return *std::move(parsed);
+Json Parse(std::string_view text, std::string_view origin, Rounding rounding) {
+  if (std::optional<Json> parsed = ParseFast(text, origin, rounding)) return *std::move(parsed);
   // nlohmann's parser takes it for the end.
   if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
     const TextPosition at = PositionOf(text, zero);
     Throw(ErrorCode::kInvalid, "{}:{}:{}: not valid JSON: a zero byte", origin, at.line, at.column);
   }
-  StrictBuilder builder(text, origin);
+  StrictBuilder builder(text, origin, rounding);
   if (!Json::sax_parse(text, &builder)) {
     Throw(ErrorCode::kInvalid, "{}: not valid JSON", origin);
   }
   return builder.TakeRoot();
+}
+
+}  // namespace
+
+Json ParseJson(std::string_view text, std::string_view origin) {
+  return Parse(text, origin, Rounding::kAny);
+}
+
+Json ParseDataJson(std::string_view text, std::string_view origin) {
+  return Parse(text, origin, Rounding::kDecimals);
 }
 
 std::string DumpJson(const Json& value) {

@@ -1,5 +1,7 @@
 #include "retort/dataset/csv_reader.h"
 
+#include <algorithm>
+
 #include "retort/base/error.h"
 #include "retort/dataset/row_reader.h"
 
@@ -7,12 +9,6 @@ namespace retort {
 namespace {
 
 constexpr int kEnd = -1;
-
-void CountByte(size_t& record_bytes) {
-  if (++record_bytes > kLineBytesMax) {
-    Throw(ErrorCode::kInvalid, "a record longer than {} bytes", kLineBytesMax);
-  }
-}
 
 }  // namespace
 
@@ -34,50 +30,79 @@ void CsvReader::SkipLine() {
   }
 }
 
-void CsvReader::ReadQuoted(std::string& field, size_t& record_bytes) {
+size_t CsvReader::KeepUntil(std::string_view stops, std::string& field) {
+  size_t num_kept = 0;
+  for (std::string_view chunk = bytes_.Peek(); !chunk.empty(); chunk = bytes_.Peek()) {
+    const std::string_view run = chunk.substr(0, chunk.find_first_of(stops));
+    line_ += static_cast<uint64_t>(std::count(run.begin(), run.end(), '\n'));
+    Keep(run, field);
+    num_kept += run.size();
+    bytes_.Skip(run.size());
+    if (run.size() < chunk.size()) break;
+  }
+  return num_kept;
+}
+
+void CsvReader::Keep(std::string_view bytes, std::string& field) {
+  record_bytes_ += bytes.size();
+  if (record_bytes_ <= kLineBytesMax) field.append(bytes);
+}
+
+void CsvReader::EndField(CsvRecord& record, std::string& field) {
+  if (++num_fields_ <= kRowColumnsMax) record.fields.push_back(std::move(field));
+  field.clear();
+}
+
+void CsvReader::ReadQuoted(std::string& field) {
   for (;;) {
-    const int c = Get();
-    if (c == kEnd) Throw(ErrorCode::kInvalid, "a quoted field that does not end");
-    CountByte(record_bytes);
-    if (c != '"') {
-      field.push_back(static_cast<char>(c));
-      continue;
-    }
-    if (PeekByte() == '"') {
-      Get();
-      field.push_back('"');
-      continue;
-    }
+    KeepUntil("\"", field);
+    if (Get() == kEnd) Throw(ErrorCode::kInvalid, "a quoted field that does not end");
+    ++record_bytes_;
     const int next = PeekByte();
+    if (next == '"') {
+      Get();
+      Keep("\"", field);
+      continue;
+    }
     if (next == kEnd || next == ',' || next == '\n' || next == '\r') return;
     Throw(ErrorCode::kInvalid, "text after the closing quote of field '{}'", field.substr(0, 40));
   }
 }
 
 void CsvReader::ReadRecord(CsvRecord& record) {
-  size_t record_bytes = 0;
+  record_bytes_ = 0;
+  num_fields_ = 0;
   std::string field;
   bool at_field_start = true;
   for (;;) {
+    if (KeepUntil(",\"\r\n", field) > 0) at_field_start = false;
     const int c = Get();
-    if (c == '"' && at_field_start) {
-      ReadQuoted(field, record_bytes);
-      at_field_start = false;
-    } else if (c == ',') {
-      record.fields.push_back(std::move(field));
-      field.clear();
-      at_field_start = true;
-    } else if (c == kEnd || c == '\n' || (c == '\r' && PeekByte() == '\n')) {
+    if (c == kEnd || c == '\n' || (c == '\r' && PeekByte() == '\n')) {
       if (c == '\r') Get();
-      record.fields.push_back(std::move(field));
-      return;
-    } else if (c == '"') {
-      Throw(ErrorCode::kInvalid, "a quote inside the unquoted field '{}'", field.substr(0, 40));
-    } else {
-      CountByte(record_bytes);
-      field.push_back(static_cast<char>(c));
-      at_field_start = false;
+      EndField(record, field);
+      break;
     }
+    if (c == ',') {
+      ++record_bytes_;
+      EndField(record, field);
+      at_field_start = true;
+      continue;
+    }
+    if (c == '"' && !at_field_start) {
+      Throw(ErrorCode::kInvalid, "a quote inside the unquoted field '{}'", field.substr(0, 40));
+    }
+    if (c == '"') {
+      ++record_bytes_;
+      ReadQuoted(field);
+    } else {
+      Keep("\r", field);
+    }
+    at_field_start = false;
+  }
+  if (record_bytes_ > kLineBytesMax) {
+    record.problem = fmt::format("a record longer than {} bytes", kLineBytesMax);
+  } else if (num_fields_ > kRowColumnsMax) {
+    record.problem = fmt::format("a record of more than {} fields", kRowColumnsMax);
   }
 }
 
@@ -92,12 +117,14 @@ bool CsvReader::Next(CsvRecord& record) {
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kInvalid) throw;
     record.problem = error.message();
-    record.fields.clear();
     SkipLine();
   }
-  for (const std::string& field : record.fields) {
-    if (FindBadUtf8(field) != std::string_view::npos) record.problem = "text that is not UTF-8";
+  if (record.problem.empty()) {
+    for (const std::string& field : record.fields) {
+      if (FindBadUtf8(field) != std::string_view::npos) record.problem = "text that is not UTF-8";
+    }
   }
+  if (!record.problem.empty()) record.fields = {};  // gives the memory back
   return true;
 }
 

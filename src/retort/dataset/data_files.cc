@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "retort/base/error.h"
+#include "retort/base/home.h"
 
 namespace retort {
 namespace {
@@ -37,53 +40,106 @@ std::optional<DataFormat> KnownFormat(const fs::path& path) {
 
 bool IsGlob(std::string_view text) { return text.find_first_of("*?[") != std::string_view::npos; }
 
-std::vector<fs::path> SortedEntries(const fs::path& directory) {
+// "hf://datasets/x", "https://...": an address, no path.
+bool IsAddress(std::string_view text) {
+  const size_t end = text.find("://");
+  return end != std::string_view::npos && end > 0 &&
+         std::all_of(text.begin(), text.begin() + static_cast<ptrdiff_t>(end),
+                     [](unsigned char c) { return std::isalnum(c) || c == '+' || c == '-'; });
+}
+
+// What is at a path, symbolic links followed; one that leads nowhere is not_found.
+fs::file_type TypeOf(const fs::path& path) {
+  std::error_code failure;
+  const fs::file_type type = fs::status(path, failure).type();
+  if (type != fs::file_type::none) return type;
+  if (failure == std::errc::too_many_symbolic_link_levels) return fs::file_type::not_found;
+  Throw(ErrorCode::kIo, "cannot look at '{}': {}", path.string(), failure.message());
+}
+
+bool IsHidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+// A link whose file is gone would else be left out without a word.
+bool IsDataFile(const fs::path& path) {
+  const fs::file_type type = TypeOf(path);
+  if (type == fs::file_type::not_found) {
+    Throw(ErrorCode::kNotFound, "'{}' is a symbolic link to nothing", path.string());
+  }
+  return type == fs::file_type::regular;
+}
+
+std::vector<fs::path> SortedEntries(const fs::path& folder) {
   std::vector<fs::path> entries;
   std::error_code failure;
-  fs::directory_iterator entry(directory, failure);
+  fs::directory_iterator entry(folder, failure);
   for (; !failure && entry != fs::directory_iterator(); entry.increment(failure)) {
     if (entries.size() >= kDataFilesMax) {
-      Throw(ErrorCode::kExhausted, "'{}' holds more than {} files", directory.string(),
-            kDataFilesMax);
+      Throw(ErrorCode::kExhausted, "'{}' holds more than {} files", folder.string(), kDataFilesMax);
     }
     entries.push_back(entry->path());
   }
   if (failure) {
     Throw(failure == std::errc::no_such_file_or_directory ? ErrorCode::kNotFound : ErrorCode::kIo,
-          "cannot list '{}': {}", directory.string(), failure.message());
+          "cannot list '{}': {}", folder.string(), failure.message());
   }
   std::sort(entries.begin(), entries.end());
   return entries;
 }
 
 // The paths that match a glob, part by part.
-std::vector<fs::path> ExpandGlob(const fs::path& pattern) {
-  std::vector<fs::path> found = {pattern.is_absolute() ? fs::path("/") : fs::path(".")};
-  for (const fs::path& part : pattern.relative_path()) {
-    std::vector<fs::path> next;
-    for (const fs::path& directory : found) {
-      if (!IsGlob(part.string())) {
-        if (fs::exists(directory / part)) next.push_back(directory / part);
-        continue;
+class Glob {
+ public:
+  explicit Glob(const fs::path& pattern) : pattern_(pattern) {
+    for (const fs::path& part : pattern.relative_path()) {
+      if (part != "**" || parts_.empty() || parts_.back() != "**") parts_.push_back(part.string());
+    }
+    if (!parts_.empty() && parts_.back() == "**") parts_.emplace_back("*");  // files at any depth
+  }
+
+  std::set<fs::path> Expand(const fs::path& start) {
+    Match(start, 0);
+    return std::move(found_);
+  }
+
+ private:
+  // Adds what the parts from `index` on match at `path`.
+  void Match(const fs::path& path, size_t index) {
+    // Two `**` can lead to one place in many ways.
+    if (!seen_.emplace(path, index).second) return;
+    if (index == parts_.size()) {
+      if (IsDataFile(path)) found_.insert(path);
+      if (found_.size() > kDataFilesMax) {
+        Throw(ErrorCode::kExhausted, "'{}' matches more than {} files", pattern_.string(),
+              kDataFilesMax);
       }
-      if (!fs::is_directory(directory)) continue;
-      for (const fs::path& entry : SortedEntries(directory)) {
+      return;
+    }
+    if (TypeOf(path) != fs::file_type::directory) return;
+    const std::string& part = parts_[index];
+    if (part == "**") {
+      Match(path, index + 1);
+      for (const fs::path& entry : SortedEntries(path)) {
+        std::error_code gone;  // between the listing and now
+        const bool folder = fs::symlink_status(entry, gone).type() == fs::file_type::directory;
+        if (folder && !IsHidden(entry)) Match(entry, index);
+      }
+    } else if (!IsGlob(part)) {
+      if (TypeOf(path / part) != fs::file_type::not_found) Match(path / part, index + 1);
+    } else {
+      for (const fs::path& entry : SortedEntries(path)) {
         // As in a shell, a wildcard does not match a leading dot.
         if (::fnmatch(part.c_str(), entry.filename().c_str(), FNM_PERIOD) == 0) {
-          next.push_back(entry);
+          Match(entry, index + 1);
         }
       }
     }
-    if (next.size() > kDataFilesMax) {
-      Throw(ErrorCode::kExhausted, "'{}' matches more than {} files", pattern.string(),
-            kDataFilesMax);
-    }
-    found = std::move(next);
   }
-  std::erase_if(found, [](const fs::path& path) { return !fs::is_regular_file(path); });
-  std::sort(found.begin(), found.end());
-  return found;
-}
+
+  fs::path pattern_;
+  std::vector<std::string> parts_;
+  std::set<std::pair<fs::path, size_t>> seen_;
+  std::set<fs::path> found_;
+};
 
 }  // namespace
 
@@ -109,26 +165,36 @@ DataFormat DataFormatOf(const fs::path& path) {
 
 std::vector<fs::path> FindDataFiles(std::string_view pattern, const fs::path& base_dir) {
   if (pattern.empty()) Throw(ErrorCode::kInvalid, "the name of a data file is empty");
-  fs::path path =
-      base_dir.empty() || fs::path(pattern).is_absolute() ? fs::path(pattern) : base_dir / pattern;
-  std::error_code ignored;
-  if (fs::is_directory(path, ignored)) {
+  if (IsAddress(pattern)) {
+    Throw(ErrorCode::kUnsupported,
+          "'{}' is an address: data files are read from disk only; download them and name their "
+          "paths",
+          pattern);
+  }
+  const fs::path given = ExpandTilde(pattern);
+  const fs::path path = given.is_absolute() ? given : base_dir / given;
+  const fs::file_type type = TypeOf(path);
+  if (type == fs::file_type::directory) {
     std::vector<fs::path> files = SortedEntries(path);
     std::erase_if(files, [](const fs::path& file) {
-      return !fs::is_regular_file(file) || !KnownFormat(file);
+      return IsHidden(file) || !KnownFormat(file) || !IsDataFile(file);
     });
     if (files.empty()) {
-      Throw(ErrorCode::kNotFound, "'{}' holds no .jsonl, .ndjson, .json or .csv file",
-            path.string());
+      Throw(ErrorCode::kNotFound,
+            "'{}' itself holds no .jsonl, .ndjson, .json or .csv file (those in folders below it: "
+            "'{}')",
+            path.string(), (path / "**/*.jsonl").string());
     }
     return files;
   }
   // A name that exists is that file, whatever characters it has.
-  if (fs::exists(path, ignored)) return {path};
+  if (type != fs::file_type::not_found) return {path};
   if (!IsGlob(pattern)) Throw(ErrorCode::kNotFound, "no such data file: '{}'", path.string());
-  std::vector<fs::path> files = ExpandGlob(path);
+  fs::path start = base_dir.empty() ? fs::path(".") : base_dir;
+  if (given.is_absolute()) start = given.root_path();
+  const std::set<fs::path> files = Glob(given).Expand(start);
   if (files.empty()) Throw(ErrorCode::kNotFound, "no file matches '{}'", path.string());
-  return files;
+  return {files.begin(), files.end()};
 }
 
 }  // namespace retort

@@ -209,6 +209,57 @@ TEST(Config, EachProblemIsOneClearMessageWithItsPlace) {
              "  - {name: c, type: Merge, after: [a, b]}"),
        "p.yaml:6: step 'c' joins 'a' and 'b', which both write the column 'number': give one of "
        "them another name with 'output_mappings'"},
+      {"a source makes two columns one",
+       "steps:\n  - {name: a, type: Rows, data: [{x: 1}, {prompt: new, text: old}], "
+       "output_mappings: {prompt: text}}\n",
+       "p.yaml:2: step 'a', row 1: the columns 'prompt' and 'text' of the row would both become "
+       "'text'"},
+      {"the same the other way round",
+       "steps:\n  - {name: a, type: Rows, data: [{text: old, prompt: new}], "
+       "output_mappings: {prompt: text}}\n",
+       "p.yaml:2: step 'a', row 0: the columns 'prompt' and 'text' of the row would both become "
+       "'text'"},
+      {"two outputs, one column",
+       "steps:\n" + std::string(kRows) +
+           "  - {name: a, type: Pair, output_mappings: {left: right}}\n",
+       "p.yaml:3: step 'a' (Pair): its columns 'left' and 'right' would both become 'right'"},
+      {"two mapped outputs, one column",
+       "steps:\n" + std::string(kRows) +
+           "  - {name: a, type: Pair, output_mappings: {left: x, right: x}}\n",
+       "p.yaml:3: step 'a' maps both 'left' and 'right' to the column 'x'"},
+      {"an output of whole rows onto a column",
+       Steps("  - {name: a, type: Split, output_mappings: {part: text}}"),
+       "p.yaml:4: step 'a' (Split): its columns 'text' and 'part' would both become 'text'"},
+      {"a column renamed onto another",
+       "steps:\n  - {name: rows, type: Rows, data: [{text: a, id: 1}]}\n"
+       "  - {name: a, type: Split, output_mappings: {id: text}}\n",
+       "p.yaml:3: step 'a' (Split): its columns 'text' and 'id' would both become 'text'"},
+      {"one column for two inputs of whole rows",
+       Steps("  - {name: a, type: Keep, columns: [x, y], input_mappings: {x: text, y: text}}"),
+       "p.yaml:4: step 'a' (Keep) would see the column 'text' both as 'x' and as 'y', but it works "
+       "on whole rows, in which a column has one name: give each input a column of its own"},
+      {"a step that cannot take the rows",
+       "steps:\n  - {name: rows, type: Rows, data: [{text: a, no: 1}]}\n"
+       "  - {name: a, type: Picky}\n",
+       "p.yaml:3: step 'a' (Picky): no 'no' here"},
+      {"names given twice", Steps("  - {name: a, type: Keep, columns: [text, text]}"),
+       "p.yaml:4: step 'a': 'columns' names \"text\" twice"},
+      {"an output that replaces a column",
+       Steps("  - {name: a, type: Ask, llm: m}\n  - {name: b, type: Ask, llm: m}\n"),
+       "p.yaml:5: warning: step 'b' (Ask) replaces the column 'answer' of 'a': give its output "
+       "another name with 'output_mappings', or write 'answer: answer' there if this is meant"},
+      {"an output of whole rows that replaces a column",
+       Steps("  - {name: a, type: Split}\n  - {name: b, type: Split}\n"),
+       "p.yaml:5: warning: step 'b' (Split) replaces the column 'part' of 'a': give its output "
+       "another name with 'output_mappings', or write 'part: part' there if this is meant"},
+      {"integers beyond 64 bits",
+       "steps:\n  - name: rows\n    type: Rows\n    data: [{id: 1},\n"
+       "      {id: 123456789012345678901234567890}]\n",
+       "p.yaml:5: step 'rows': in 'data', the number 123456789012345678901234567890 is neither an "
+       "integer of 64 bits nor a finite double; in quotes it is kept as text"},
+      {"infinity", "steps:\n  - {name: rows, type: Rows, data: [{id: [-.inf]}]}\n",
+       "p.yaml:2: step 'rows': in 'data', the number -.inf is neither an integer of 64 bits nor a "
+       "finite double; in quotes it is kept as text"},
       {"remote model",
        "models: {m: {openai: {base_urls: [http://h/v1]}}}\nsteps:\n" + std::string(kRows) +
            "  - {name: a, type: Ask, llm: m}\n",
@@ -232,6 +283,33 @@ TEST(Config, EachProblemIsOneClearMessageWithItsPlace) {
   };
   for (const Case& test : cases) {
     EXPECT_THAT(Check(test.yaml), HasSubstr(test.message + "\n")) << test.what;
+  }
+}
+
+TEST(Config, RenamingThatLosesNothingIsFine) {
+  for (const std::string_view steps : {
+           // Swapped, and onto itself.
+           "  - {name: a, type: Rows, data: [{x: 1, y: 2}], output_mappings: {x: y, y: x}}\n",
+           "  - {name: a, type: Rows, data: [{x: 1, y: 2}], output_mappings: {x: x}}\n",
+           // Rows of two shapes made one.
+           "  - {name: a, type: Rows, data: [{x: 1}, {y: 2}], output_mappings: {x: y}}\n",
+           // A column in the way of the step's own name steps aside.
+           "  - {name: a, type: Rows, data: [{part: 1}]}\n"
+           "  - {name: b, type: Split, output_mappings: {part: piece}}\n"
+           "  - {name: c, type: Keep, columns: [part, piece]}\n",
+           "  - {name: a, type: Rows, data: [{value: 1, size: 2}]}\n"
+           "  - {name: b, type: Sort, input_mappings: {value: size}}\n"
+           "  - {name: c, type: Keep, columns: [value, size, rows_seen]}\n",
+           "  - {name: a, type: Rows, data: [{value: 1, size: 2}]}\n"
+           "  - {name: b, type: Keep, columns: [value, size], input_mappings: {value: size, size: "
+           "value}}\n",
+           // Replaced on purpose.
+           "  - {name: a, type: Rows, data: [{number: 1}]}\n"
+           "  - {name: b, type: Draw, output_mappings: {number: number}}\n",
+           "  - {name: a, type: Rows, data: [{x: 1}]}\n"
+           "  - {name: b, type: Draw, output_mappings: {number: x}}\n",
+       }) {
+    EXPECT_EQ(Check("steps:\n" + std::string(steps)), "") << steps;
   }
 }
 
@@ -310,6 +388,9 @@ TEST(Config, PlainScalarsFollowTheCoreSchema) {
       {"'12'", "\"12\""},
       {"\"true\"", "\"true\""},
       {"18446744073709551615", "18446744073709551615"},
+      {"18446744073709551616", "1.8446744073709552e+19"},
+      {"1e-400", "0.0"},
+      {"-1e-400", "-0.0"},
       {"0x", "\"0x\""},
 
       {"+-3", "\"+-3\""},
@@ -366,7 +447,27 @@ TEST(Graph, AJoinTakesAReplacedColumnFromTheBranchThatReplacedIt) {
   EXPECT_EQ(graph.steps.at(3).fork, 0u);
   EXPECT_EQ(graph.steps.at(3).columns, (std::vector<std::string>{"text", "number", "other"}));
   EXPECT_EQ(graph.steps.at(3).stale_columns,
-            (std::vector<std::vector<std::string>>{{}, {"number"}}));
+            (std::vector<std::vector<std::string>>{{"other"}, {"number"}}));
+}
+
+TEST(Graph, TheOrderOfBranchesDoesNotChangeWhoseColumnAJoinTakes) {
+  Problems problems;
+  const std::vector<StepType> types = fake::Types();
+  const Graph graph = BuildGraph(
+      ParseConfig("steps:\n"
+                  "  - {name: rows, type: Rows, data: [{text: a, number: 1}]}\n"
+                  "  - {name: a, type: Draw, after: rows, output_mappings: {number: number}}\n"
+                  "  - {name: b, type: Draw, after: rows, output_mappings: {number: other}}\n"
+                  "  - {name: j, type: Merge, after: [b, a]}\n"
+                  "  - {name: again, type: Draw}\n",
+                  "p.yaml", {}, problems),
+      types, {}, problems);
+  problems.ThrowIfAny();
+  EXPECT_EQ(graph.steps.at(3).stale_columns,
+            (std::vector<std::vector<std::string>>{{"number"}, {"other"}}));
+  // The join's column is the branch's that wrote it, not the source's.
+  ASSERT_EQ(problems.items().size(), 1u);
+  EXPECT_THAT(problems.items()[0].message, HasSubstr("replaces the column 'number' of 'a'"));
 }
 
 }  // namespace

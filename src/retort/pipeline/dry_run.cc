@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "retort/base/random.h"
-#include "retort/pipeline/step_runner.h"
+#include "retort/pipeline/row_columns.h"
 
 namespace retort {
 namespace {
@@ -142,7 +142,10 @@ class Planner {
     uint64_t num_rows = 0;
     if (limit_ == 0) return sample;
     dynamic_cast<SourceStep&>(*source).Read(context, [&](Row row) {
-      if (num_rows == 0) sample.row = ToColumnNames(step, std::move(row));
+      if (num_rows == 0) {
+        sample.row = std::move(row);
+        ToColumnNames(step, sample.row);
+      }
       ++num_rows;
       return !limit_ || num_rows < *limit_;
     });
@@ -203,13 +206,14 @@ class Planner {
   Sample RunRows(const GraphStep& step, double rows_in) {
     const auto runnable = step.type->create(step.params);
     for (const bool lists : {false, true}) {
-      const Row row = lists ? WithLists(step, First(step)) : First(step);
+      Row row = lists ? WithLists(step, First(step)) : First(step);
       try {
-        std::vector<Row> rows =
-            dynamic_cast<const RowsStep&>(*runnable).Process(ToOwnNames(step, row));
+        ToOwnNames(step, row);
+        std::vector<Row> rows = dynamic_cast<const RowsStep&>(*runnable).Process(std::move(row));
         if (rows.empty()) break;
+        ToColumnNames(step, rows.front());
         const auto factor = static_cast<double>(rows.size());
-        return {ToColumnNames(step, std::move(rows.front())), rows_in * factor};
+        return {std::move(rows.front()), rows_in * factor};
       } catch (const std::exception&) {
         planned_.note = "how many rows it makes is a guess: " + CurrentError().message();
       }

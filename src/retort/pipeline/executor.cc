@@ -9,6 +9,7 @@
 #include "retort/pipeline/output_sequencer.h"
 #include "retort/pipeline/record_codec.h"
 #include "retort/pipeline/router.h"
+#include "retort/pipeline/row_columns.h"
 #include "retort/pipeline/run_sampler.h"
 #include "retort/pipeline/step_runner.h"
 #include "retort/pipeline/task_queue.h"
@@ -204,12 +205,17 @@ class PipelineRun::Impl {
     if (options_.limit == 0) return;
     try {
       dynamic_cast<SourceStep&>(*step.step).Read(context, [&](Row row) {
-        row = ToColumnNames(*step.graph, std::move(row));
         ++num_rows;
+        const bool wanted = !options_.limit || num_rows < *options_.limit;
+        try {
+          ToColumnNames(*step.graph, row);
+        } catch (const Error& error) {
+          const LineageKey key = SourceKey(row);
+          return FailRow(index, std::move(row), key, error) && wanted;
+        }
         ++step.counters.rows_out;
         const LineageKey key = SourceKey(row);
-        return BeginFamily(index, std::move(row), key, false) &&
-               (!options_.limit || num_rows < *options_.limit);
+        return BeginFamily(index, std::move(row), key, false) && wanted;
       });
     } catch (const std::exception&) {
       const Error error = CurrentError();
@@ -235,15 +241,39 @@ class PipelineRun::Impl {
     item.row = std::move(row);
     item.key = key;
     item.failed = failed;
+    std::vector<Item> results;
+    results.push_back(std::move(item));
+    RouteFromRoot(root, family, std::move(results));
+    return !halt_.stop_requested();
+  }
+
+  // A row on which a source or a step that sees all rows failed. It ends there: what follows could
+  // not tell its columns.
+  bool FailRow(size_t root, Row row, const LineageKey& key, const Error& error) {
+    auto family = sequencer_->Begin();
+    if (!family) return false;
+    Task task;
+    task.step = root;
+    task.item.family = family;
+    task.item.row = std::move(row);
+    task.item.key = key;
+    StepOutcome outcome;
+    outcome.kind = StepOutcome::Kind::kFailed;
+    outcome.error = error;
+    if (!Record(task, outcome)) return false;
+    ++steps_[root]->counters.rows_dropped;
+    RouteFromRoot(root, family, {});
+    return !halt_.stop_requested();
+  }
+
+  void RouteFromRoot(size_t root, const std::shared_ptr<Family>& family,
+                     std::vector<Item> results) {
     Item token;  // stands for the root's own work, so that the family does not end before it begins
     token.family = family;
     family->num_pending = 1;
     std::vector<Item> tokens;
     tokens.push_back(std::move(token));
-    std::vector<Item> results;
-    results.push_back(std::move(item));
     RouteOn(root, std::move(tokens), std::move(results), nullptr);
-    return !halt_.stop_requested();
   }
 
   void RunGlobal(size_t index) {
@@ -254,19 +284,27 @@ class PipelineRun::Impl {
     std::vector<Row> rows;
     std::vector<LineageKey> keys;
     std::vector<bool> failed;
+    step.counters.rows_in += inputs.size();
     for (GlobalInput& input : inputs) {
-      digest.Field(input.key.view());
-      keys.push_back(input.key);
-      failed.push_back(input.failed);
       // A row that lacks a column looks like one whose step failed.
       for (const ColumnBinding& needed : step.graph->inputs) {
         if (!input.row.contains(needed.column)) input.row[needed.column] = nullptr;
       }
-      rows.push_back(ToOwnNames(*step.graph, std::move(input.row)));
+      try {
+        CheckReplaced(*step.graph, input.row);
+        ToOwnNames(*step.graph, input.row);
+      } catch (const Error& error) {
+        ++step.counters.rows_done;
+        if (!FailRow(index, std::move(input.row), input.key, error)) return;
+        continue;
+      }
+      digest.Field(input.key.view());
+      keys.push_back(input.key);
+      failed.push_back(input.failed);
+      rows.push_back(std::move(input.row));
     }
     inputs.clear();
     inputs.shrink_to_fit();
-    step.counters.rows_in += rows.size();
     const LineageKey all_key = FinishKey(digest);
     std::vector<GlobalStep::Output> outputs;
     try {
@@ -290,10 +328,17 @@ class PipelineRun::Impl {
           .Field(keys[output.input_index].view())
           .Field(uses[output.input_index]++);
       const LineageKey key = FinishKey(row_digest);
-      if (!BeginFamily(index, ToColumnNames(*step.graph, std::move(output.row)), key,
-                       failed[output.input_index])) {
-        return;
+      std::optional<Error> clash;
+      try {
+        ToColumnNames(*step.graph, output.row);
+      } catch (const Error& error) {
+        clash = error;
+        --step.counters.rows_out;
       }
+      const bool going =
+          clash ? FailRow(index, std::move(output.row), key, *clash)
+                : BeginFamily(index, std::move(output.row), key, failed[output.input_index]);
+      if (!going) return;
     }
   }
 

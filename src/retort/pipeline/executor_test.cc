@@ -336,6 +336,103 @@ steps:
             "{\"text\":\"b\",\"n\":2}\n{\"text\":\"a\",\"n\":2}\n");
 }
 
+// Rows of another shape than the hundred that the check of the graph looks at.
+std::string HundredAnd(const std::string& row) {
+  std::string data;
+  for (size_t i = 0; i < kPeekRows; ++i) data += "{text: a}, ";
+  return "  - {name: rows, type: Rows, data: [" + data + row + "]";
+}
+
+TEST_F(ExecutorTest, ARowOfASourceInWhichTwoColumnsWouldBecomeOneFailsAlone) {
+  const Graph graph = MakeGraph("steps:\n" + HundredAnd("{text: new, value: old}, {text: z}") +
+                                ", output_mappings: {text: value}}\n  - {name: d, type: Draw}\n");
+  const RunReport report = RunGraph(graph, nullptr, dir_.path());
+  EXPECT_EQ(report.outcome, RunOutcome::kDoneWithFailures);
+  EXPECT_EQ(JsonLines(Out("d.jsonl")).size(), kPeekRows + 1);
+  const std::vector<Json> failed = JsonLines(Out("failed.jsonl"));
+  ASSERT_EQ(failed.size(), 1u);
+  EXPECT_EQ(failed[0].at("step"), "rows");
+  EXPECT_EQ(failed[0].at("lineage"), "100");
+  EXPECT_EQ(failed[0].at("code"), "invalid");
+  EXPECT_EQ(failed[0].at("reason"),
+            "the columns 'text' and 'value' of the row would both become 'value'");
+  EXPECT_EQ(failed[0].at("row"), Json({{"text", "new"}, {"value", "old"}}));
+  EXPECT_EQ(report.progress.steps.at(0).rows_failed, 1u);
+  EXPECT_EQ(report.progress.steps.at(0).rows_out, kPeekRows + 1);
+  fake::TempDir stopped;
+  EXPECT_EQ(RunGraph(MakeGraph("steps:\n" + HundredAnd("{text: new, value: old}") +
+                               ", on_error: fail, output_mappings: {text: value}}\n"
+                               "  - {name: d, type: Draw}\n"),
+                     nullptr, stopped.path())
+                .outcome,
+            RunOutcome::kStoppedByFailure);
+}
+
+TEST_F(ExecutorTest, NoStepReplacesAColumnThatTheCheckDidNotSee) {
+  const struct {
+    const char* steps;  // behind the source
+    const char* reason;
+    size_t rows;  // that come out
+  } cases[] = {
+      {"  - {name: d, type: Draw}\n", "the row has a column 'number' already", kPeekRows + 1},
+      {"  - {name: d, type: Draw, output_mappings: {number: x}}\n", "", kPeekRows + 1},
+      {"  - {name: d, type: Split, parts: 1, output_mappings: {part: number}}\n",
+       "the columns 'part' and 'number' of the row would both become 'number'", kPeekRows + 1},
+      {"  - {name: d, type: Sort, input_mappings: {value: text}, output_mappings: {rows_seen: "
+       "number}}\n",
+       "the columns 'rows_seen' and 'number' of the row would both become 'number'", kPeekRows},
+      {"  - {name: d, type: Split, parts: 1, output_mappings: {text: number}}\n",
+       "the columns 'text' and 'number' of the row would both become 'number'", kPeekRows + 1},
+  };
+  for (const auto& test : cases) {
+    fake::TempDir dir;
+    const Graph graph =
+        MakeGraph("steps:\n" + HundredAnd("{text: z, number: 7}") + "}\n" + test.steps);
+    const RunReport report = RunGraph(graph, nullptr, dir.path());
+    EXPECT_EQ(JsonLines(dir.path() / "out" / "d.jsonl").size(), test.rows) << test.steps;
+    EXPECT_EQ(report.rows_failed, test.reason[0] == '\0' ? 0u : 1u) << test.steps;
+    if (report.rows_failed == 0) continue;
+    const Json failed = JsonLines(dir.path() / "out" / "failed.jsonl").at(0);
+    EXPECT_THAT(failed.at("reason").get<std::string>(), HasSubstr(test.reason)) << test.steps;
+    EXPECT_EQ(failed.at("row").at("number"), 7) << test.steps;
+  }
+}
+
+TEST_F(ExecutorTest, AColumnInTheWayOfAStepsOwnNameStepsAside) {
+  RunGraph(MakeGraph(R"(
+steps:
+  - {name: rows, type: Rows, data: [{value: 1, size: a, rows_seen: x}, {value: 2, size: b, rows_seen: y}]}
+  - {name: sort, type: Sort, input_mappings: {value: size}, output_mappings: {rows_seen: n}}
+  - {name: split, type: Split, parts: 1, output_mappings: {part: value2}}
+)"),
+           nullptr, dir_.path());
+  EXPECT_EQ(Dump(JsonLines(Out("split.jsonl"))),
+            "{\"value\":2,\"size\":\"b\",\"rows_seen\":\"y\",\"n\":2,\"value2\":0}\n"
+            "{\"value\":1,\"size\":\"a\",\"rows_seen\":\"x\",\"n\":2,\"value2\":0}\n");
+}
+
+TEST_F(ExecutorTest, AJoinTakesAColumnFromTheBranchThatWroteItInAnyOrder) {
+  // `number` is in a row that the check of the graph did not see, too.
+  for (const char* data : {"[{text: a, number: old}]", ""}) {
+    for (const char* after : {"[a, b]", "[b, a]"}) {
+      fake::TempDir dir;
+      const std::string rows = *data != '\0'
+                                   ? std::string("  - {name: rows, type: Rows, data: ") + data + "}"
+                                   : HundredAnd("{text: z, other: old}") + "}";
+      const char* column = *data != '\0' ? "number" : "other";
+      RunGraph(MakeGraph("steps:\n" + rows +
+                         "\n  - {name: a, type: Draw, after: rows, output_mappings: {number: " +
+                         column + "}}\n" +
+                         "  - {name: b, type: Draw, after: rows, output_mappings: {number: b}}\n" +
+                         "  - {name: j, type: Merge, after: " + after + "}\n"),
+               nullptr, dir.path());
+      for (const Json& row : JsonLines(dir.path() / "out" / "j.jsonl")) {
+        EXPECT_TRUE(row.at(column).is_number()) << DumpJson(row);
+      }
+    }
+  }
+}
+
 TEST_F(ExecutorTest, SourcesFollowOneAnotherAndLimitHoldsForEach) {
   const Graph graph = MakeGraph(R"(
 steps:

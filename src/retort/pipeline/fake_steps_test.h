@@ -116,6 +116,18 @@ class Merge : public JoinStep {
   }
 };
 
+// Pair: → left, right.
+class Pair : public RowStep {
+ public:
+  Row Process(const Row&, RowContext&) const override { return {{"left", 1}, {"right", 2}}; }
+};
+
+// Picky: takes no rows with a column "no".
+class Picky : public RowsStep {
+ public:
+  std::vector<Row> Process(Row row) const override { return {std::move(row)}; }
+};
+
 using Names = std::vector<std::string>;
 
 inline std::vector<StepType> Types() {
@@ -190,6 +202,22 @@ inline std::vector<StepType> Types() {
          step->columns = p.Strings("columns");
          return step;
        }});
+  types.push_back(
+      {.name = "Pair",
+       .kind = StepKind::kRow,
+       .outputs = names({"left", "right"}),
+       .create = [](const Params&) -> std::unique_ptr<Step> { return std::make_unique<Pair>(); }});
+  types.push_back(
+      {.name = "Picky",
+       .kind = StepKind::kRows,
+       .columns_after =
+           [](const Params&, const Names& before) {
+             if (std::find(before.begin(), before.end(), "no") != before.end()) {
+               Throw(ErrorCode::kInvalid, "no 'no' here");
+             }
+             return before;
+           },
+       .create = [](const Params&) -> std::unique_ptr<Step> { return std::make_unique<Picky>(); }});
   return types;
 }
 

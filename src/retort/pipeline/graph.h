@@ -18,7 +18,8 @@ namespace retort {
 struct ColumnBinding {
   std::string own;
   std::string column;
-  bool required = true;  // of inputs: needed, or taken if there
+  bool required = true;      // of inputs: needed, or taken if there
+  bool may_replace = false;  // of outputs: the graph has such a column, or the mappings name it
 
   bool operator==(const ColumnBinding&) const = default;
 };

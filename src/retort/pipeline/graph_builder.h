@@ -40,9 +40,13 @@ class GraphBuilder {
   void BindColumns(size_t index);
   std::vector<std::string> ColumnsBefore(size_t index);
   void JoinColumns(size_t index);
+  void PeekSource(size_t index, std::vector<std::string>& seen);
   void ReadSourceColumns(size_t index);
   void CheckInputs(size_t index, const std::vector<std::string>& before);
   void CheckMappings(size_t index, const std::vector<std::string>& own_columns);
+  void CheckReplacedColumns(size_t index);
+  void CheckDistinct(size_t index, const std::vector<std::string>& own_columns,
+                     const std::map<std::string, std::string>& to_column);
   std::vector<std::string> ColumnsAfter(size_t index, const std::vector<std::string>& before);
 
   std::span<const StepType> types_;

@@ -1,21 +1,36 @@
 // Which columns a row has where, and what is missing.
-#include <fmt/ranges.h>
-
 #include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "retort/pipeline/graph_builder.h"
 #include "retort/pipeline/node_reader.h"
+#include "retort/pipeline/row_columns.h"
 
 namespace retort {
 namespace {
 
-bool Contains(const std::vector<std::string>& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
+// Names in the order in which they came, each once. A row may have a great many.
+class NameList {
+ public:
+  NameList() = default;
+  explicit NameList(const std::vector<std::string>& names) {
+    for (const std::string& name : names) Add(name);
+  }
 
-void AddName(std::vector<std::string>& names, const std::string& name) {
-  if (!Contains(names, name)) names.push_back(name);
-}
+  // False if it is there already.
+  bool Add(const std::string& name) {
+    if (!seen_.insert(name).second) return false;
+    names_.push_back(name);
+    return true;
+  }
+  bool Contains(const std::string& name) const { return seen_.contains(name); }
+  const std::vector<std::string>& names() const { return names_; }
+
+ private:
+  std::vector<std::string> names_;
+  std::unordered_set<std::string> seen_;
+};
 
 std::string Mapped(const std::map<std::string, std::string>& mappings, const std::string& own) {
   const auto found = mappings.find(own);
@@ -23,10 +38,6 @@ std::string Mapped(const std::map<std::string, std::string>& mappings, const std
 }
 
 bool RewritesRows(StepKind kind) { return kind == StepKind::kRows || kind == StepKind::kGlobal; }
-
-std::string ListNames(const std::vector<std::string>& names) {
-  return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
-}
 
 // Every task says which model it used; branches on one model may be joined without renaming that.
 bool WriteTheSame(const GraphStep& a, const GraphStep& b, const std::string& column) {
@@ -50,6 +61,12 @@ void GraphBuilder::BindColumns(size_t index) {
   }
   bind(node.type->optional_inputs(node.params), node.config.input_mappings, false, node.inputs);
   bind(node.type->outputs(node.params), node.config.output_mappings, true, node.outputs);
+  NameList own;
+  for (const ColumnBinding& input : node.inputs) {
+    if (own.Add(input.own)) continue;
+    problems_.Add(node.config.mark, "step '{}' ({}) takes two inputs named '{}'", node.name(),
+                  node.type->name, input.own);
+  }
 }
 
 std::vector<std::string> GraphBuilder::ColumnsBefore(size_t index) {
@@ -60,11 +77,34 @@ std::vector<std::string> GraphBuilder::ColumnsBefore(size_t index) {
   writers_[index] = writers_[node.after.front()];
   for (const size_t before : node.after) {
     // Of several data sets one behind the other: what all of them have.
-    std::erase_if(columns, [&](const std::string& column) {
-      return !step(before).columns_open && !Contains(step(before).columns, column);
-    });
+    if (step(before).columns_open) continue;
+    const NameList others(step(before).columns);
+    std::erase_if(columns, [&](const std::string& column) { return !others.Contains(column); });
   }
   return columns;
+}
+
+// What a step writes over, unless its mappings say so: seldom meant.
+void GraphBuilder::CheckReplacedColumns(size_t index) {
+  GraphStep& node = step(index);
+  std::map<std::string, size_t> writers;  // of all columns before the step
+  for (const size_t before : node.after) {
+    for (const auto& [column, writer] : writers_[before]) writers.emplace(column, writer);
+  }
+  for (ColumnBinding& output : node.outputs) {
+    const auto replaced = writers.find(output.column);
+    const bool mapped = node.config.output_mappings.contains(output.own);
+    output.may_replace = mapped || replaced != writers.end();
+    if (mapped || replaced == writers.end() ||
+        WriteTheSame(step(replaced->second), node, output.column)) {
+      continue;
+    }
+    problems_.Warn(node.config.mark,
+                   "step '{0}' ({1}) replaces the column '{2}' of '{3}': give its output another "
+                   "name with 'output_mappings', or write '{4}: {2}' there if this is meant",
+                   node.name(), node.type->name, output.column, step(replaced->second).name(),
+                   output.own);
+  }
 }
 
 void GraphBuilder::JoinColumns(size_t index) {
@@ -72,6 +112,7 @@ void GraphBuilder::JoinColumns(size_t index) {
   const std::map<std::string, size_t>& at_fork = writers_[*node.fork];
   std::map<std::string, size_t> changed_by;  // column → place in `after`
   std::map<std::string, size_t>& writers = writers_[index];
+  NameList columns;
   for (size_t branch = 0; branch < node.after.size(); ++branch) {
     for (const auto& [column, writer] : writers_[node.after[branch]]) {
       writers.emplace(column, writer);
@@ -88,56 +129,76 @@ void GraphBuilder::JoinColumns(size_t index) {
                       node.name(), step(other).name(), step(writer).name(), column);
       }
     }
-    for (const std::string& column : step(node.after[branch]).columns) {
-      AddName(node.columns, column);
-    }
+    for (const std::string& column : step(node.after[branch]).columns) columns.Add(column);
     node.columns_open = node.columns_open || step(node.after[branch]).columns_open;
   }
+  node.columns = columns.names();
   for (const size_t before : node.after) {
     std::vector<std::string>& stale = node.stale_columns.emplace_back();
     for (const auto& [column, branch] : changed_by) {
+      if (node.after[branch] == before) continue;
       const auto writer = writers_[before].find(column);
-      if (node.after[branch] != before && writer != writers_[before].end() &&
-          writer->second != writers.at(column)) {
+      // A branch that is not known to have the column may still carry it, from a row of another
+      // shape than those that were looked at.
+      if (writer == writers_[before].end() || writer->second != writers.at(column)) {
         stale.push_back(column);
       }
     }
   }
 }
 
+// Looks at the first rows of a source: adds their columns to `seen`, and a problem if the mappings
+// would make two columns of a row one.
+void GraphBuilder::PeekSource(size_t index, std::vector<std::string>& seen) {
+  GraphStep& node = step(index);
+  NameList columns;
+  size_t num_rows = 0;
+  bool clash = false;
+  try {
+    auto source = node.type->create(node.params);
+    StepContext context;
+    context.base_dir = graph_.config.base_dir.string();
+    context.seed = graph_.config.seed;
+    dynamic_cast<SourceStep&>(*source).Read(context, [&](Row row) {
+      for (const auto& [column, value] : row.items()) columns.Add(column);
+      try {
+        if (!clash) ToColumnNames(node, row);
+      } catch (const Error& error) {
+        clash = true;
+        problems_.Add(node.config.output_mappings_mark, "step '{}', row {}: {}", node.name(),
+                      num_rows, error.message());
+      }
+      return ++num_rows < kPeekRows;
+    });
+    if (num_rows == 0) {
+      problems_.Warn(node.config.mark, "the source '{}' has no rows", node.name());
+    }
+  } catch (const std::exception&) {
+    const Error error = CurrentError();
+    problems_.Add({error.code(), node.config.mark,
+                   fmt::format("step '{}': {}", node.name(), error.message()), false});
+  }
+  seen = columns.names();
+}
+
 void GraphBuilder::ReadSourceColumns(size_t index) {
   GraphStep& node = step(index);
   std::vector<std::string> own;
   for (const ColumnBinding& output : node.outputs) own.push_back(output.own);
-  if (own.empty()) {
-    node.columns_open = true;
-    if (options_.peek_sources) {
-      try {
-        auto source = node.type->create(node.params);
-        StepContext context;
-        context.base_dir = graph_.config.base_dir.string();
-        context.seed = graph_.config.seed;
-        size_t num_rows = 0;
-        dynamic_cast<SourceStep&>(*source).Read(context, [&](const Row& row) {
-          for (const auto& [column, value] : row.items()) AddName(own, column);
-          return ++num_rows < kPeekRows;
-        });
-        node.columns_open = num_rows == 0;
-        if (num_rows == 0) {
-          problems_.Warn(node.config.mark, "the source '{}' has no rows", node.name());
-        }
-      } catch (const std::exception&) {
-        const Error error = CurrentError();
-        problems_.Add({error.code(), node.config.mark,
-                       fmt::format("step '{}': {}", node.name(), error.message()), false});
-      }
-    }
-    node.outputs.clear();
-    for (const std::string& column : own) {
-      node.outputs.push_back({column, Mapped(node.config.output_mappings, column), true});
-    }
+  const bool declared = !own.empty();
+  if (options_.peek_sources && (!declared || !node.config.output_mappings.empty())) {
+    std::vector<std::string> seen;
+    PeekSource(index, seen);
+    if (!declared) own = seen;
   }
-  for (const ColumnBinding& output : node.outputs) AddName(node.columns, output.column);
+  node.columns_open = own.empty();
+  node.outputs.clear();
+  NameList columns;
+  for (const std::string& column : own) {
+    node.outputs.push_back({column, Mapped(node.config.output_mappings, column), true});
+    columns.Add(node.outputs.back().column);
+  }
+  node.columns = columns.names();
   CheckMappings(index, own);
 }
 
@@ -145,8 +206,9 @@ void GraphBuilder::CheckInputs(size_t index, const std::vector<std::string>& bef
   const GraphStep& node = step(index);
   const bool open = std::any_of(node.after.begin(), node.after.end(),
                                 [&](size_t other) { return step(other).columns_open; });
+  const NameList there(before);
   for (const ColumnBinding& input : node.inputs) {
-    if (!input.required || open || Contains(before, input.column)) continue;
+    if (!input.required || open || there.Contains(input.column)) continue;
     const std::string known_as =
         input.own == input.column ? "" : fmt::format(" (its '{}')", input.own);
     problems_.Add(node.config.mark,
@@ -159,19 +221,22 @@ void GraphBuilder::CheckInputs(size_t index, const std::vector<std::string>& bef
 
 void GraphBuilder::CheckMappings(size_t index, const std::vector<std::string>& own_columns) {
   const GraphStep& node = step(index);
-  std::vector<std::string> inputs;
-  for (const ColumnBinding& input : node.inputs) inputs.push_back(input.own);
+  NameList inputs;
+  for (const ColumnBinding& input : node.inputs) {
+    if (input.own != kStructuredOutputInput) inputs.Add(input.own);  // named in its own place
+  }
   for (const auto& [own, column] : node.config.input_mappings) {
-    if (Contains(inputs, own)) continue;
-    const bool reversed = Contains(inputs, column);
+    if (inputs.Contains(own)) continue;
+    const bool reversed = inputs.Contains(column);
     problems_.Add(
         node.config.input_mappings_mark, "step '{}' ({}) has no input '{}'{}; its inputs are {}",
         node.name(), node.type->name, own,
         reversed
             ? fmt::format(" (did you mean '{}: {}'? the step's own name comes first)", column, own)
-            : DidYouMean(own, inputs),
-        ListNames(inputs));
+            : DidYouMean(own, inputs.names()),
+        ListNames(inputs.names()));
   }
+  const NameList outputs(own_columns);
   std::map<std::string, std::string> written;
   for (const auto& [own, column] : node.config.output_mappings) {
     const auto [first, added] = written.emplace(column, own);
@@ -181,8 +246,8 @@ void GraphBuilder::CheckMappings(size_t index, const std::vector<std::string>& o
                     first->second, own, column);
     }
     if (node.columns_open && node.kind() == StepKind::kSource) continue;
-    if (Contains(own_columns, own)) continue;
-    const bool reversed = Contains(own_columns, column);
+    if (outputs.Contains(own)) continue;
+    const bool reversed = outputs.Contains(column);
     problems_.Add(
         node.config.output_mappings_mark, "step '{}' ({}) has no output '{}'{}; its outputs are {}",
         node.name(), node.type->name, own,
@@ -193,33 +258,65 @@ void GraphBuilder::CheckMappings(size_t index, const std::vector<std::string>& o
   }
 }
 
+// Adds a problem if two of the columns that leave a step would have one name. Two that the mappings
+// name are CheckMappings' to report.
+void GraphBuilder::CheckDistinct(size_t index, const std::vector<std::string>& own_columns,
+                                 const std::map<std::string, std::string>& to_column) {
+  const GraphStep& node = step(index);
+  const std::map<std::string, std::string>& mapped = node.config.output_mappings;
+  std::unordered_map<std::string, std::string> own_of;  // by the name outside
+  for (const std::string& own : own_columns) {
+    const std::string column = Mapped(to_column, own);
+    const auto [first, added] = own_of.emplace(column, own);
+    if (added || first->second == own || (mapped.contains(own) && mapped.contains(first->second))) {
+      continue;
+    }
+    problems_.Add(
+        mapped.empty() ? node.config.input_mappings_mark : node.config.output_mappings_mark,
+        "step '{}' ({}): its columns '{}' and '{}' would both become '{}'", node.name(),
+        node.type->name, WithoutAside(first->second), WithoutAside(own), column);
+  }
+}
+
 // For steps that rewrite whole rows: their mapped columns go by the step's names while it works.
 std::vector<std::string> GraphBuilder::ColumnsAfter(size_t index,
                                                     const std::vector<std::string>& before) {
   GraphStep& node = step(index);
-  std::map<std::string, std::string> to_own;
-  std::map<std::string, std::string> to_column = node.config.output_mappings;
+  std::map<std::string, std::string> seen_as;
   for (const auto& [own, column] : node.config.input_mappings) {
-    to_own[column] = own;
-    to_column.emplace(own, column);
-    if (own != column && Contains(before, own) && !node.config.input_mappings.contains(own)) {
+    const auto [first, added] = seen_as.emplace(column, own);
+    if (!added) {
       problems_.Add(node.config.input_mappings_mark,
-                    "step '{}' would see '{}' as '{}', but the rows have a column '{}' already",
-                    node.name(), column, own, own);
+                    "step '{}' ({}) would see the column '{}' both as '{}' and as '{}', but it "
+                    "works on whole rows, in which a column has one name: give each input a column "
+                    "of its own",
+                    node.name(), node.type->name, column, first->second, own);
     }
   }
-  std::vector<std::string> own_before;
-  for (const std::string& column : before) AddName(own_before, Mapped(to_own, column));
-  std::vector<std::string> own_after = own_before;
+  const std::map<std::string, std::string> to_own = NamesInside(node);
+  const std::map<std::string, std::string> to_column = NamesOutside(node);
+  NameList own_before;
+  for (const std::string& column : before) own_before.Add(Mapped(to_own, column));
+  std::vector<std::string> own_after = own_before.names();
   if (node.type->columns_after) {
-    own_after = node.type->columns_after(node.params, own_before);
+    try {
+      own_after = node.type->columns_after(node.params, own_before.names());
+    } catch (const Error& error) {
+      problems_.Add(node.config.mark, "step '{}' ({}): {}", node.name(), node.type->name,
+                    error.message());
+    }
   } else {
-    for (const ColumnBinding& output : node.outputs) AddName(own_after, output.own);
+    NameList with_outputs = own_before;
+    for (const ColumnBinding& output : node.outputs) with_outputs.Add(output.own);
+    own_after = with_outputs.names();
   }
-  CheckMappings(index, own_after);
-  std::vector<std::string> after;
-  for (const std::string& own : own_after) AddName(after, Mapped(to_column, own));
-  return after;
+  std::vector<std::string> known = own_after;
+  std::erase_if(known, [](const std::string& own) { return WithoutAside(own) != own; });
+  CheckMappings(index, known);
+  CheckDistinct(index, own_after, to_column);
+  NameList after;
+  for (const std::string& own : own_after) after.Add(Mapped(to_column, own));
+  return after.names();
 }
 
 void GraphBuilder::FindColumns(size_t index) {
@@ -241,6 +338,7 @@ void GraphBuilder::FindColumns(size_t index) {
   } else {
     const std::vector<std::string> before = ColumnsBefore(index);
     CheckInputs(index, before);
+    CheckReplacedColumns(index);
     for (const size_t other : node.after) {
       node.columns_open = node.columns_open || step(other).columns_open;
     }
@@ -250,12 +348,15 @@ void GraphBuilder::FindColumns(size_t index) {
       std::vector<std::string> own;
       for (const ColumnBinding& output : node.outputs) own.push_back(output.own);
       CheckMappings(index, own);
-      node.columns = before;
-      for (const ColumnBinding& output : node.outputs) AddName(node.columns, output.column);
+      CheckDistinct(index, own, node.config.output_mappings);
+      NameList columns(before);
+      for (const ColumnBinding& output : node.outputs) columns.Add(output.column);
+      node.columns = columns.names();
     }
   }
   auto& writers = writers_[index];
-  std::erase_if(writers, [&](const auto& item) { return !Contains(node.columns, item.first); });
+  const NameList there(node.columns);
+  std::erase_if(writers, [&](const auto& item) { return !there.Contains(item.first); });
   for (const std::string& column : node.columns) writers.emplace(column, index);
   for (const ColumnBinding& output : node.outputs) writers[output.column] = index;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "retort/pipeline/node_reader.h"
 
@@ -96,6 +97,16 @@ std::optional<Json> Coerce(const ParamSpec& spec, Json value, const YamlNode* no
   return std::nullopt;
 }
 
+// A text that a list names twice, or null: each is a name, and twice is a slip.
+const Json* NamedTwice(const ParamSpec& spec, const Json& value) {
+  if (spec.type != ParamType::kStringList) return nullptr;
+  std::set<std::string_view> seen;
+  for (const Json& item : value) {
+    if (!seen.insert(item.get_ref<const std::string&>()).second) return &item;
+  }
+  return nullptr;
+}
+
 const ParamSpec* FindSpec(const StepType& type, std::string_view name) {
   for (const ParamSpec& spec : type.params) {
     if (spec.name == name) return &spec;
@@ -150,7 +161,21 @@ Params CheckParams(const StepType& type, const std::vector<std::pair<YamlNode, Y
       continue;
     }
     if (node.IsNull()) continue;  // as if it were not given
-    if (auto value = Coerce(*spec, YamlToJson(node), &node)) {
+    const YamlNode* lossy = spec->type == ParamType::kAny || spec->type == ParamType::kObject
+                                ? FindLossyNumber(node)
+                                : nullptr;
+    if (lossy != nullptr) {
+      problems.Add(
+          lossy->mark,
+          "step '{}': in '{}', {} is neither an integer of 64 bits nor a finite double; in "
+          "quotes it is kept as text",
+          step_name, key.text, DescribeNode(*lossy));
+      values[key.text] = YamlToJson(node);
+    } else if (auto value = Coerce(*spec, YamlToJson(node), &node)) {
+      if (const Json* twice = NamedTwice(*spec, *value)) {
+        problems.Add(node.mark, "step '{}': '{}' names {} twice", step_name, key.text,
+                     DumpJson(*twice));
+      }
       values[key.text] = std::move(*value);
     } else {
       problems.Add(node.mark, "step '{}': '{}' must be {}, found {}", step_name, key.text,
@@ -193,6 +218,9 @@ Params MakeParams(const StepType& type, const Json& given) {
     if (!coerced) {
       Throw(ErrorCode::kInvalid, "{}: '{}' must be {}, found {}", type.name, name, TypeText(*spec),
             ShortJson(value));
+    }
+    if (const Json* twice = NamedTwice(*spec, *coerced)) {
+      Throw(ErrorCode::kInvalid, "{}: '{}' names {} twice", type.name, name, DumpJson(*twice));
     }
     values[name] = std::move(*coerced);
   }

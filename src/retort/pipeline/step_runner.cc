@@ -1,9 +1,12 @@
 #include "retort/pipeline/step_runner.h"
 
 #include <algorithm>
+#include <unordered_map>
 
+#include "retort/base/json_object.h"
 #include "retort/pipeline/model_context.h"
 #include "retort/pipeline/record_codec.h"
+#include "retort/pipeline/row_columns.h"
 
 namespace retort {
 namespace {
@@ -40,12 +43,6 @@ LineageKey KeyAfter(const LineageKey& step, const LineageKey& row, std::string_v
   return FinishKey(digest);
 }
 
-std::string ColumnNames(const Row& row) {
-  std::string names;
-  for (const auto& [column, value] : row.items()) names += (names.empty() ? "" : ", ") + column;
-  return names.empty() ? "none" : names;
-}
-
 // The declared inputs under the step's own names. Throws Error{kInvalid} for a row without one.
 Row GatherInputs(const GraphStep& step, const Row& row, const std::string*& null_column) {
   Row inputs = Row::object();
@@ -54,10 +51,11 @@ Row GatherInputs(const GraphStep& step, const Row& row, const std::string*& null
     if (found == row.end()) {
       if (!input.required) continue;
       Throw(ErrorCode::kInvalid, "the row has no column '{}'; it has {}", input.column,
-            ColumnNames(row));
+            ListColumns(row));
     }
-    if (input.required && found->is_null() && null_column == nullptr) {
-      null_column = &input.column;
+    if (found->is_null()) {
+      if (!input.required) continue;  // as if it were not there
+      if (null_column == nullptr) null_column = &input.column;
     }
     inputs[input.own] = *found;
   }
@@ -72,7 +70,7 @@ void CheckOutputs(const GraphStep& step, const Row& outputs) {
                   [&](const ColumnBinding& output) { return outputs.contains(output.own); });
   if (!good) {
     Throw(ErrorCode::kInternal, "step type {} declares other outputs than it made: {}",
-          step.type->name, outputs.is_object() ? ColumnNames(outputs) : outputs.type_name());
+          step.type->name, outputs.is_object() ? ListColumns(outputs) : outputs.type_name());
   }
 }
 
@@ -95,10 +93,14 @@ Item KeepFailed(const GraphStep& step, const Item& item, const LineageKey& step_
   if (step.kind() == StepKind::kRows && !step.columns_open) {
     // The step might have removed or renamed columns: what follows expects those it would have
     // left.
-    Row row = Row::object();
+    std::unordered_map<std::string_view, Json*> values;
+    for (auto& [column, value] : kept.row.get_ref<Json::object_t&>()) {
+      values.emplace(column, &value);
+    }
+    Json::object_t row;
     for (const std::string& column : step.columns) {
-      const auto found = kept.row.find(column);
-      row[column] = found == kept.row.end() ? Json(nullptr) : *found;
+      const auto found = values.find(column);
+      AppendMember(row, column, found == values.end() ? Json(nullptr) : *found->second);
     }
     kept.row = std::move(row);
   }
@@ -106,31 +108,7 @@ Item KeepFailed(const GraphStep& step, const Item& item, const LineageKey& step_
   return kept;
 }
 
-void RenameColumns(Row& row, const std::map<std::string, std::string>& names) {
-  if (names.empty()) return;
-  Row renamed = Row::object();
-  for (auto& [column, value] : row.items()) {
-    const auto found = names.find(column);
-    renamed[found == names.end() ? column : found->second] = std::move(value);
-  }
-  row = std::move(renamed);
-}
-
 }  // namespace
-
-Row ToOwnNames(const GraphStep& step, Row row) {
-  std::map<std::string, std::string> names;
-  for (const auto& [own, column] : step.config.input_mappings) names[column] = own;
-  RenameColumns(row, names);
-  return row;
-}
-
-Row ToColumnNames(const GraphStep& step, Row row) {
-  std::map<std::string, std::string> names = step.config.output_mappings;
-  for (const auto& [own, column] : step.config.input_mappings) names.emplace(own, column);
-  RenameColumns(row, names);
-  return row;
-}
 
 std::optional<Row> StepRunner::FindOutputs(StepRuntime& step, const LineageKey& key,
                                            std::string& encoded) const {
@@ -147,6 +125,7 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
   const std::string* null_column = nullptr;
   Row inputs;
   try {
+    CheckReplaced(graph, item.row);
     inputs = GatherInputs(graph, item.row, null_column);
   } catch (const Error& error) {
     return Failed(error);
@@ -215,10 +194,14 @@ StepOutcome StepRunner::RunRows(StepRuntime& step, const Item& item) const {
     for (const ColumnBinding& input : graph.inputs) {
       if (input.required && !item.row.contains(input.column)) {
         Throw(ErrorCode::kInvalid, "the row has no column '{}'; it has {}", input.column,
-              ColumnNames(item.row));
+              ListColumns(item.row));
       }
     }
-    rows = dynamic_cast<const RowsStep&>(*step.step).Process(ToOwnNames(graph, item.row));
+    CheckReplaced(graph, item.row);
+    Row row = item.row;
+    ToOwnNames(graph, row);
+    rows = dynamic_cast<const RowsStep&>(*step.step).Process(std::move(row));
+    for (Row& made : rows) ToColumnNames(graph, made);
   } catch (const std::exception&) {
     return Failed(CurrentError());
   }
@@ -227,7 +210,7 @@ StepOutcome StepRunner::RunRows(StepRuntime& step, const Item& item) const {
   }
   for (size_t i = 0; i < rows.size(); ++i) {
     Item next = Follow(item);
-    next.row = ToColumnNames(graph, std::move(rows[i]));
+    next.row = std::move(rows[i]);
     next.path.push_back(static_cast<uint32_t>(i));
     Sha256 digest;
     digest.Field("expanded").Field(step.key().view()).Field(item.key.view()).Field(i);

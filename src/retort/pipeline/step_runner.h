@@ -49,8 +49,4 @@ class StepRunner {
   std::stop_token stop_;
 };
 
-// A whole row under the names of a step that rewrites rows, and back.
-Row ToOwnNames(const GraphStep& step, Row row);
-Row ToColumnNames(const GraphStep& step, Row row);
-
 }  // namespace retort

@@ -224,7 +224,10 @@ std::optional<Json> ParseFloat(std::string_view text) {
   if (stop != end || (error != std::errc() && error != std::errc::result_out_of_range)) {
     return std::nullopt;
   }
-  if (error == std::errc::result_out_of_range) return Json(INFINITY);
+  if (error == std::errc::result_out_of_range) {
+    // from_chars does not say which end of the range it is.
+    number = std::strtod(std::string(digits).c_str(), nullptr);
+  }
   return Json(text[0] == '-' ? -number : number);
 }
 
@@ -308,6 +311,24 @@ Json YamlToJson(const YamlNode& node) {
     }
   }
   Throw(ErrorCode::kInternal, "no such YAML node");
+}
+
+const YamlNode* FindLossyNumber(const YamlNode& node) {
+  if (node.kind != YamlNode::Kind::kScalar) {
+    for (const YamlNode& item : node.items) {
+      if (const YamlNode* found = FindLossyNumber(item)) return found;
+    }
+    return nullptr;
+  }
+  const Json value = ScalarToJson(node);
+  if (!value.is_number_float()) return nullptr;
+  const auto number = value.get<double>();
+  const std::string_view digits =
+      std::string_view(node.text).substr(0, node.text.find_first_of("eE"));
+  const bool integer = node.text.find_first_not_of("+-0123456789") == std::string::npos;
+  const bool became_zero =
+      number == 0 && digits.find_first_of("123456789") != std::string_view::npos;
+  return integer || became_zero || !std::isfinite(number) ? &node : nullptr;
 }
 
 std::string DescribeNode(const YamlNode& node) {

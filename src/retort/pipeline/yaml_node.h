@@ -39,6 +39,10 @@ YamlNode ParseYaml(std::string_view text, const std::string& file);
 // quoted one as text.
 Json YamlToJson(const YamlNode& node);
 
+// The first number of which YamlToJson would keep nothing like it: an integer beyond 64 bits, one
+// nearer to zero than a double can be, infinity, or not a number. Null if there is none.
+const YamlNode* FindLossyNumber(const YamlNode& node);
+
 // "a map", "a list", "the text 'abc'", "the number 3" ... for messages.
 std::string DescribeNode(const YamlNode& node);
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "retort/base/error.h"
+#include "retort/base/json_object.h"
 #include "retort/steps/step_list.h"
 
 namespace retort {
@@ -52,7 +53,8 @@ TEST(ExpandColumns, EmptyListGivesNoRow) {
 
 TEST(ExpandColumns, BadColumnsParameter) {
   const StepType type = ExpandColumnsType();
-  for (const char* columns : {"3", "[]", "[1]", R"({"a":1})", R"("x")"}) {
+  for (const char* columns : {"3", "[]", "[1]", R"({"a":1})", R"("x")", R"(["a","b","a"])",
+                              R"({"a":"x","b":"x"})", R"({"a":"x","b":"x","c":"y"})"}) {
     EXPECT_THROW(type.check(Params(Json{{"columns", Json::parse(columns)}, {"encoded", false}})),
                  Error)
         << columns;
@@ -64,6 +66,24 @@ TEST(ExpandColumns, ColumnsAfter) {
   const Params params(Json{{"columns", {{"xs", "x"}}}, {"encoded", false}});
   EXPECT_EQ(type.columns_after(params, {"id", "xs", "z"}),
             (std::vector<std::string>{"id", "z", "x"}));
+}
+
+TEST(ExpandColumns, NamesMayBeSwapped) {
+  EXPECT_EQ(Json(Expand({{"x", "y"}, {"y", "x"}}, false, {{"x", {1}}, {"y", {2}}})),
+            Json::parse(R"([{"y":1,"x":2}])"));
+}
+
+TEST(ExpandColumns, ItemsReplaceNoOtherColumn) {
+  const StepType type = ExpandColumnsType();
+  const Params params(Json{{"columns", {{"texts", "text"}}}, {"encoded", false}});
+  EXPECT_THROW(type.columns_after(params, {"text", "texts"}), Error);
+  EXPECT_THROW(Expand({{"texts", "text"}}, false, {{"text", "old"}, {"texts", {"new"}}}), Error);
+}
+
+TEST(ExpandColumns, NumbersInTextAreNotRounded) {
+  EXPECT_EQ(Json(Expand(Json::array({"x"}), true, {{"x", "[18446744073709551615]"}})),
+            Json::parse(R"([{"x":18446744073709551615}])"));
+  EXPECT_THROW(Expand(Json::array({"x"}), true, {{"x", "[18446744073709551616]"}}), Error);
 }
 
 TEST(KeepColumns, OrderIsAsNamed) {
@@ -78,6 +98,36 @@ TEST(CombineOutputs, UnionOfColumnsFirstBranchWins) {
   const Row row =
       dynamic_cast<JoinStep&>(*step).Process({{{"a", 1}, {"x", 2}}, {{"a", 1}, {"y", 3}}});
   EXPECT_EQ(DumpJson(row), R"({"a":1,"x":2,"y":3})");
+}
+
+TEST(CombineOutputs, NullGivesWayAndDifferentValuesFail) {
+  const auto step = CombineOutputsType().create(Params(Json::object()));
+  const auto combine = [&](const char* rows) {
+    return DumpJson(dynamic_cast<JoinStep&>(*step).Process(Json::parse(rows)));
+  };
+  EXPECT_EQ(combine(R"([{"m":null,"x":1},{"m":"a"},{"m":null}])"), R"({"m":"a","x":1})");
+  EXPECT_EQ(combine(R"([{"m":"a"},{"m":null}])"), R"({"m":"a"})");
+  for (const char* rows : {R"([{"a":1},{"a":2}])", R"([{"a":1},{"b":1},{"a":"1"}])"}) {
+    EXPECT_THROW(combine(rows), Error) << rows;
+  }
+}
+
+// A minute and more if each column were looked for among the others.
+TEST(Columns, WideRowsTakeTimeWithTheirColumns) {
+  Row wide = Row::object();
+  Json names = Json::array();
+  for (int i = 0; i < 200'000; ++i) {
+    names.push_back("c" + std::to_string(i));
+    AppendMember(wide.get_ref<Json::object_t&>(), names.back(), i);
+  }
+  const auto keep = KeepColumnsType().create(Params(Json{{"columns", names}}));
+  EXPECT_EQ(dynamic_cast<RowsStep&>(*keep).Process(wide), std::vector<Row>{wide});
+  const auto combine = CombineOutputsType().create(Params(Json::object()));
+  EXPECT_EQ(dynamic_cast<JoinStep&>(*combine).Process({wide, wide}), wide);
+  const StepType dicts = LoadDataFromDictsType();
+  dicts.check(Params(Json{{"data", Json::array({wide, wide})}}));
+  const Params expand(Json{{"columns", names}, {"encoded", false}});
+  EXPECT_EQ(ExpandColumnsType().columns_after(expand, names).size(), 200'000u);
 }
 
 class NoContext : public RowContext {

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "retort/base/error.h"
+#include "retort/dataset/column_types.h"
 #include "retort/pipeline/step.h"
 #include "retort/steps/neighbour_index.h"
 #include "retort/steps/step_list.h"
@@ -11,27 +12,59 @@
 namespace retort {
 namespace {
 
+// Numbers and lists written as text, as all that a CSV file holds is, as what they spell; any other
+// value as it is.
+Json AsWritten(const Json& value) {
+  if (!value.is_string()) return value;
+  for (const ColumnType type : {ColumnType::kFloat, ColumnType::kJson}) {
+    try {
+      Json read = ConvertColumn(type, value);
+      if (read.is_number() || read.is_array()) return read;
+    } catch (const Error&) {
+      // it is text
+    }
+  }
+  return value;
+}
+
+std::optional<double> NumberOf(const Json& value) {
+  const Json written = AsWritten(value);
+  if (!written.is_number() || !std::isfinite(written.get<double>())) return std::nullopt;
+  return written.get<double>();
+}
+
+// The scores of a row's turns in one column; none if there is no number, or not in every turn.
+std::vector<double> ScoresOf(const Json& value) {
+  const Json written = AsWritten(value);
+  std::vector<double> scores;
+  for (const Json& turn : written.is_array() ? written : Json::array({written})) {
+    const std::optional<double> score = NumberOf(turn);
+    if (!score) return {};
+    scores.push_back(*score);
+  }
+  return scores;
+}
+
+constexpr std::string_view kScoreColumns[] = {"evol_instruction_score", "evol_response_score"};
+
 // The DEITA score of a row, or nothing if it has not both scores. Scores of several turns (lists of
 // one length) are multiplied turn by turn and summed.
 std::optional<double> DeitaScore(const Row& row) {
-  const Json& complexity = row.at("evol_instruction_score");
-  const Json& quality = row.at("evol_response_score");
-  const auto finite = [](const Json& value) {
-    return value.is_number() && std::isfinite(value.get<double>());
-  };
-  if (finite(complexity) && finite(quality)) {
-    return complexity.get<double>() * quality.get<double>();
+  const std::vector<double> complexity = ScoresOf(row.at(kScoreColumns[0]));
+  const std::vector<double> quality = ScoresOf(row.at(kScoreColumns[1]));
+  if (complexity.empty() || complexity.size() != quality.size()) return std::nullopt;
+  return std::inner_product(complexity.begin(), complexity.end(), quality.begin(), 0.0);
+}
+
+// "row 3 has "high" as evol_instruction_score": why a row has no DEITA score.
+std::string WhyUnscored(const Row& row, size_t index) {
+  for (const std::string_view column : kScoreColumns) {
+    if (!ScoresOf(row.at(column)).empty()) continue;
+    const std::string value = DumpJson(row.at(column)).substr(0, 40);
+    return fmt::format("row {} has {}{} as {}, which is no number", index,
+                       row.at(column).is_string() ? "the text " : "", value, column);
   }
-  if (!complexity.is_array() || !quality.is_array() || complexity.empty() ||
-      complexity.size() != quality.size()) {
-    return std::nullopt;
-  }
-  double sum = 0;
-  for (size_t turn = 0; turn < complexity.size(); ++turn) {
-    if (!finite(complexity[turn]) || !finite(quality[turn])) return std::nullopt;
-    sum += complexity[turn].get<double>() * quality[turn].get<double>();
-  }
-  return sum;
+  return fmt::format("row {} has scores of different numbers of turns", index);
 }
 
 // The rows that have an embedding: first those with a score, best first, then the others.
@@ -41,6 +74,8 @@ struct Candidates {
   std::vector<double> unit;         // [N, E] embeddings scaled to length 1
   std::vector<float> unit_f32;      // [N, E] the same, for the neighbour search
   size_t dim = 0;                   // E
+  size_t num_unscored = 0;          // rows without both scores
+  std::string why_unscored;         // of the first of them
 
   size_t num_scored() const { return score.size(); }
   const float* UnitF32(size_t i) const { return unit_f32.data() + i * dim; }
@@ -53,7 +88,10 @@ struct Candidates {
 
 // Appends the unit vector of a row's embedding; false if the row has none.
 bool AppendUnitVector(const Row& row, size_t index, Candidates& candidates) {
-  const Json& embedding = row.at("embedding");
+  Json spelled;
+  const Json& embedding = row.at("embedding").is_string()
+                              ? (spelled = AsWritten(row.at("embedding")))
+                              : row.at("embedding");
   if (!embedding.is_array() || embedding.empty()) return false;
   if (candidates.dim == 0) candidates.dim = embedding.size();
   if (embedding.size() != candidates.dim) {
@@ -86,10 +124,14 @@ Candidates CandidatesOf(const std::vector<Row>& rows) {
       unscored.push_back(i);
     }
   }
+  Candidates candidates;
+  candidates.num_unscored = unscored.size();
+  if (!unscored.empty()) {
+    candidates.why_unscored = WhyUnscored(rows[unscored.front()], unscored.front());
+  }
   // Equal scores keep the rows' order, so that a run repeats.
   std::stable_sort(scored.begin(), scored.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
-  Candidates candidates;
   for (const auto& [index, score] : scored) {
     if (AppendUnitVector(rows[index], index, candidates)) candidates.score.push_back(score);
   }
@@ -102,12 +144,18 @@ struct Selected {
   double nearest_distance;  // cosine distance to the nearest row compared with; 2 if there was none
 };
 
+struct Selection {
+  std::vector<Selected> selected;
+  size_t num_similar = 0;  // looked at and left out, as too like another row
+};
+
 // DEITA's own rule (Liu et al. 2024, algorithm 1): walk down by score, keep what is not too similar
 // to what is kept.
-std::vector<Selected> SelectAgainstSelected(const Candidates& candidates, size_t budget,
-                                            double max_similarity) {
+Selection SelectAgainstSelected(const Candidates& candidates, size_t budget,
+                                double max_similarity) {
   const std::unique_ptr<NeighbourIndex> kept = MakeNeighbourIndex(candidates.dim);
-  std::vector<Selected> selected;
+  Selection selection;
+  std::vector<Selected>& selected = selection.selected;
   for (size_t i = 0; i < candidates.num_scored() && selected.size() < budget; ++i) {
     double similarity = -1;
     if (!selected.empty()) {
@@ -115,24 +163,27 @@ std::vector<Selected> SelectAgainstSelected(const Candidates& candidates, size_t
       kept->Search(1, candidates.UnitF32(i), 1, &nearest);
       similarity = candidates.Similarity(i, selected[nearest].candidate);
     }
-    if (!selected.empty() && similarity > max_similarity) continue;
+    if (!selected.empty() && similarity > max_similarity) {
+      ++selection.num_similar;
+      continue;
+    }
     kept->Add(1, candidates.UnitF32(i));
     selected.push_back({i, 1 - similarity});
   }
-  return selected;
+  return selection;
 }
 
 // Distilabel's rule: keep a row whose nearest neighbour in the whole data set is far enough.
 // Distances are found block by block: memory grows with the rows, not with their square.
-std::vector<Selected> SelectAgainstDataset(const Candidates& candidates, size_t budget,
-                                           double threshold) {
+Selection SelectAgainstDataset(const Candidates& candidates, size_t budget, double threshold) {
   constexpr size_t kBlockRows = 256;
   constexpr size_t kNeighbours = 4;  // the row itself, and others whose f32 products may tie
   const std::unique_ptr<NeighbourIndex> index = MakeNeighbourIndex(candidates.dim);
   index->Add(candidates.input_index.size(), candidates.unit_f32.data());
   const size_t k = std::min(kNeighbours, candidates.input_index.size());
   std::vector<int64_t> neighbours(kBlockRows * k);
-  std::vector<Selected> selected;
+  Selection selection;
+  std::vector<Selected>& selected = selection.selected;
   for (size_t begin = 0; begin < candidates.num_scored() && selected.size() < budget;
        begin += kBlockRows) {
     const size_t count = std::min(kBlockRows, candidates.num_scored() - begin);
@@ -145,10 +196,14 @@ std::vector<Selected> SelectAgainstDataset(const Candidates& candidates, size_t 
         if (other < 0 || static_cast<size_t>(other) == i) continue;
         similarity = std::max(similarity, candidates.Similarity(i, other));
       }
-      if (1 - similarity >= threshold) selected.push_back({i, 1 - similarity});
+      if (1 - similarity >= threshold) {
+        selected.push_back({i, 1 - similarity});
+      } else {
+        ++selection.num_similar;
+      }
     }
   }
-  return selected;
+  return selection;
 }
 
 class DeitaFiltering : public GlobalStep {
@@ -163,14 +218,15 @@ class DeitaFiltering : public GlobalStep {
 
   std::vector<Output> Process(std::vector<Row> rows, const StepContext& context) const override {
     const Candidates candidates = CandidatesOf(rows);
-    if (candidates.num_scored() < rows.size()) {
-      context.warn(fmt::format("{} of {} rows lack a score or an embedding and are not selected",
-                               rows.size() - candidates.num_scored(), rows.size()));
+    Selection selection;
+    if (candidates.num_scored() > 0) {
+      selection = against_dataset_ ? SelectAgainstDataset(candidates, budget_, threshold_)
+                                   : SelectAgainstSelected(candidates, budget_, max_similarity_);
     }
-    if (candidates.num_scored() == 0) return {};
-    std::vector<Selected> selected =
-        against_dataset_ ? SelectAgainstDataset(candidates, budget_, threshold_)
-                         : SelectAgainstSelected(candidates, budget_, max_similarity_);
+    if (selection.selected.size() < rows.size()) {
+      context.warn(WhyLeftOut(candidates, selection, rows.size()));
+    }
+    std::vector<Selected>& selected = selection.selected;
     std::sort(selected.begin(), selected.end(), [&](const auto& a, const auto& b) {
       return candidates.input_index[a.candidate] < candidates.input_index[b.candidate];
     });
@@ -187,6 +243,26 @@ class DeitaFiltering : public GlobalStep {
   }
 
  private:
+  // "kept 9 of 12 rows: 2 are too ..., 1 is ...".
+  std::string WhyLeftOut(const Candidates& candidates, const Selection& selection,
+                         size_t num_rows) const {
+    const size_t num_kept = selection.selected.size();
+    const size_t num_scored = candidates.num_scored();
+    std::string reasons;
+    const auto add = [&](size_t count, const std::string& reason) {
+      if (count > 0) reasons += fmt::format("{}{} {}", reasons.empty() ? "" : ", ", count, reason);
+    };
+    add(selection.num_similar,
+        against_dataset_
+            ? fmt::format("nearer to another row than diversity_threshold {}", threshold_)
+            : fmt::format("more like a row kept than max_similarity {}", max_similarity_));
+    add(num_scored - num_kept - selection.num_similar,
+        fmt::format("beyond data_budget {}", budget_));
+    add(candidates.num_unscored, fmt::format("without both scores ({})", candidates.why_unscored));
+    add(num_rows - candidates.num_unscored - num_scored, "without an embedding");
+    return fmt::format("kept {} of {} rows; left out: {}", num_kept, num_rows, reasons);
+  }
+
   size_t budget_;
   bool against_dataset_;
   double max_similarity_;
@@ -212,6 +288,7 @@ StepType DeitaFilteringType() {
       .name = "DeitaFiltering",
       .summary =
           "Keeps the best-scored rows that differ from one another (DEITA, Liu et al. 2024).",
+      .version = 2,
       .kind = StepKind::kGlobal,
       .params = {{.name = "data_budget",
                   .type = ParamType::kInt,

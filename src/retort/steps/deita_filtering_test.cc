@@ -21,12 +21,18 @@ Params MakeParams(Json set) {
   return Params(values);
 }
 
-std::vector<GlobalStep::Output> Filter(Json set, std::vector<Row> rows) {
+// `warnings`: what the step says, if given.
+std::vector<GlobalStep::Output> Filter(Json set, std::vector<Row> rows,
+                                       std::vector<std::string>* warnings = nullptr) {
   const StepType type = DeitaFilteringType();
   const Params params = MakeParams(std::move(set));
   type.check(params);
   const auto step = type.create(params);
-  return dynamic_cast<GlobalStep&>(*step).Process(std::move(rows), StepContext());
+  StepContext context;
+  context.warn = [&](std::string_view line) {
+    if (warnings != nullptr) warnings->emplace_back(line);
+  };
+  return dynamic_cast<GlobalStep&>(*step).Process(std::move(rows), context);
 }
 
 std::vector<size_t> Indices(const std::vector<GlobalStep::Output>& outputs) {
@@ -103,6 +109,51 @@ TEST(DeitaFiltering, TurnsAreMultipliedAndSummed) {
   ASSERT_EQ(outputs.size(), 1u);
   EXPECT_DOUBLE_EQ(outputs[0].row["deita_score"].get<double>(), 2 * 5 + 3 * 7);
   EXPECT_TRUE(Filter({{"data_budget", 1}}, {MakeRow({2, 3}, {5}, {1, 0})}).empty());
+}
+
+TEST(DeitaFiltering, OfEqualScoresTheFirstRowIsKept) {
+  for (const char* mode : {"selected", "dataset"}) {
+    EXPECT_EQ(Indices(Filter({{"data_budget", 1}, {"diversity", mode}},
+                             {MakeRow(1, 1, {1, 0, 0}), MakeRow(2, 3, {0, 1, 0}),
+                              MakeRow(3, 2, {0, 0, 1}), MakeRow(1, 6, {-1, 0, 0})})),
+              std::vector<size_t>{1})
+        << mode;
+  }
+}
+
+TEST(DeitaFiltering, NumbersWrittenAsTextCount) {
+  const auto outputs = Filter(
+      {{"data_budget", 9}}, {MakeRow("5", " 0.5 ", "[1, 0]"), MakeRow({"2", 3}, "[5, 7]", {0, 1})});
+  ASSERT_EQ(outputs.size(), 2u);
+  EXPECT_DOUBLE_EQ(outputs[0].row["deita_score"].get<double>(), 2.5);
+  EXPECT_DOUBLE_EQ(outputs[1].row["deita_score"].get<double>(), 31);
+  EXPECT_EQ(outputs[0].row["evol_instruction_score"], "5");
+  for (const char* text : {"high", "", "true", "nan", "5 of 6", "{}"}) {
+    EXPECT_TRUE(Filter({{"data_budget", 9}}, {MakeRow(text, 1, {1, 0})}).empty()) << text;
+  }
+}
+
+TEST(DeitaFiltering, SaysWhyRowsAreLeftOut) {
+  std::vector<std::string> said;
+  std::vector<Row> rows = {MakeRow(9, 1, {1, 0, 0}),      MakeRow(8, 1, {1, 0.01, 0}),
+                           MakeRow(7, 1, {0, 1, 0}),      MakeRow(6, 1, {0, 0, 1}),
+                           MakeRow("high", 1, {1, 1, 0}), MakeRow(5, 1, nullptr)};
+  EXPECT_EQ(Filter({{"data_budget", 2}}, rows, &said).size(), 2u);
+  EXPECT_EQ(said, std::vector<std::string>{
+                      "kept 2 of 6 rows; left out: 1 more like a row kept than max_similarity 0.9, "
+                      "1 beyond data_budget 2, 1 without both scores (row 4 has the text \"high\" "
+                      "as evol_instruction_score, which is no number), 1 without an embedding"});
+  said.clear();
+  rows.resize(4);
+  EXPECT_EQ(Filter({{"data_budget", 9}, {"diversity", "dataset"}, {"diversity_threshold", 0.5}},
+                   rows, &said)
+                .size(),
+            2u);
+  EXPECT_EQ(said, std::vector<std::string>{"kept 2 of 4 rows; left out: 2 nearer to another row "
+                                           "than diversity_threshold 0.5"});
+  said.clear();
+  EXPECT_EQ(Filter({{"data_budget", 9}, {"max_similarity", 1}}, rows, &said).size(), 4u);
+  EXPECT_TRUE(said.empty());
 }
 
 TEST(DeitaFiltering, TheOtherModesParameterIsAnError) {

@@ -1,7 +1,10 @@
-#include <algorithm>
 #include <optional>
+#include <set>
+#include <unordered_set>
 
+#include "retort/base/data_json.h"
 #include "retort/base/error.h"
+#include "retort/base/json_object.h"
 #include "retort/pipeline/step.h"
 #include "retort/steps/step_list.h"
 
@@ -33,7 +36,23 @@ std::vector<Renaming> RenamingsOf(const Json& columns) {
           "found {}",
           DumpJson(columns));
   }
+  std::set<std::string_view> from;
+  std::set<std::string_view> to;
+  for (const Renaming& renaming : renamings) {
+    if (!from.insert(renaming.from).second) {
+      Throw(ErrorCode::kInvalid, "parameter 'columns' names '{}' twice", renaming.from);
+    }
+    if (!to.insert(renaming.to).second) {
+      Throw(ErrorCode::kInvalid, "parameter 'columns' makes two columns '{}'", renaming.to);
+    }
+  }
   return renamings;
+}
+
+[[noreturn]] void ThrowTaken(const Renaming& renaming) {
+  Throw(ErrorCode::kInvalid,
+        "the items of '{}' would replace the column '{}': give them another name in 'columns'",
+        renaming.from, renaming.to);
 }
 
 class ExpandColumns : public RowsStep {
@@ -54,11 +73,15 @@ class ExpandColumns : public RowsStep {
       }
       size = lists.back().size();
     }
+    for (const Renaming& renaming : renamings_) {
+      if (row.contains(renaming.to)) ThrowTaken(renaming);
+    }
     std::vector<Row> rows;
     for (size_t i = 0; i < size.value_or(1); ++i) {
       Row expanded = row;
       for (size_t c = 0; c < renamings_.size(); ++c) {
-        expanded[renamings_[c].to] = lists[c].is_null() ? Json(nullptr) : std::move(lists[c][i]);
+        AppendMember(expanded.get_ref<Json::object_t&>(), renamings_[c].to,
+                     lists[c].is_null() ? Json(nullptr) : std::move(lists[c][i]));
       }
       rows.push_back(std::move(expanded));
     }
@@ -70,7 +93,7 @@ class ExpandColumns : public RowsStep {
     Json list = std::move(row.at(column));
     row.erase(column);
     if (encoded_ && list.is_string()) {
-      list = ParseJson(list.get<std::string>(), "column '" + column + "'");
+      list = ParseDataJson(list.get_ref<const std::string&>(), "column '" + column + "'");
     }
     if (!list.is_array() && !list.is_null()) {
       Throw(ErrorCode::kInvalid, "column '{}' must hold a list to be expanded, found {}", column,
@@ -109,11 +132,15 @@ StepType ExpandColumnsType() {
       .columns_after =
           [](const Params& params, const std::vector<std::string>& before) {
             const auto renamings = RenamingsOf(params.At("columns"));
+            std::unordered_set<std::string_view> expanded;
+            for (const Renaming& renaming : renamings) expanded.insert(renaming.from);
             std::vector<std::string> after;
             for (const std::string& column : before) {
-              const bool expanded = std::any_of(renamings.begin(), renamings.end(),
-                                                [&](const auto& r) { return r.from == column; });
-              if (!expanded) after.push_back(column);
+              if (!expanded.contains(column)) after.push_back(column);
+            }
+            const std::unordered_set<std::string_view> kept(after.begin(), after.end());
+            for (const Renaming& renaming : renamings) {
+              if (kept.contains(renaming.to)) ThrowTaken(renaming);
             }
             for (const Renaming& renaming : renamings) after.push_back(renaming.to);
             return after;

@@ -1,4 +1,7 @@
+#include <unordered_map>
+
 #include "retort/base/error.h"
+#include "retort/base/json_object.h"
 #include "retort/pipeline/step.h"
 #include "retort/steps/step_list.h"
 
@@ -10,8 +13,16 @@ class KeepColumns : public RowsStep {
   explicit KeepColumns(std::vector<std::string> columns) : columns_(std::move(columns)) {}
 
   std::vector<Row> Process(Row row) const override {
-    Row kept = Row::object();
-    for (const std::string& column : columns_) kept[column] = std::move(row.at(column));
+    std::unordered_map<std::string_view, Json*> values;
+    for (auto& [column, value] : row.get_ref<Json::object_t&>()) values.emplace(column, &value);
+    Json::object_t kept;
+    for (const std::string& column : columns_) {
+      const auto found = values.find(column);
+      if (found == values.end()) {
+        Throw(ErrorCode::kInvalid, "the row has no column '{}'", column);
+      }
+      AppendMember(kept, column, std::move(*found->second));
+    }
     return {std::move(kept)};
   }
 

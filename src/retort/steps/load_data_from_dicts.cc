@@ -1,3 +1,5 @@
+#include <unordered_set>
+
 #include "retort/base/error.h"
 #include "retort/pipeline/step.h"
 #include "retort/steps/step_list.h"
@@ -29,8 +31,12 @@ void CheckRows(const Json& rows) {
       Throw(ErrorCode::kInvalid, "parameter 'data': row {} is not a map but {}", i,
             rows[i].type_name());
     }
-    for (const auto& [column, value] : rows.front().items()) {
-      if (!rows[i].contains(column)) {
+    std::unordered_set<std::string_view> columns;
+    for (const auto& [column, value] : rows[i].get_ref<const Json::object_t&>()) {
+      columns.insert(column);
+    }
+    for (const auto& [column, value] : rows.front().get_ref<const Json::object_t&>()) {
+      if (!columns.contains(column)) {
         Throw(ErrorCode::kInvalid, "parameter 'data': row {} lacks column '{}' of the first row", i,
               column);
       }

@@ -16,10 +16,8 @@ class LoadDataFromFileSystemTest : public ::testing::Test {
   const std::filesystem::path folder_ = scratch_.path();
 
   std::vector<Row> Read(Json set) {
-    Json values = {{"data_files", nullptr},
-                   {"filetype", nullptr},
-                   {"num_examples", nullptr},
-                   {"on_bad_line", "fail"}};
+    Json values = {{"data_files", nullptr}, {"filetype", nullptr}, {"num_examples", nullptr},
+                   {"types", nullptr},      {"defaults", nullptr}, {"on_bad_line", "fail"}};
     values.update(set);
     const Params params(values);
     const StepType type = LoadDataFromFileSystemType();
@@ -61,6 +59,33 @@ TEST_F(LoadDataFromFileSystemTest, ABadLineStopsOrIsSkippedWithItsNumber) {
   EXPECT_EQ(Read({{"data_files", "a.jsonl"}, {"on_bad_line", "skip"}}).size(), 2u);
   ASSERT_EQ(warnings_.size(), 1u);
   EXPECT_NE(warnings_[0].find("a.jsonl:2"), std::string::npos) << warnings_[0];
+}
+
+TEST_F(LoadDataFromFileSystemTest, NoFileIsReadTwice) {
+  WriteFileAtomically(folder_ / "a.jsonl", "{\"x\":1}\n");
+  for (const Json& files :
+       {Json{"a.jsonl", "a.jsonl"}, Json{"*.jsonl", "a.jsonl"}, Json{"a.jsonl", "./a.jsonl"}}) {
+    try {
+      Read({{"data_files", files}});
+      ADD_FAILURE() << files;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalid);
+      EXPECT_NE(error.message().find("a.jsonl"), std::string::npos) << error.message();
+    }
+  }
+}
+
+TEST_F(LoadDataFromFileSystemTest, TypesAndDefaults) {
+  WriteFileAtomically(folder_ / "a.csv", "id,score\n007,4.5\n008,\n");
+  EXPECT_EQ(Json(Read({{"data_files", "a.csv"}, {"types", {{"score", "float"}}}})),
+            Json::parse(R"([{"id":"007","score":4.5},{"id":"008","score":null}])"));
+  EXPECT_THROW(Read({{"data_files", "a.csv"}, {"types", {{"score", "number"}}}}), Error);
+  EXPECT_THROW(Read({{"data_files", "a.csv"}, {"types", {{"score", 1}}}}), Error);
+  WriteFileAtomically(folder_ / "a.jsonl", "{\"x\":1}\n{\"x\":2,\"y\":\"b\"}\n{\"y\":null}\n");
+  EXPECT_EQ(Json(Read({{"data_files", "a.jsonl"}, {"defaults", {{"y", ""}, {"z", {1}}}}})),
+            Json::parse(R"([{"x":1,"y":"","z":[1]},{"x":2,"y":"b","z":[1]},{"y":"","z":[1]}])"));
+  Read({{"data_files", "a.jsonl"}, {"types", {{"x", "int"}, {"w", "int"}}}});
+  EXPECT_EQ(warnings_, std::vector<std::string>{"no row has the column 'w' of 'types'"});
 }
 
 TEST_F(LoadDataFromFileSystemTest, MissingFilesAndBadParametersAreErrors) {
