@@ -1,6 +1,7 @@
 #include "retort/dataset/csv_reader.h"
 
 #include "retort/base/error.h"
+#include "retort/base/text_file.h"
 #include "retort/dataset/row_reader.h"
 
 namespace retort {

@@ -258,15 +258,5 @@ TEST_F(DatasetTest, AReadOnlyFolderIsAnErrorWithItsName) {
   ::chmod(dir_.c_str(), 0700);
 }
 
-TEST(FindBadUtf8, AfterTheUnicodeTable) {
-  EXPECT_EQ(FindBadUtf8("aé€😀\u0000z"), std::string_view::npos);
-  EXPECT_EQ(FindBadUtf8("\xF4\x8F\xBF\xBF"), std::string_view::npos);
-  for (const char* bad :
-       {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF",
-        "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xC3", "\xE2\x82", "\xE2\x28\xA1"}) {
-    EXPECT_EQ(FindBadUtf8(std::string("ab") + bad), 2u);
-  }
-}
-
 }  // namespace
 }  // namespace retort
