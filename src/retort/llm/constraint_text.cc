@@ -12,6 +12,7 @@ JsonSchemaOptions OptionsOf(const ConstraintText& constraint) {
   using Format = JsonSchemaOptions::Format;
   JsonSchemaOptions options;
   options.property_order = constraint.any_property_order ? Order::kAny : Order::kDeclared;
+  options.numbers = JsonSchemaOptions::Numbers::kCanonical;
   options.format = constraint.formats_are_annotations ? Format::kAnnotation : Format::kAssert;
   return options;
 }
@@ -50,7 +51,7 @@ std::shared_ptr<const ConstraintText> ChoiceConstraint(std::vector<std::string> 
 
 std::string ConstraintKey(const ConstraintText& constraint) {
   Sha256 digest;
-  digest.Field("constraint 1")
+  digest.Field(kConstraintVersion)
       .Field(static_cast<uint64_t>(constraint.kind))
       .Field(constraint.text)
       .Field(static_cast<uint64_t>(constraint.choices.size()));

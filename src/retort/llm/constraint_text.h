@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace retort {
@@ -33,6 +34,10 @@ std::shared_ptr<const ConstraintText> RegexConstraint(std::string pattern);
 std::shared_ptr<const ConstraintText> GbnfConstraint(std::string grammar);
 std::shared_ptr<const ConstraintText> LarkConstraint(std::string grammar);
 std::shared_ptr<const ConstraintText> ChoiceConstraint(std::vector<std::string> choices);
+
+// Of what a constraint allows and how its answers are kept. Raised when the same constraint comes to
+// allow other texts: what was kept under the version before is then made again.
+inline constexpr std::string_view kConstraintVersion = "constraint 2";
 
 // SHA-256 of everything in it: equal keys, equal constraints. About 1 ns per byte.
 std::string ConstraintKey(const ConstraintText& constraint);
