@@ -37,6 +37,17 @@ TEST(RowSchemas, TellsEachKindOnce) {
   EXPECT_THROW(schemas.Check(*JsonSchemaConstraint(R"({"type":"strng"})")), Error);
 }
 
+TEST(RowSchemas, TellsNoMoreKindsThanAPersonReads) {
+  std::vector<std::string> told;
+  RowSchemas schemas(false, [&](std::string_view line) { told.emplace_back(line); });
+  for (int i = 0; i < 120; ++i) {
+    schemas.Check(*JsonSchemaConstraint(fmt::format(R"({{"qqqqqqqq{}":1}})", i)));
+  }
+  ASSERT_EQ(told.size(), 100u);  // kKindsMax
+  EXPECT_THAT(told[98], testing::Not(HasSubstr("others")));
+  EXPECT_THAT(told[99], HasSubstr("(others are not told)"));
+}
+
 TEST(RowSchemas, IsTheRowsErrorIfStrict) {
   RowSchemas schemas(true, [](std::string_view line) { ADD_FAILURE() << line; });
   for (int round = 0; round < 2; ++round) {
