@@ -7,13 +7,15 @@
 #include <future>
 
 #include "retort/base/error.h"
-#include "retort/base/file.h"
+#include "retort/base/log.h"
+#include "retort/base/text_file.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/model_opening.h"
 #include "retort/cli/option_checks.h"
 #include "retort/cli/signal_stop.h"
 #include "retort/cli/standard_streams.h"
 #include "retort/cli/table.h"
+#include "retort/grammar/grammar.h"
 #include "retort/llm/request_check.h"
 
 namespace retort {
@@ -26,6 +28,7 @@ struct ConstraintOptions {
   std::string grammar_file;
   std::vector<std::string> choices;
   bool close = false;
+  bool strict = false;
 };
 
 struct GenerateOptions {
@@ -49,18 +52,23 @@ std::string ReadPrompt(const std::optional<std::string>& given) {
   if (::isatty(STDIN_FILENO) != 0) {
     Throw(ErrorCode::kInvalid, "no prompt: give one with -p, or on standard input");
   }
-  return ReadStandardInput(kPromptBytesMax);
+  return TextOf(ReadStandardInput(kPromptBytesMax), "standard input");
 }
 
 constexpr uint64_t kConstraintBytesMax = 4u << 20;
 
 // Names the file in front of what is wrong with its text.
-void CheckConstraint(const ConstraintText& constraint, const std::string& file) {
+void CheckConstraint(const ConstraintText& constraint, const std::string& file, bool strict) {
+  const std::string place = file.empty() ? "" : file + ": ";
+  std::shared_ptr<const Grammar> grammar;
   try {
-    CompileConstraint(constraint);
+    grammar = CompileConstraint(constraint);
   } catch (const Error& error) {
-    if (file.empty()) throw;
-    throw Error(error.code(), file + ": " + error.message());
+    throw Error(error.code(), place + error.message());
+  }
+  for (const std::string& warning : grammar->report().warnings) {
+    if (strict) Throw(ErrorCode::kInvalid, "{}{}", place, warning);
+    LogWarning("{}{}", place, warning);
   }
 }
 
@@ -70,18 +78,18 @@ std::shared_ptr<const ConstraintText> ReadConstraint(const ConstraintOptions& op
   std::string file;
   if (!options.schema_file.empty()) {
     file = options.schema_file;
-    constraint = JsonSchemaConstraint(ReadFile(file, kConstraintBytesMax));
+    constraint = JsonSchemaConstraint(ReadTextFile(file, kConstraintBytesMax));
   } else if (options.regex) {
     constraint = RegexConstraint(*options.regex);
   } else if (!options.grammar_file.empty()) {
     file = options.grammar_file;
     const bool lark = std::filesystem::path(file).extension() == ".lark";
-    const std::string text = ReadFile(file, kConstraintBytesMax);
+    const std::string text = ReadTextFile(file, kConstraintBytesMax);
     constraint = lark ? LarkConstraint(text) : GbnfConstraint(text);
   } else if (!options.choices.empty()) {
     constraint = ChoiceConstraint(options.choices);
   }
-  if (constraint != nullptr) CheckConstraint(*constraint, file);
+  if (constraint != nullptr) CheckConstraint(*constraint, file, options.strict);
   return constraint;
 }
 
@@ -114,6 +122,13 @@ Json ToJson(const Completion& completion, const Usage& usage, bool constrained) 
     }
   }
   return json;
+}
+
+// "a" or "b".
+std::string Quoted(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : " or ") + DumpJson(text);
+  return all;
 }
 
 int Generate(const GenerateOptions& options) {
@@ -155,6 +170,7 @@ int Generate(const GenerateOptions& options) {
   std::optional<Error> failure;
   int num_tokens = 0;
   int num_cut = 0;
+  int num_stopped = 0;
   for (auto& answer : answers) {
     const Response response = answer.get_future().get();
     if (unwritten) std::rethrow_exception(unwritten);
@@ -164,7 +180,9 @@ int Generate(const GenerateOptions& options) {
     }
     const auto& completion = std::get<Completion>(response.result);
     num_tokens += response.usage.completion_tokens;
-    num_cut += completion.constraint_met ? 0 : 1;
+    if (!completion.constraint_met) {
+      ++(completion.finish_reason == FinishReason::kLength ? num_cut : num_stopped);
+    }
     if (options.json) {
       PrintResult(DumpJson(ToJson(completion, response.usage, constraint != nullptr)) + "\n");
     } else {
@@ -182,6 +200,12 @@ int Generate(const GenerateOptions& options) {
         "{} of {} answers were cut before they met the constraint: raise --max-new-tokens, or "
         "give --close\n",
         num_cut, answers.size());
+  }
+  if (num_stopped > 0) {
+    fmt::print(stderr,
+               "{} of {} answers were cut by the stop text {} before they met the constraint: "
+               "remove it, or give --close, with which it ends an answer only where it is whole\n",
+               num_stopped, answers.size(), Quoted(options.sampling.stop));
   }
   if (failure) throw *failure;
   return 0;
@@ -202,6 +226,8 @@ void AddConstraintOptions(CLI::App& app, ConstraintOptions& options) {
   choice->allow_extra_args(false);
   app.add_flag("--close", options.close,
                "With one of these: end the answer within --max-new-tokens, so that it is whole");
+  app.add_flag("--strict", options.strict,
+               "With one of these: keywords and formats that constrain nothing are errors");
   schema->excludes(regex)->excludes(grammar)->excludes(choice);
   regex->excludes(grammar)->excludes(choice);
   grammar->excludes(choice);

@@ -8,8 +8,8 @@
 #include <sstream>
 
 #include "retort/base/error.h"
-#include "retort/base/file.h"
 #include "retort/base/json.h"
+#include "retort/base/text_file.h"
 #include "retort/cli/command.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/grammar_batch.h"
@@ -36,7 +36,9 @@ struct GrammarOptions {
   std::string order = "declared";
   std::string format = "assert";
   int draft = 2020;
+  std::string numbers = "any";
   bool lenient = false;
+  bool strict = false;
   bool json = false;
   std::string batch;
 };
@@ -61,13 +63,15 @@ JsonSchemaOptions SchemaOptions(const GrammarOptions& options) {
                                                  : JsonSchemaOptions::PropertyOrder::kDeclared;
   schema.format = options.format == "annotation" ? JsonSchemaOptions::Format::kAnnotation
                                                  : JsonSchemaOptions::Format::kAssert;
+  schema.numbers = options.numbers == "canonical" ? JsonSchemaOptions::Numbers::kCanonical
+                                                  : JsonSchemaOptions::Numbers::kAnySpelling;
   for (const std::string& remote : options.remotes) {
     const size_t equals = remote.rfind('=');
     if (equals == std::string::npos) {
       Throw(ErrorCode::kInvalid, "--remote '{}': URI=FILE is expected", remote);
     }
     schema.remotes[remote.substr(0, equals)] =
-        ReadFile(remote.substr(equals + 1), schema.limits.text_bytes_max);
+        ReadTextFile(remote.substr(equals + 1), schema.limits.text_bytes_max);
   }
   return schema;
 }
@@ -81,17 +85,9 @@ std::shared_ptr<const Grammar> Compile(const std::string& kind, const GrammarOpt
   return CompileJsonSchema(text, SchemaOptions(options));
 }
 
-// The text without the line end that an editor puts last.
 std::string ReadText(const std::string& name, uint64_t bytes_max) {
-  std::string text;
-  if (name == "-") {
-    text = ReadStandardInput(bytes_max);
-  } else {
-    text = ReadFile(name, bytes_max);
-  }
-  if (text.ends_with('\n')) text.pop_back();
-  if (text.ends_with('\r')) text.pop_back();
-  return text;
+  if (name != "-") return ReadTextFile(name, bytes_max);
+  return TextOf(ReadStandardInput(bytes_max), "standard input");
 }
 
 // JSON without the blanks between its tokens.
@@ -239,8 +235,7 @@ int CheckGrammar(const GrammarOptions& options) {
                            : !options.choices.empty() ? "--choice"
                                                       : options.file;
   std::string text = options.regex.value_or("");
-  if (!options.file.empty()) text = ReadFile(options.file, kInstanceBytesMax);
-  if (kind == "regex" && !options.file.empty() && text.ends_with('\n')) text.pop_back();
+  if (!options.file.empty()) text = ReadTextFile(options.file, kInstanceBytesMax);
 
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
@@ -249,6 +244,10 @@ int CheckGrammar(const GrammarOptions& options) {
     grammar = Compile(kind, options, text);
   } catch (const Error& error) {
     Rethrow(error, name);
+  }
+  const auto& warnings = grammar->report().warnings;
+  if (options.strict && !warnings.empty()) {
+    Throw(ErrorCode::kInvalid, "{}: {}", name, warnings[0]);
   }
   const double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
   const GrammarSize size = SizeOf(*grammar);
@@ -263,6 +262,7 @@ int CheckGrammar(const GrammarOptions& options) {
                  {"states", size.num_languages},
                  {"bytes", size.bytes},
                  {"digest", grammar->digest()},
+                 {"warnings", warnings},
                  {"annotations", grammar->report().annotations},
                  {"ignored", grammar->report().ignored},
                  {"instances", Json::array()}};
@@ -275,6 +275,7 @@ int CheckGrammar(const GrammarOptions& options) {
       Print("  became: {} rules, {} states, {}\n", size.num_rules, size.num_languages,
             FormatBytes(size.bytes));
     }
+    PrintList("WARNING, constrains nothing", warnings);
     PrintList("does not constrain", grammar->report().annotations);
     PrintList("IGNORED, because lenient", grammar->report().ignored);
   }
@@ -305,8 +306,10 @@ std::function<int()> AddGrammarCommand(CLI::App& app) {
   check->add_option("--kind", options->kind, "What FILE holds, where its ending does not tell")
       ->check(CLI::IsMember({"schema", "gbnf", "lark", "regex"}));
   check->add_option("--regex", options->regex, "A regular expression, instead of a file");
-  check->add_option("--choice", options->choices, "Texts to choose from, instead of a file")
-      ->delimiter(',');
+  check
+      ->add_option("--choice", options->choices,
+                   "A text to choose, instead of a file; repeat it for others")
+      ->allow_extra_args(false);
   check
       ->add_option("--instance", options->instances,
                    "A file that the constraint should accept, '-' is standard input (a line end "
@@ -317,6 +320,15 @@ std::function<int()> AddGrammarCommand(CLI::App& app) {
       ->allow_extra_args(false);
   check->add_flag("--lenient", options->lenient,
                   "Schemas: leave out what cannot be enforced, and list it, instead of refusing");
+  check->add_flag("--strict", options->strict,
+                  "Schemas: keywords and formats that constrain nothing are errors");
+  check
+      ->add_option(
+          "--numbers", options->numbers,
+          "Schemas: whole and listed numbers in any spelling, or in the one that `run` and "
+          "`generate` allow")
+      ->check(CLI::IsMember({"any", "canonical"}))
+      ->capture_default_str();
   check->add_option("--order", options->order, "Schemas: properties as declared, or in any order")
       ->check(CLI::IsMember({"declared", "any"}))
       ->capture_default_str();

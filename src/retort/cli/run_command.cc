@@ -32,6 +32,7 @@ struct Options {
   bool no_cache = false;
   std::string cache;
   std::string engine_log;
+  bool strict = false;
   bool quiet = false;
 };
 
@@ -55,7 +56,8 @@ ConfigOverrides WithInput(const Options& options) {
 int Run(const Options& options) {
   const std::vector<StepType> types = AllStepTypes();
   std::vector<Problem> warnings;
-  const Graph graph = LoadPipeline(options.file, WithInput(options), types, {}, &warnings);
+  const Graph graph =
+      LoadPipeline(options.file, WithInput(options), types, {.strict = options.strict}, &warnings);
   for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
   if (options.dry_run) {
     Print("{}", ToText(PlanRun(graph, options.limit)));
@@ -72,6 +74,7 @@ int Run(const Options& options) {
   }
   run_options.limit = options.limit;
   run_options.seed = options.seed;
+  run_options.strict = options.strict;
   run_options.warn = [](std::string_view line) { LogLine(LogLevel::kWarning, line); };
   run_options.amend_report = [&](Json& report) {
     report["model_loads"] = models.num_loads();
@@ -128,6 +131,7 @@ std::function<int()> AddRunCommand(CLI::App& app) {
   app.add_option("--engine-log", options->engine_log,
                  "Append a line per request begun and ended, written by the engine itself")
       ->check(NotEmpty());
+  app.add_flag("--strict", options->strict, "Warnings about the pipeline are errors");
   app.add_flag("-q,--quiet", options->quiet, "No progress and no table");
   return [options] { return Run(*options); };
 }

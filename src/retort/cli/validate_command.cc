@@ -13,15 +13,18 @@ std::function<int()> AddValidateCommand(CLI::App& app) {
   struct Options {
     std::string file;
     ConfigOverrides set;
+    bool strict = false;
   };
   auto options = std::make_shared<Options>();
   app.add_option("pipeline", options->file, "The pipeline file")->required();
+  app.add_flag("--strict", options->strict, "Warnings are errors");
   app.add_option("--set", options->set, "STEP.PARAM=VALUE, models.NAME.KEY=VALUE or seed=VALUE")
       ->allow_extra_args(false);
   return [options] {
     const std::vector<StepType> types = AllStepTypes();
     std::vector<Problem> warnings;
-    const Graph graph = LoadPipeline(options->file, options->set, types, {}, &warnings);
+    const Graph graph =
+        LoadPipeline(options->file, options->set, types, {.strict = options->strict}, &warnings);
     for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
     Print("{} is valid: {}, {}\n", options->file, CountOf(graph.steps.size(), "step"),
           CountOf(graph.UsedModels().size(), "model"));

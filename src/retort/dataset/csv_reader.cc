@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "retort/base/error.h"
+#include "retort/base/text_file.h"
 #include "retort/dataset/row_reader.h"
 
 namespace retort {

@@ -39,7 +39,4 @@ enum class LineStatus { kLine, kTooLong, kEnd };
 // was passed over; `line` is empty.
 LineStatus ReadLine(ByteReader& reader, std::string& line);
 
-// Offset of the first byte that is not part of well-formed UTF-8 (Unicode 15, table 3-7), or npos.
-size_t FindBadUtf8(std::string_view text);
-
 }  // namespace retort

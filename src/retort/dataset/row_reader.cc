@@ -12,6 +12,7 @@
 #include "retort/base/error.h"
 #include "retort/base/file.h"
 #include "retort/base/json_object.h"
+#include "retort/base/text_file.h"
 #include "retort/dataset/csv_reader.h"
 #include "retort/dataset/line_reader.h"
 

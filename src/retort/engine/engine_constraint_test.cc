@@ -227,7 +227,8 @@ TEST(EngineConstraint, ClosesInTime) {
       const int max_new_tokens = std::get<Generation>(requests[i].work).sampling.max_new_tokens;
       if (const Error* error = std::get_if<Error>(&answers[i].result)) {
         EXPECT_EQ(error->code(), ErrorCode::kExhausted) << error->message();
-        EXPECT_THAT(error->message(), HasSubstr("the shortest text found"));
+        EXPECT_THAT(error->message(),
+                    HasSubstr("the shortest text that the constraint allows has"));
         EXPECT_LT(max_new_tokens, 100) << error->message();
         continue;
       }
@@ -239,6 +240,56 @@ TEST(EngineConstraint, ClosesInTime) {
     }
     EXPECT_GE(num_closed, 6) << constraint->text;
     EXPECT_EQ(BitsOf(Answers(*engine, requests)), BitsOf(answers));
+  }
+}
+
+TEST(EngineConstraint, ClosesWhatIsLongBeforeItMayEnd) {
+  SKIP_WITHOUT(Stories());
+  const auto engine = Engine::Open(StoriesOptions());
+  const std::shared_ptr<const ConstraintText> constraints[] = {
+      JsonSchemaConstraint(
+          R"({"type": "object", "properties": {"essay": {"type": "string", "minLength": 300}},
+              "required": ["essay"], "additionalProperties": false})"),
+      JsonSchemaConstraint(R"({"type": "array", "minItems": 60, "items": {"type": "integer"}})"),
+      RegexConstraint("([a-z]{3} ){70}"),
+  };
+  for (const auto& constraint : constraints) {
+    std::vector<Request> requests;
+    for (uint64_t seed = 0; seed < 3; ++seed) {
+      requests.push_back(AskFor(constraint, Hot(seed, 400)));
+      std::get<Generation>(requests.back().work).close = true;
+    }
+    for (const Response& response : Answers(*engine, requests)) {
+      EXPECT_TRUE(CompletionOf(response).constraint_met) << CompletionOf(response).text;
+    }
+  }
+}
+
+// With `close` a stop text is text like any other until the answer is whole.
+TEST(EngineConstraint, AStopTextEndsAClosedAnswerOnlyWhereItIsWhole) {
+  SKIP_WITHOUT(Stories());
+  const auto engine = Engine::Open(StoriesOptions());
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    SamplingParams sampling = Hot(seed, 200);
+    sampling.stop = {"\"", ",", "{", " "};
+    Request person = AskFor(JsonSchemaConstraint(kPerson), sampling);
+    std::get<Generation>(person.work).close = true;
+    const Response whole = Await(*engine, person);
+    EXPECT_TRUE(CompletionOf(whole).constraint_met);
+    ExpectPerson(CompletionOf(whole).text);
+    // Where it may end, the first stop text ends it.
+    sampling.stop = {"e", "xx"};
+    Request letters = AskFor(RegexConstraint("[a-z ]{5,}"), sampling);
+    std::get<Generation>(letters.work).close = true;
+    const Completion ended = CompletionOf(Await(*engine, letters));
+    EXPECT_TRUE(ended.constraint_met);
+    EXPECT_GE(ended.text.size(), 5u);
+    EXPECT_EQ(ended.text.find('e', 5), std::string::npos) << ended.text;
+    // Without it the first one cuts, and what is left is judged.
+    std::get<Generation>(letters.work).close = false;
+    const Completion cut = CompletionOf(Await(*engine, letters));
+    EXPECT_EQ(cut.text.find('e'), std::string::npos) << cut.text;
+    EXPECT_EQ(cut.constraint_met, cut.text.size() >= 5) << cut.text;
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,11 +19,14 @@ class TextAssembler {
   TextAssembler(std::shared_ptr<const Tokenizer> tokenizer, bool at_start,
                 std::vector<std::string> stops);
 
+  // Whether the text may end at this length. Empty: anywhere.
+  using MayEnd = std::function<bool(size_t)>;
   // True if a stop string is complete: the text ends before it, and no more tokens may follow. Of
-  // several that appear with one token, the one that begins first counts.
-  bool Push(int32_t token_id);
+  // several that appear with one token, the one that begins first counts. One that begins where the
+  // text may not end is text like any other.
+  bool Push(int32_t token_id, const MayEnd& may_end = {});
   // No more tokens follow: what was held back joins the text. True if that completes a stop string.
-  bool Finish();
+  bool Finish(const MayEnd& may_end = {});
 
   // So far; once Finish was called or Push returned true, the whole.
   const std::string& text() const { return text_; }
@@ -30,7 +34,7 @@ class TextAssembler {
   std::string TakeDelta();
 
  private:
-  bool Append(std::string_view piece);
+  bool Append(std::string_view piece, const MayEnd& may_end);
   size_t HeldBytes() const;
 
   int32_t vocab_size_;

@@ -66,6 +66,17 @@ bool GenerationWork::Finish(FinishReason reason, bool constraint_met) {
   return true;
 }
 
+TextAssembler::MayEnd GenerationWork::MayEnd() const {
+  if (!close_) return {};
+  return [this](size_t num_bytes) { return constraint_->IsCompleteAt(num_bytes); };
+}
+
+// A stop string takes away text that the constraint may count on.
+bool GenerationWork::FinishAtStop() {
+  return Finish(FinishReason::kStop,
+                !constraint_ || constraint_->IsCompleteAt(text_.text().size()));
+}
+
 bool GenerationWork::AcceptForced() {
   if (!constraint_) return false;
   if (constraint_->MustEnd()) {  // the empty text
@@ -85,7 +96,9 @@ bool GenerationWork::AcceptForced() {
 std::vector<int32_t> GenerationWork::ClosingTokens(const ConstraintState& state) const {
   const auto text = state.ClosingText();
   if (!text) {
-    Throw(ErrorCode::kUnsupported, "no short text was found that completes the constraint");
+    Throw(
+        ErrorCode::kUnsupported,
+        "the constraint cannot be closed by force: keys or items that must not repeat are used up");
   }
   return state.TokensOf(*text);
 }
@@ -95,9 +108,9 @@ void GenerationWork::CloseInTime() {
   closing_ = ClosingTokens(*constraint_);
   if (static_cast<int>(closing_.size()) <= num_tokens_max_) return;
   Throw(ErrorCode::kExhausted,
-        "the shortest text found that the constraint allows has {} tokens, more than the {} there "
-        "are",
-        closing_.size(), num_tokens_max_);
+        "the shortest text that the constraint allows has {} tokens, more than the {} there are: "
+        "raise max_new_tokens to {} at least",
+        closing_.size(), num_tokens_max_, closing_.size());
 }
 
 // Whether what follows `token` can be ended in the tokens that are left then.
@@ -124,7 +137,7 @@ bool GenerationWork::FitsAfter(int32_t token) {
 bool GenerationWork::Accept(const SampledToken& token) {
   if (!close_ || FitsAfter(token.token_id)) return Take(token);
   if (constraint_->IsComplete()) {
-    if (text_.Finish()) return Finish(FinishReason::kStop, false);
+    if (text_.Finish(MayEnd())) return FinishAtStop();
     return Finish(FinishReason::kLength, true);
   }
   if (closing_.empty()) closing_ = ClosingTokens(*constraint_);
@@ -153,14 +166,13 @@ bool GenerationWork::Take(const SampledToken& token) {
                   : !sampling_.ignore_eos &&
                         std::binary_search(end_ids_.begin(), end_ids_.end(), token.token_id);
   if (is_end) {
-    text_.Finish();
+    if (text_.Finish(MayEnd())) return FinishAtStop();
     return Finish(FinishReason::kStop, true);
   }
-  // A stop string takes away text that the constraint counts on.
-  if (text_.Push(token.token_id)) return Finish(FinishReason::kStop, !constraint_);
+  if (text_.Push(token.token_id, MayEnd())) return FinishAtStop();
   const bool must_end = constraint_ && constraint_->MustEnd();
   if (!must_end && num_tokens() < num_tokens_max_) return false;
-  if (text_.Finish()) return Finish(FinishReason::kStop, !constraint_);
+  if (text_.Finish(MayEnd())) return FinishAtStop();
   return Finish(must_end ? FinishReason::kStop : FinishReason::kLength,
                 !constraint_ || constraint_->IsComplete());
 }

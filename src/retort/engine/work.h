@@ -39,8 +39,9 @@ class GenerationWork {
   // before the first token and after each that did not finish the completion. True: it is finished
   // now.
   bool AcceptForced();
-  // From now on the constraint is met within the tokens there are (Generation::close). Call before
-  // the first token. Throws Error{kExhausted} if they are too few.
+  // From now on the constraint is met within the tokens there are (Generation::close), and a stop
+  // string ends the text only where the constraint lets it end. Call before the first token. Throws
+  // Error{kExhausted} if they are too few.
   void CloseInTime();
   // See Completion::context_bound.
   void SetContextBound() { completion_.context_bound = true; }
@@ -52,6 +53,8 @@ class GenerationWork {
 
  private:
   bool Finish(FinishReason reason, bool constraint_met);
+  bool FinishAtStop();
+  TextAssembler::MayEnd MayEnd() const;
   bool Take(const SampledToken& token);
   bool FitsAfter(int32_t token);
   std::vector<int32_t> ClosingTokens(const ConstraintState& state) const;

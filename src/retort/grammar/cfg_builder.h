@@ -55,6 +55,7 @@ class CfgBuilder {
   void Add(const std::string& name, CfgExpr expr, size_t position);
   // As Add, of a rule that must be a regular language; Build refuses it otherwise.
   void AddRegular(const std::string& name, CfgExpr expr, size_t position);
+  void Warn(const std::string& warning) { report_.warnings.push_back(warning); }
   void Note(const std::string& annotation) { report_.annotations.push_back(annotation); }
   void NoteIgnored(const std::string& ignored) { report_.ignored.push_back(ignored); }
   bool Has(const std::string& name) const { return index_.contains(name); }

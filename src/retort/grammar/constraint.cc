@@ -34,8 +34,9 @@ struct ConstraintRuntime {
   // The machine's lock is held by the caller.
   uint64_t NoteBytes() {
     const uint64_t automata = machine.memory_bytes();
-    *bytes = automata + memo.whole_bytes + memo.entry_bytes;
-    return automata;
+    const uint64_t shortest_bytes = shortest.memory_bytes();
+    *bytes = automata + shortest_bytes + memo.whole_bytes + memo.entry_bytes;
+    return automata + shortest_bytes;
   }
 };
 
@@ -44,6 +45,8 @@ struct ConstraintPoint {
   std::string tail;
   bool finished = false;
   int num_committed = 0;
+  int32_t token = -1;    // the one committed last
+  size_t num_bytes = 0;  // of all that were committed
   std::shared_ptr<const ConstraintPoint> before;
 
   ConstraintPoint() = default;
@@ -366,6 +369,8 @@ bool ConstraintState::Commit(int32_t token) {
     }
   }
   next->num_committed = point_->num_committed + 1;
+  next->token = token;
+  next->num_bytes = point_->num_bytes + (next->finished ? 0 : vocabulary.Text(token).size());
   next->before = point_;
   point_ = std::move(next);
   return true;
@@ -459,6 +464,21 @@ std::vector<int32_t> ConstraintState::ForcedTokens() const {
   return tokens;
 }
 
+bool ConstraintState::IsCompleteAt(size_t num_bytes) const {
+  std::shared_ptr<const ConstraintPoint> at = point_;
+  int32_t next = -1;  // the token after `at`
+  for (; at->num_bytes > num_bytes; at = at->before) next = at->token;
+  if (at->num_bytes == num_bytes) return at->configurations.complete;
+  const std::string_view begun =
+      runtime_->vocabulary->Text(next).substr(0, num_bytes - at->num_bytes);
+  const std::lock_guard lock(runtime_->machine.mutex());
+  const ConstraintState from(runtime_, std::move(at));
+  const Meter meter(from);
+  const grammar::Excursion excursion(runtime_->machine);
+  ConstraintPoint to;
+  return from.Advance(begun, &to) && to.configurations.complete;
+}
+
 std::vector<int32_t> ConstraintState::TokensOf(std::string_view text) const {
   const grammar::Vocabulary& vocabulary = *runtime_->vocabulary;
   if (vocabulary.tokenizer() == nullptr) return vocabulary.LongestTokens(text);
@@ -484,9 +504,10 @@ std::optional<std::string> ConstraintState::ClosingText() const {
   if (point_->finished || point_->configurations.complete) return std::string();
   const std::lock_guard lock(runtime_->machine.mutex());
   const Meter meter(*this);
-  const auto text = runtime_->shortest.After(point_->configurations);
-  if (!text) return std::nullopt;
-  const grammar::Excursion excursion(runtime_->machine);
+  const grammar::Excursion stacks(runtime_->machine);
+  const auto text = runtime_->shortest.After(point_->configurations, point_->tail);
+  // Only what must not repeat can be at odds with a shortest text.
+  if (!text || !runtime_->machine.needs_text()) return text;
   ConstraintPoint to;
   return Advance(*text, &to) && to.configurations.complete ? text : std::nullopt;
 }

@@ -89,10 +89,13 @@ class ConstraintState {
   std::vector<int32_t> ForcedTokens() const;
   static constexpr size_t kForcedBytesMax = 256;
 
-  // A short text that completes what was committed, where it matters to end soon: empty if it is
-  // complete as it is. Nothing if none is found. Depends on the grammar and what was committed
-  // alone. Throws Error{kExhausted} if the grammar is too complex for that.
+  // The shortest text that completes what was committed, in bytes: empty if it is complete as it
+  // is. Depends on the grammar and what was committed alone. Of keys and items that must not
+  // repeat each is as short as those before it leave. Nothing if they leave none. Throws
+  // Error{kExhausted} if the grammar is too complex for that.
   std::optional<std::string> ClosingText() const;
+  // Whether the first `num_bytes` bytes of what was committed are in the language.
+  bool IsCompleteAt(size_t num_bytes) const;
   // A text that follows what was committed, as the tokenizer would cut it. At most one per byte.
   std::vector<int32_t> TokensOf(std::string_view text) const;
 

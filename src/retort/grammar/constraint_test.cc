@@ -40,6 +40,31 @@ TEST(CompileRegex, MatchesWholeTexts) {
       {R"([\w&&[^\d_]]+)", {"abc"}, {"a1", "_"}},
       {"(a{0,5}){0,5}", {"", std::string(25, 'a')}, {std::string(26, 'a')}},
       {R"(\u{1F600}|\x41)", {"\xF0\x9F\x98\x80", "A"}, {"B"}},
+      // As Python and Rust read them.
+      {R"(\d)", {"7", "\xD9\xA3"}, {"a"}},
+      {R"([0-9])", {"7"}, {"\xD9\xA3"}},
+      {R"([^\[\]]+)", {"ab"}, {"a[b", "]"}},
+      {R"({"a": \d+})", {R"({"a": 12})"}, {R"({"a": })"}},
+      {R"(\{"a": \d\})", {R"({"a": 1})"}, {"{}"}},
+      {"a{b}{x", {"a{b}{x"}, {"aab"}},
+      {"a{,3}", {"", "a", "aaa"}, {"aaaa", "a{,3}"}},
+      {"a{2,}", {"aa", "aaaa"}, {"a"}},
+      {R"(\Aab\Z)", {"ab"}, {"ab\n", "a"}},
+      {R"(\Aab\z)", {"ab"}, {"ab\n"}},
+      // Look-ahead up to the end is an intersection.
+      {"(?!no)[a-z]+", {"yes", "n", "on"}, {"no", "north"}},
+      {"(?!no$)[a-z]+", {"yes", "north"}, {"no"}},
+      {"^(?=.*[A-Z])(?=.*[0-9]).{4,6}$", {"aA1b", "1A2345"}, {"aa1b", "A1", "aAbb"}},
+      {"a(?=b)(?=.c)[a-c]+", {"abc", "abca"}, {"acb", "abb"}},
+      {"x(?=b)[a-c]+|y(?!a).", {"xbc", "yb"}, {"xcb", "ya"}},
+      {"(?:a|b(?!c)[a-z])$", {"a", "bd"}, {"bc"}},
+      // Of pydantic's Decimal.
+      {R"(^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$)",
+       {"1", "-1.50", "+.5", "5.", "007", "0"},
+       {"", "-", "+.", ".", "1e5", "1.2.3"}},
+      {R"(^(?!^[-+.]*$)[+-]?0*(?:\d{0,3}|(?=[\d.]{1,6}0*$)\d{0,3}\.\d{0,2}0*$))",
+       {"123", "-12.34", "12.3400"},
+       {"1234", "12.345", "-"}},
   };
   for (const RegexCase& c : cases) {
     const auto constraint = Regex_(c.pattern);
@@ -52,7 +77,15 @@ TEST(CompileRegex, MatchesWholeTexts) {
 
 TEST(CompileRegex, SaysWhyItRefuses) {
   const std::pair<const char*, const char*> cases[] = {
-      {"a(?=b)", "look-around"},
+      {"(?:a(?=b))bc", "look-ahead is supported where"},
+      {"(?:(?=a)[a-z])+", "look-ahead is supported where"},
+      {"(?=a)*[a-z]", "cannot be repeated"},
+      {"(?<=a)b", "look-behind is not supported: write"},
+      {"(?>a)b", "write (?:...)"},
+      {"(?P<n>a)(?P=n)", "back-references"},
+      {R"(\Ga)", "unknown escape \\G"},
+      {R"([^[\]]+)", "write \\[ for the character"},
+      {"{3}", "nothing to repeat"},
       {R"((a)\1)", "back-references"},
       {R"(\bword)", "word boundaries"},
       {"(a", "no ')'"},

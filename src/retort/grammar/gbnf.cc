@@ -53,6 +53,17 @@ class GbnfParser : private GrammarScanner {
     }
   }
 
+  // "name ::="
+  bool AtRule() {
+    const size_t start = pos_;
+    while (IsName(Peek())) ++pos_;
+    bool is_rule = pos_ > start;
+    Space(false);
+    is_rule = is_rule && text_.substr(pos_).starts_with("::=");
+    pos_ = start;
+    return is_rule;
+  }
+
   CfgExpr Choice(int depth) {
     if (depth > limits_.depth_max) {
       builder_->Fail(ErrorCode::kExhausted, pos_, "groups nest too deep");
@@ -70,8 +81,15 @@ class GbnfParser : private GrammarScanner {
         pos_ = depth > 0 ? pos_ : before;
         break;
       }
+      const size_t end = pos_;
       Space(true);
-      choice.parts.push_back(Sequence(depth));
+      if (depth == 0 && AtRule()) {  // nothing stands before the next rule
+        choice.parts.emplace_back();
+        pos_ = end;
+        Space(false);
+      } else {
+        choice.parts.push_back(Sequence(depth));
+      }
     }
     if (choice.parts.size() == 1) return std::move(choice.parts[0]);
     return choice;

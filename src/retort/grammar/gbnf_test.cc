@@ -39,6 +39,31 @@ TEST(CompileGbnf, TakesLeftRecursionAmbiguityAndNesting) {
   EXPECT_FALSE(Accepts(*nested, "[[][][][]]"));
 }
 
+TEST(CompileGbnf, AnAlternativeMayBeEmpty) {
+  struct Case {
+    const char* grammar;
+    std::vector<const char*> yes;
+    std::vector<const char*> no;
+  };
+  const Case cases[] = {
+      {"root ::= \"x\" ( | \"a\") \"y\"", {"xy", "xay"}, {"x"}},
+      {"root ::= \"x\" (\"a\" | ) \"y\"", {"xy", "xay"}, {"x"}},
+      {"root ::= \"x\" (\"a\" | | \"b\") \"y\"", {"xy", "xay", "xby"}, {"xaby"}},
+      {"root ::= \"x\" () \"y\"", {"xy"}, {"x"}},
+      {"root ::= | \"a\"", {"", "a"}, {"aa"}},
+      {"root ::= \"a\" |", {"", "a"}, {"aa"}},
+      {"root ::= a \"x\"\na ::= \"a\" |\nb ::= \"b\"", {"x", "ax"}, {"bx"}},
+      {"root ::= a \"x\"\na ::= \"a\" |\n  b\nb ::= \"b\"", {"ax", "bx"}, {"x"}},
+      {"root ::= a \"x\"\na ::= |\n# no more\nb ::= \"b\"", {"x"}, {"bx"}},
+      {"root ::= \"a\" | | \"b\"", {"", "a", "b"}, {"ab"}},
+  };
+  for (const Case& c : cases) {
+    const auto constraint = Gbnf(c.grammar);
+    for (const char* text : c.yes) EXPECT_TRUE(Accepts(*constraint, text)) << c.grammar << text;
+    for (const char* text : c.no) EXPECT_FALSE(Accepts(*constraint, text)) << c.grammar << text;
+  }
+}
+
 TEST(CompileGbnf, MasksEqualBruteForce) {
   for (const char* text :
        {"root ::= root \"+\" root | \"(\" root \")\" | [0-9]", "root ::= \"a\" root \"b\" | \"\"",

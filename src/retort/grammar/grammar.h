@@ -21,8 +21,11 @@ class Grammar {
  public:
   // What the compiler has to say about a grammar that it accepted.
   struct Report {
-    // "/properties/x/format: 'color' is no format of any draft: an annotation". Nothing that
-    // constrains is ever left out silently.
+    // What seems meant to constrain and does not: unknown keywords and formats, with the nearest
+    // known one. "/properties/x: 'minLenght' is no keyword: it constrains nothing (did you mean
+    // 'minLength'?)". Nothing that constrains is ever left out silently.
+    std::vector<std::string> warnings;
+    // What is not meant to constrain, or changes nothing about the language.
     std::vector<std::string> annotations;
     // Keywords that lenient mode left out, with their pointer and the reason. Empty when strict.
     std::vector<std::string> ignored;
@@ -51,7 +54,14 @@ struct JsonSchemaOptions {
     kAssert,      // every format of 2020-12 but idn-*
     kAnnotation,  // what the drafts do by default
   };
+  enum class Numbers {
+    kAnySpelling,  // a value in every way that grammar/json_number.h knows
+    // Where only whole numbers are allowed, and where a number is listed ("enum", "const"), each in
+    // one way: 1 and 0.5, never 1.0, 1e0, 0.50 or -0.
+    kCanonical,
+  };
   PropertyOrder property_order = PropertyOrder::kDeclared;
+  Numbers numbers = Numbers::kAnySpelling;
   Format format = Format::kAssert;
   // What a schema without "$schema" is read as: 4, 6, 7, 2019 or 2020.
   int default_draft = 2020;
@@ -66,7 +76,8 @@ struct JsonSchemaOptions {
 // is right but cannot be enforced exactly here), kExhausted (a limit of Limits is reached). The
 // message says where (JSON pointer, or line and column), which keyword, and why.
 
-// A JSON Schema of draft 4, 6, 7, 2019-09 or 2020-12 (by "$schema"; 2020-12 without). Allows JSON
+// A JSON Schema of draft 4, 6, 7, 2019-09 or 2020-12 (by "$schema"; 2020-12 without), also in what
+// APIs wrap it in (schema_wrapper.h). Allows JSON
 // texts whose value the schema accepts, with whitespace only before tokens (not before ',' or ':',
 // nor around the whole) and no more than one line feed and 32 spaces in a row; object keys never
 // repeat; numbers with conditions are spelt as grammar/json_number.h says.
@@ -74,7 +85,8 @@ std::shared_ptr<const Grammar> CompileJsonSchema(std::string_view schema,
                                                  const JsonSchemaOptions& options = {});
 
 // A text that the regular expression matches as a whole. Unicode; anchors are allowed and mean the
-// text's ends; no look-around, back-references or word boundaries.
+// text's ends; look-ahead up to the pattern's end; no look-behind, back-references or word
+// boundaries. docs/structured_output.md says which dialect it is.
 std::shared_ptr<const Grammar> CompileRegex(std::string_view pattern,
                                             const grammar::Limits& limits = {});
 

@@ -246,6 +246,17 @@ Regex UnsignedInteger(RegexPool* pool) {
 
 Regex IntegerLiteral(RegexPool* pool) { return pool->Cat(Sign(pool), UnsignedInteger(pool)); }
 
+Regex CanonicalInteger(RegexPool* pool) {
+  return pool->Or(pool->Bytes("0"),
+                  pool->Cat({Sign(pool), Range(pool, '1', '9'), Digits(pool, 0)}));
+}
+
+Regex CanonicalNumber(const Decimal& value, RegexPool* pool) {
+  const PlainParts parts = Split(value);
+  return pool->Bytes((value.negative ? "-" : "") + parts.integer +
+                     (parts.fraction.empty() ? "" : "." + parts.fraction));
+}
+
 Regex IntegerNumber(RegexPool* pool) {
   const Regex point = pool->Bytes(".");
   const Regex zeros = pool->Repeat(pool->Bytes("0"), 1, kUnbounded);

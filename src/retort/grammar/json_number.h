@@ -40,6 +40,9 @@ Regex AnyNumber(RegexPool* pool);        // every JSON number
 Regex SpellableNumber(RegexPool* pool);  // the spellings above: the others are subsets of it
 Regex IntegerNumber(RegexPool* pool);    // whole, however it is written: 1, 1.0, 1e3
 Regex IntegerLiteral(RegexPool* pool);   // without fraction and exponent: draft 4's
+// One spelling of each value, the same in both: no exponent, no needless zero, no sign of zero.
+Regex CanonicalInteger(RegexPool* pool);
+Regex CanonicalNumber(const Decimal& value, RegexPool* pool);
 Regex NumberAtLeast(const Decimal& bound, bool exclusive, RegexPool* pool);
 // Numbers in plain form, and in scientific form where it is certain, that are multiples; with
 // `negated`, those that are not. nullopt: the divisor has too many digits.

@@ -114,7 +114,8 @@ class LarkParser {
 
   Regex Pattern(const std::string& pattern, size_t position) {
     try {
-      return ParseRegex(pattern, RegexDialect::kUnicode, false, json_.limits, &builder_->pool());
+      return ParseRegex(pattern, RegexDialect::kUnicodeToken, false, json_.limits,
+                        &builder_->pool());
     } catch (const Error& error) {
       builder_->Fail(error.code(), position, "regular expression " + error.message());
     }
@@ -233,7 +234,8 @@ class LarkParser {
     CfgExpr choice;
     choice.kind = CfgExpr::Kind::kChoice;
     choice.position = in_.position();
-    in_.Accept("|");
+    if (in_.Peek() == '|')
+      builder_->Note("a '|' that comes first: before it is an empty alternative");
     choice.parts.push_back(Conjunction(depth));
     while (in_.AcceptOr(depth > 0)) choice.parts.push_back(Conjunction(depth));
     if (choice.parts.size() == 1) return std::move(choice.parts[0]);
@@ -351,6 +353,9 @@ class LarkParser {
         expr.grammar = CompileJsonSchema(schema, json_);
       } catch (const Error& error) {
         builder_->Fail(error.code(), start, "%json: " + error.message());
+      }
+      for (const std::string& warning : expr.grammar->report().warnings) {
+        builder_->Warn("%json: " + warning);
       }
       for (const std::string& note : expr.grammar->report().annotations) {
         builder_->Note("%json: " + note);

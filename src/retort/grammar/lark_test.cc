@@ -68,7 +68,7 @@ TEST(CompileLark, ReadsEveryKindOfPart) {
       {"start: %regex {\"substring_chunks\": [\"ab\", \"cd\"]}", {"abcd", "cd"}, {"bc"}},
       {"start: a\na.2: B\nB.-1: \"x\"", {"x"}, {}},
       {"start[capture=\"n\"]: \"x\" # comment\n", {"x"}, {}},
-      {"start:\n  | \"x\"\n  | \"y\"\n", {"x", "y"}, {""}},
+      {"start:\n  | \"x\"\n  | \"y\"\n", {"", "x", "y"}, {"xy"}},
       {"start: \"x\" C*\n%ignore /\\s+/\n%import common (CNAME)\nC: CNAME\n",
        {"x a b", "  xab\n"},
        {"a"}},
@@ -142,10 +142,45 @@ TEST(CompileLark, SaysWhereItIsWrongOrWhatItDoesNotDo) {
 }
 
 TEST(CompileLark, ReportsWhatItLeavesOut) {
-  const auto grammar = CompileLark("start: b c\nb.3[capture]: \"x\"\nc: %json {\"x-y\": 1}");
+  const auto grammar =
+      CompileLark("start: | b c\nb.3[capture]: \"x\"\nc: %json {\"typo\": 1, \"x-y\": 1}");
   ASSERT_EQ(grammar->report().annotations.size(), 3u);
-  EXPECT_THAT(grammar->report().annotations[0], HasSubstr("priority of 'b'"));
-  EXPECT_THAT(grammar->report().annotations[2], HasSubstr("'x-y' is no keyword"));
+  EXPECT_THAT(grammar->report().annotations[0], HasSubstr("empty alternative"));
+  EXPECT_THAT(grammar->report().annotations[1], HasSubstr("priority of 'b'"));
+  EXPECT_THAT(grammar->report().warnings,
+              testing::ElementsAre(HasSubstr("%json: (root): 'typo' is no keyword")));
+}
+
+// As Lark reads them: what is not there is the empty text.
+TEST(CompileLark, AnAlternativeMayBeEmpty) {
+  struct Case {
+    const char* grammar;
+    std::vector<const char*> yes;
+    std::vector<const char*> no;
+  };
+  const Case cases[] = {
+      {"start: \"x\" ( | \"a\") \"y\"", {"xy", "xay"}, {"x", "xaay"}},
+      {"start: \"x\" (\"a\" | ) \"y\"", {"xy", "xay"}, {"x"}},
+      {"start: \"x\" (\"a\" | | \"b\") \"y\"", {"xy", "xay", "xby"}, {"xaby"}},
+      {"start: \"x\" (\n | \"a\"\n | \"b\") \"y\"", {"xy", "xay", "xby"}, {"x"}},
+      {"start: \"x\" [ | \"a\"] \"y\"", {"xy", "xay"}, {"x"}},
+      {"start: \"x\" () \"y\"", {"xy"}, {"x"}},
+      {"start: | \"a\"", {"", "a"}, {"aa"}},
+      {"start: \"a\" |", {"", "a"}, {"aa"}},
+      {"start: \"a\" |\nb: \"x\"", {"", "a"}, {"x"}},
+      {"start: \"a\" | | \"b\"", {"", "a", "b"}, {"ab"}},
+      {"start:\n | \"a\"", {"", "a"}, {"aa"}},
+      {"start:\n", {""}, {"a"}},
+      {"start: a \"x\"\na: | \"(\" a \")\"", {"x", "()x", "(())x"}, {"(x"}},
+      {"start: A \"x\"\nA: \"b\" ( | \"c\")", {"bx", "bcx"}, {"x"}},
+      {"start: A \"x\"\nA: | \"c\"", {"x", "cx"}, {"ccx"}},
+      {"start: (\"a\" | )~2 \"x\"", {"x", "ax", "aax"}, {"aaax"}},
+      {"start: \"x\" ( | \"a\") \"y\"\n%ignore \" \"", {"x y", " xay "}, {"x"}},
+  };
+  for (const Case& c : cases) {
+    for (const char* text : c.yes) EXPECT_TRUE(Takes(c.grammar, text)) << c.grammar << " " << text;
+    for (const char* text : c.no) EXPECT_FALSE(Takes(c.grammar, text)) << c.grammar << " " << text;
+  }
 }
 
 const char* const kJson = R"(

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "retort/base/error.h"
+#include "retort/grammar/utf8_text.h"
 
 namespace retort::grammar {
 namespace {
@@ -52,6 +53,56 @@ void AddHexDigits(std::vector<ByteRange>* out, Target target) {
       Add(out, byte, byte, target(byte));
     }
   }
+}
+
+// Of bytes that lead to the same state, the one that reads best.
+char Representative(const ByteRange& range) {
+  for (const uint8_t byte : {uint8_t{'a'}, uint8_t{'0'}, uint8_t{' '}}) {
+    if (range.first <= byte && byte <= range.last) return static_cast<char>(byte);
+  }
+  return static_cast<char>(range.first);
+}
+
+// The shortest spelling of one of the code points first..last, in a JSON string or as itself; empty
+// if there are only surrogates.
+std::string CheapestText(uint32_t first, uint32_t last, bool in_string) {
+  struct Group {
+    uint32_t first;
+    uint32_t last;
+  };
+  // From one byte to four, those in front that read best.
+  static constexpr Group kGroups[] = {{'a', 'a'},
+                                      {'0', '0'},
+                                      {' ', ' '},
+                                      {0x21, 0x21},
+                                      {0x23, 0x5B},
+                                      {0x5D, 0x7F},
+                                      {'"', '"'},
+                                      {'\\', '\\'},
+                                      {'\n', '\n'},
+                                      {'\t', '\t'},
+                                      {'\r', '\r'},
+                                      {'\b', '\b'},
+                                      {'\f', '\f'},
+                                      {0x80, 0x7FF},
+                                      {0x800, kSurrogateFirst - 1},
+                                      {kSurrogateLast + 1, 0xFFFF},
+                                      {0x10000, kCodePointMax},
+                                      {0, 0x1F}};
+  for (const Group& group : kGroups) {
+    // Outside of strings a control character is as short as any of ASCII.
+    if (!in_string && group.first == 0x80 && first < 0x20) {
+      return std::string(1, static_cast<char>(first));
+    }
+    const uint32_t c = std::max(first, group.first);
+    if (c > std::min(last, group.last)) continue;
+    const std::string itself = EncodeUtf8(std::u32string(1, static_cast<char32_t>(c)));
+    if (!in_string || (c >= 0x20 && c != '"' && c != '\\')) return itself;
+    constexpr std::string_view kShort = "\"\\\n\t\r\b\f";
+    const size_t at = kShort.find(static_cast<char>(c));
+    return at != kShort.npos ? std::string("\\") + "\"\\ntrbf"[at] : fmt::format("\\u{:04x}", c);
+  }
+  return "";
 }
 
 }  // namespace
@@ -556,6 +607,36 @@ void Lexer::Expand(LexState state) {
   to.ranges_begin = static_cast<int32_t>(ranges_.size());
   to.num_ranges = static_cast<uint32_t>(out.size());
   ranges_.insert(ranges_.end(), out.begin(), out.end());
+}
+
+std::vector<Lexer::Move> Lexer::MovesFrom(LexState state) {
+  std::vector<Move> moves;
+  const State from = states_[state];
+  if (from.mode != Mode::kText && from.mode != Mode::kString) {
+    for (const ByteRange& range : Ranges(state)) {
+      moves.push_back({std::string(1, Representative(range)), range.target});
+    }
+    return moves;
+  }
+  const bool string = from.mode == Mode::kString;
+  if (string && pool_->Nullable(from.r)) moves.push_back({"\"", Done(from.r)});
+  CopyRow(from.r);
+  uint32_t first = 0;
+  for (const RowEntry& entry : row_) {
+    if (entry.target != kNothing) {
+      std::string text = CheapestText(first, entry.last, string);
+      if (!text.empty()) moves.push_back({std::move(text), Make(from.mode, entry.target)});
+    }
+    first = entry.last + 1;
+  }
+  return moves;
+}
+
+std::vector<uint32_t> Lexer::LabelsAhead(LexState state) const {
+  std::vector<uint32_t> labels;
+  pool_->LabelsAhead(states_[state].r, &labels);
+  if (states_[state].mode == Mode::kJson) pool_->LabelsAhead(states_[state].s, &labels);
+  return labels;
 }
 
 uint64_t Lexer::memory_bytes() const {

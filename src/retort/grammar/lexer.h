@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -98,6 +99,16 @@ class Lexer {
     if (states_[state].mode != Mode::kString) return;
     states_[state].safe_length = pool_->SafeLength(states_[state].r, RegexPool::kSafeLengthMax);
   }
+  // A way on from a state: the cheapest character where it is between two, else a byte.
+  struct Move {
+    std::string text;
+    LexState target = kDeadState;
+  };
+  // Moves with which every state between characters, and every end, is reached in the fewest bytes.
+  // Their order depends on what may be read alone.
+  std::vector<Move> MovesFrom(LexState state);
+  // With which labels the token may still end; some may be more than it really can.
+  std::vector<uint32_t> LabelsAhead(LexState state) const;
   LexState StringBody(Regex rest) { return Body(Mode::kString, rest); }
   RegexPool& pool() { return *pool_; }
   // The same in every lexer for states that behave alike because they are written alike.

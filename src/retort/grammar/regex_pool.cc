@@ -464,6 +464,36 @@ void RegexPool::Labels(Regex r, std::vector<uint32_t>* labels) const {
   }
 }
 
+void RegexPool::LabelsAhead(Regex r, std::vector<uint32_t>* labels) const {
+  std::vector<Regex> stack{r};
+  std::unordered_set<Regex> visited{r};
+  std::unordered_set<uint32_t> known(labels->begin(), labels->end());
+  const auto add = [&](uint32_t label) {
+    if (known.insert(label).second) labels->push_back(label);
+  };
+  const auto visit = [&](Regex child) {
+    if (visited.insert(child).second) stack.push_back(child);
+  };
+  while (!stack.empty()) {
+    const Node& node = nodes_[stack.back()];
+    const Regex at = stack.back();
+    stack.pop_back();
+    if (at == kNothing) continue;
+    if (!node.tagged) {
+      add(0);
+    } else if (node.kind == Kind::kTag) {
+      add(node.a);
+    } else if (node.kind == Kind::kNames) {
+      const std::vector<Name>& names = name_tables_[node.a];
+      for (uint32_t i = node.b; i < node.c; ++i) add(names_[names[i]].label);
+    } else if (node.kind == Kind::kCat) {
+      visit(node.b);
+    } else {
+      for (const Regex child : Children(node)) visit(child);
+    }
+  }
+}
+
 std::optional<RegexPool::Lengths> RegexPool::LengthsOf(Regex r) const {
   const Node& node = nodes_[r];
   if (r == kEverything) return Lengths{};

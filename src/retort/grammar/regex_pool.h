@@ -102,6 +102,8 @@ class RegexPool {
   // Labels of the ways in which `r` accepts the empty string; {0} where no tag is involved; empty
   // if it does not.
   void Labels(Regex r, std::vector<uint32_t>* labels) const;
+  // Labels of the ways in which any string of `r` is accepted.
+  void LabelsAhead(Regex r, std::vector<uint32_t>* labels) const;
   // The derivatives of `r` by every symbol, ascending, the last entry's `last` is kCodePointMax.
   // Valid until the next call that makes nodes.
   std::span<const RowEntry> Row(Regex r);

@@ -1,6 +1,8 @@
 #include "retort/grammar/regex_syntax.h"
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "retort/base/error.h"
@@ -13,9 +15,12 @@ namespace {
 
 class Parser {
  public:
-  Parser(std::string_view pattern, RegexDialect dialect, const Limits& limits, RegexPool* pool)
+  Parser(std::string_view pattern, RegexDialect dialect, bool search, const Limits& limits,
+         RegexPool* pool)
       : text_(DecodeUtf8(pattern)),
-        unicode_(dialect == RegexDialect::kUnicode),
+        unicode_(dialect != RegexDialect::kEcma),
+        is_token_(dialect == RegexDialect::kUnicodeToken),
+        search_(search),
         limits_(limits),
         pool_(pool) {
     flags_.unicode = unicode_;
@@ -69,16 +74,117 @@ class Parser {
     return result;
   }
 
+  struct Item {
+    Anchored matches;  // of a look-ahead: what it looks for
+    enum class Kind { kPart, kAhead, kNotAhead } kind = Kind::kPart;
+    bool holds_ahead = false;  // there is a look-ahead somewhere inside
+    size_t position = 0;
+  };
+
   Anchored ParseSequence(int depth) {
-    std::vector<Anchored> items;
+    std::vector<Item> items;
     while (!AtEnd() && Peek() != U'|' && Peek() != U')') {
       if (flags_.extended && SkipExtended()) continue;
-      std::optional<Anchored> atom = ParseAtom(depth);
+      Item item;
+      item.position = pos_;
+      const size_t num_aheads = num_aheads_;
+      if (AcceptText(U"(?=") || AcceptText(U"(?!")) {
+        item.kind = text_[pos_ - 1] == U'=' ? Item::Kind::kAhead : Item::Kind::kNotAhead;
+        item.matches = ParseAhead(depth);
+        items.push_back(std::move(item));
+        continue;
+      }
+      const std::optional<Anchored> atom = ParseAtom(depth);
       if (!atom) continue;  // a flag group
-      items.push_back(ParseRepeats(*atom));
+      item.holds_ahead = num_aheads_ > num_aheads;
+      const size_t end = pos_;
+      item.matches = ParseRepeats(*atom);
+      if (item.holds_ahead && pos_ > end) FailAhead(item.position);
+      items.push_back(std::move(item));
     }
     Anchored result = Anchored::Plain(kEpsilon);
-    for (size_t i = items.size(); i-- > 0;) result = anchors_.Concat(items[i], result);
+    for (size_t i = items.size(); i-- > 0;) {
+      const Item& item = items[i];
+      if (item.kind != Item::Kind::kPart) {
+        const bool at_start = std::all_of(items.begin(), items.begin() + i, IsStartAnchor) &&
+                              (i > 0 || (!search_ && depth == 0));
+        result = Ahead(item, at_start, result);
+        continue;
+      }
+      // What it looks at must go on to the end of the pattern.
+      if (item.holds_ahead && !IsOnlyEmpty(result)) FailAhead(item.position);
+      result = anchors_.Concat(item.matches, result);
+    }
+    return result;
+  }
+
+  // After "(?=" or "(?!".
+  Anchored ParseAhead(int depth) {
+    ++num_aheads_;
+    if (is_token_) {
+      Fail(ErrorCode::kUnsupported,
+           "look-ahead in a terminal sees what follows it and is not supported: write an "
+           "intersection, as in /[a-z]+/ & ~/no.*/");
+    }
+    const Flags saved = flags_;
+    // Whatever is looked for, any text may follow it.
+    const bool search = std::exchange(search_, true);
+    const Anchored result = ParseAlternatives(depth + 1);
+    if (!Accept(U')')) Fail(ErrorCode::kInvalid, "a look-ahead has no ')'");
+    search_ = search;
+    flags_ = saved;
+    const char32_t c = Peek();
+    if (!AtEnd() && (c == U'*' || c == U'+' || c == U'?' || (c == U'{' && ParseBraces()))) {
+      Fail(ErrorCode::kUnsupported, "a look-ahead cannot be repeated");
+    }
+    return result;
+  }
+
+  [[noreturn]] void FailAhead(size_t position) {
+    pos_ = position;
+    Fail(ErrorCode::kUnsupported,
+         "look-ahead is supported where the pattern ends with what is looked at, as in "
+         "^(?!no)[a-z]+$: not before other parts, nor in a repeat");
+  }
+
+  static bool IsOnlyEmpty(const Anchored& x) {
+    const auto is_empty = [](Regex r) { return r == kNothing || r == kEpsilon; };
+    return is_empty(x.at[0][0]) && is_empty(x.at[0][1]) && is_empty(x.at[1][0]) &&
+           is_empty(x.at[1][1]);
+  }
+  static bool IsStartAnchor(const Item& item) {
+    return item.kind == Item::Kind::kPart && item.matches.at[1][0] == kEpsilon &&
+           item.matches.at[0][0] == kNothing && item.matches.at[0][1] == kNothing &&
+           item.matches.at[1][1] == kNothing;
+  }
+
+  // `rest` of the pattern, where all that follows in the text begins (or does not) with what the
+  // look-ahead `item` looks for: an intersection of languages.
+  Anchored Ahead(const Item& item, bool at_start, const Anchored& rest) {
+    const auto to_end = [&](const Anchored& x, int s, bool any_after) {
+      const Regex open = any_after ? pool_->Cat(x.at[s][0], kEverything) : x.at[s][0];
+      return pool_->Or(open, x.at[s][1]);
+    };
+    const Regex anywhere = to_end(rest, 0, search_);
+    const Regex first = to_end(rest, 1, search_);  // where the text begins
+    const Regex looked = to_end(item.matches, 0, true);
+    const Regex looked_first = to_end(item.matches, 1, true);
+    Anchored result;
+    if (item.kind == Item::Kind::kAhead) {
+      result.at[0][1] = pool_->And(anywhere, looked);
+      result.at[1][1] = pool_->Or(pool_->And(anywhere, looked_first),
+                                  pool_->And(first, pool_->Or(looked, looked_first)));
+    } else if (at_start) {
+      result.at[1][1] =
+          pool_->And(pool_->Or(anywhere, first), pool_->Not(pool_->Or(looked, looked_first)));
+    } else if (looked_first == kNothing) {
+      result.at[0][1] = pool_->And(anywhere, pool_->Not(looked));
+      result.at[1][1] = pool_->And(first, pool_->Not(looked));
+    } else {
+      pos_ = item.position;
+      Fail(ErrorCode::kUnsupported,
+           "'^' in a look-ahead is supported at the beginning of the pattern: write ^ before it");
+    }
     return result;
   }
 
@@ -94,7 +200,8 @@ class Parser {
     return false;
   }
 
-  // {m}, {m,}, {m,n}: reads it, or leaves the position where it was.
+  // {m}, {m,}, {m,n}, and where ECMA does not say otherwise {,n}: reads it, or leaves the position
+  // where it was.
   std::optional<std::pair<uint32_t, uint32_t>> ParseBraces() {
     const size_t start = pos_;
     ++pos_;
@@ -110,6 +217,7 @@ class Parser {
     std::optional<uint32_t> max;
     number(&min);
     bool comma = false;
+    if (!min && unicode_ && Peek() == U',') min = 0;
     if (min && Accept(U',')) {
       comma = true;
       number(&max);
@@ -133,10 +241,7 @@ class Parser {
         max = c == U'?' ? 1 : kUnbounded;
       } else if (c == U'{') {
         const auto braces = ParseBraces();
-        if (!braces) {
-          if (unicode_) Fail(ErrorCode::kInvalid, "'{' begins no repeat count; write \\{");
-          break;
-        }
+        if (!braces) break;  // the character
         std::tie(min, max) = *braces;
         if (min > max) Fail(ErrorCode::kInvalid, "repeat count: the minimum exceeds the maximum");
       } else {
@@ -145,7 +250,8 @@ class Parser {
       if (repeated && !unicode_) Fail(ErrorCode::kInvalid, "nothing to repeat");
       Accept(U'?');  // lazy: the same strings
       if (!unicode_ && Peek() == U'+') {
-        Fail(ErrorCode::kUnsupported, "possessive repeats are not supported");
+        Fail(ErrorCode::kUnsupported,
+             "possessive repeats are not supported: leave the second '+' out");
       }
       atom = Repeat(atom, min, max);
     }
@@ -196,7 +302,7 @@ class Parser {
       case U'?':
         Fail(ErrorCode::kInvalid, "nothing to repeat");
       case U'{':
-        if (unicode_ || ParseBraces()) Fail(ErrorCode::kInvalid, "nothing to repeat");
+        if (ParseBraces()) Fail(ErrorCode::kInvalid, "nothing to repeat");
         break;
       default:
         break;
@@ -209,11 +315,16 @@ class Parser {
     ++pos_;
     const Flags saved = flags_;
     if (Accept(U'?')) {
-      if (Peek() == U'=' || Peek() == U'!' ||
-          (Peek() == U'<' && (Peek(1) == U'=' || Peek(1) == U'!'))) {
-        Fail(ErrorCode::kUnsupported, "look-around is not supported");
+      if (Peek() == U'<' && (Peek(1) == U'=' || Peek(1) == U'!')) {
+        Fail(ErrorCode::kUnsupported,
+             "look-behind is not supported: write what comes before as a part of the pattern");
       }
-      if (Peek() == U'>') Fail(ErrorCode::kUnsupported, "atomic groups are not supported");
+      if (Peek() == U'>') {
+        Fail(ErrorCode::kUnsupported, "atomic groups are not supported: write (?:...)");
+      }
+      if (Peek() == U'P' && Peek(1) == U'=') {
+        Fail(ErrorCode::kUnsupported, "back-references are not regular");
+      }
       if (Peek() == U'<' || (Peek() == U'P' && Peek(1) == U'<')) {
         pos_ += Peek() == U'P' ? 2 : 1;
         while (!AtEnd() && Peek() != U'>') ++pos_;
@@ -380,18 +491,21 @@ class Parser {
   Anchored ParseEscape() {
     if (AtEnd()) Fail(ErrorCode::kInvalid, "the pattern ends in a backslash");
     const char32_t c = Peek();
-    if (unicode_ && (c == U'A' || c == U'z')) {
+    if (unicode_ && (c == U'A' || c == U'z' || c == U'Z')) {
       ++pos_;
       Anchored result;
       (c == U'A' ? result.at[1][0] : result.at[0][1]) = kEpsilon;
       return result;
     }
-    if (c == U'b' || c == U'B') Fail(ErrorCode::kUnsupported, "word boundaries are not supported");
+    if (c == U'b' || c == U'B') {
+      Fail(ErrorCode::kUnsupported,
+           "word boundaries are not supported: write the characters that may stand there");
+    }
     if ((c >= U'1' && c <= U'9') || c == U'k') {
       Fail(ErrorCode::kUnsupported, "back-references are not regular");
     }
     const auto set = ParseClassEscape(false);
-    if (!set) Fail(ErrorCode::kInvalid, "unknown escape");
+    if (!set) Fail(ErrorCode::kInvalid, "unknown escape \\" + EncodeUtf8(std::u32string(1, c)));
     return Class(*set);
   }
 
@@ -407,7 +521,12 @@ class Parser {
       ranges.clear();
     };
     while (true) {
-      if (AtEnd()) Fail(ErrorCode::kInvalid, "a class has no ']'");
+      if (AtEnd()) {
+        Fail(ErrorCode::kInvalid, nested_class_
+                                      ? "a class has no ']': '[' in a class begins a class in it; "
+                                        "write \\[ for the character"
+                                      : "a class has no ']'");
+      }
       if (Peek() == U']' && !(first && unicode_)) {
         ++pos_;
         break;
@@ -439,6 +558,7 @@ class Parser {
             }
           }
         }
+        nested_class_ = true;
         set = set.Union(ParseClass(depth + 1));
         continue;
       }
@@ -479,6 +599,10 @@ class Parser {
   std::u32string text_;
   size_t pos_ = 0;
   bool unicode_;
+  bool is_token_;
+  bool search_;  // any text may stand before and after, where no anchor forbids it
+  size_t num_aheads_ = 0;
+  bool nested_class_ = false;
   bool multi_line_ = false;
   Flags flags_;
   const Limits& limits_;
@@ -494,7 +618,7 @@ Regex ParseRegex(std::string_view pattern, RegexDialect dialect, bool search, co
     Throw(ErrorCode::kExhausted, "at character 1: the pattern is longer than {} bytes",
           limits.text_bytes_max);
   }
-  const Anchored parts = Parser(pattern, dialect, limits, pool).Parse();
+  const Anchored parts = Parser(pattern, dialect, search, limits, pool).Parse();
   if (!search) {
     return pool->Or({parts.at[0][0], parts.at[0][1], parts.at[1][0], parts.at[1][1]});
   }

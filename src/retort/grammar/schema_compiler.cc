@@ -4,6 +4,7 @@
 
 #include "retort/base/digest.h"
 #include "retort/base/error.h"
+#include "retort/base/json.h"
 #include "retort/grammar/json_number.h"
 #include "retort/grammar/regex_syntax.h"
 #include "retort/grammar/schema_containers.h"
@@ -32,37 +33,62 @@ Draft DraftNumbered(int number) {
   }
 }
 
+// "" if a draft defines it.
+std::string UnknownFormat(const SchemaValue& value) {
+  if (!value.is_string()) return "'format' is a string: it constrains nothing";
+  const auto names = FormatNames();
+  if (std::find(names.begin(), names.end(), value.text) != names.end()) return "";
+  const std::string nearest = NearestName(value.text, names);
+  return "format '" + value.text + "' is defined by no draft: it constrains nothing" +
+         (nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
+}
+
 }  // namespace
 
 SchemaCompiler::SchemaCompiler(std::string_view schema, const JsonSchemaOptions& options)
     : options_(options),
       ir_(std::make_shared<GrammarIr>(options.limits)),
-      resolver_(schema, options_.remotes, options_.limits, DraftNumbered(options.default_draft)) {
+      resolver_(std::make_shared<SchemaResolver>(schema, options_.remotes, options_.limits,
+                                                 DraftNumbered(options.default_draft))),
+      root_(resolver_->root()) {
+  Begin();
+}
+
+SchemaCompiler::SchemaCompiler(const SchemaCompiler& whole, const SchemaValue& part)
+    : options_(whole.options_),
+      ir_(std::make_shared<GrammarIr>(options_.limits)),
+      resolver_(whole.resolver_),
+      root_(&part),
+      looked_at_(whole.looked_at_) {
+  Begin();
+}
+
+void SchemaCompiler::Begin() {
   scopes_.emplace_back();
-  tracks_properties_ = resolver_.uses_keyword("unevaluatedProperties");
-  tracks_items_ = resolver_.uses_keyword("unevaluatedItems");
+  tracks_properties_ = resolver_->uses_keyword("unevaluatedProperties");
+  tracks_items_ = resolver_->uses_keyword("unevaluatedItems");
 }
 
 void SchemaCompiler::Spend(size_t steps, const SchemaValue& at) {
   steps_ += steps;
   if (steps_ > options_.limits.schema_steps_max) {
     Throw(ErrorCode::kExhausted, "{}: takes more than {} steps to bring to normal form",
-          resolver_.Where(at), options_.limits.schema_steps_max);
+          resolver_->Where(at), options_.limits.schema_steps_max);
   }
   if (pool().num_nodes() > options_.limits.schema_regex_nodes_max) {
     Throw(ErrorCode::kExhausted, "{}: its patterns need more than {} states to compare",
-          resolver_.Where(at), options_.limits.schema_regex_nodes_max);
+          resolver_->Where(at), options_.limits.schema_regex_nodes_max);
   }
 }
 
 void SchemaCompiler::TooMuch(const std::string& why) const {
-  const SchemaValue* at = resolver_.root();
+  const SchemaValue* at = root_;
   if (!active_.empty()) {
     at = literals_[active_.back().first >> 1].value;
   } else if (expanding_ != kNoNode && !node_literals_[expanding_].empty()) {
     at = literals_[node_literals_[expanding_].front() >> 1].value;
   }
-  Throw(ErrorCode::kExhausted, "{}: {}", resolver_.Where(*at), why);
+  Throw(ErrorCode::kExhausted, "{}: {}", resolver_->Where(*at), why);
 }
 
 void SchemaCompiler::Refuse(const SchemaValue& schema, std::string_view keyword,
@@ -71,26 +97,26 @@ void SchemaCompiler::Refuse(const SchemaValue& schema, std::string_view keyword,
   if (!options_.lenient) {
     Throw(ErrorCode::kUnsupported,
           "{}: '{}': {} (cannot be enforced exactly: leave it out, or compile leniently)",
-          resolver_.Where(schema, keyword), keyword, why);
+          resolver_->Where(schema, keyword), keyword, why);
   }
   if (noted_.insert(text).second) report_.ignored.push_back(text);
 }
 
 void SchemaCompiler::Invalid(const SchemaValue& schema, std::string_view keyword,
                              const std::string& why) {
-  Throw(ErrorCode::kInvalid, "{}: '{}': {}", resolver_.Where(schema, keyword), keyword, why);
+  Throw(ErrorCode::kInvalid, "{}: '{}': {}", resolver_->Where(schema, keyword), keyword, why);
 }
 
-void SchemaCompiler::Note(const SchemaValue& schema, const std::string& text) {
-  const std::string note = PointerTo(schema) + ": " + text;
-  if (noted_.insert(note).second) report_.annotations.push_back(note);
+void SchemaCompiler::Warn(const SchemaValue& schema, const std::string& text) {
+  const std::string warning = PointerTo(schema) + ": " + text;
+  if (noted_.insert(warning).second) report_.warnings.push_back(warning);
 }
 
 Literal SchemaCompiler::LiteralOf(const SchemaValue& schema, uint32_t scope, bool positive) {
-  if (resolver_.has_dynamic_anchors()) {
+  if (resolver_->has_dynamic_anchors()) {
     // Entering a resource binds the dynamic anchors that nothing outside has bound yet.
     auto names = scopes_[scope];
-    for (const auto& [name, value] : resolver_.DynamicAnchors(schema)) names.emplace(name, value);
+    for (const auto& [name, value] : resolver_->DynamicAnchors(schema)) names.emplace(name, value);
     const auto it = std::find(scopes_.begin(), scopes_.end(), names);
     scope = static_cast<uint32_t>(it - scopes_.begin());
     if (it == scopes_.end()) scopes_.push_back(std::move(names));
@@ -118,14 +144,14 @@ Literal SchemaCompiler::EitherLiteral(Literal a, Literal b, const SchemaValue& a
 const SchemaValue* SchemaCompiler::ResolveReference(const SchemaValue& schema,
                                                     std::string_view keyword,
                                                     const SchemaValue& reference, uint32_t scope) {
-  const Draft draft = resolver_.DraftOf(schema);
+  const Draft draft = resolver_->DraftOf(schema);
   if (keyword == "$dynamicRef" && draft != Draft::k2020) return nullptr;
   if (keyword == "$recursiveRef" && draft != Draft::k2019) return nullptr;
   if (!reference.is_string()) Invalid(schema, keyword, "a string is expected");
-  const SchemaValue* target = resolver_.Resolve(schema, reference.text);
+  const SchemaValue* target = resolver_->Resolve(schema, reference.text);
   if (keyword == "$ref") return target;
   const std::string anchor = SchemaResolver::AnchorOf(reference.text);
-  const auto& own = resolver_.DynamicAnchors(*target);
+  const auto& own = resolver_->DynamicAnchors(*target);
   const auto it = own.find(anchor);
   if (it == own.end() || it->second != target) return target;
   const auto bound = scopes_[scope].find(anchor);
@@ -146,8 +172,8 @@ uint32_t SchemaCompiler::CountOf(const SchemaValue& schema, std::string_view key
   }
   if (count < kUnbounded) return static_cast<uint32_t>(count);
   if (keyword.starts_with("min")) {
-    Throw(ErrorCode::kExhausted, "{}: '{}': no text is that long", resolver_.Where(schema, keyword),
-          keyword);
+    Throw(ErrorCode::kExhausted, "{}: '{}': no text is that long",
+          resolver_->Where(schema, keyword), keyword);
   }
   return kUnbounded;
 }
@@ -164,7 +190,7 @@ Regex SchemaCompiler::PatternOf(const SchemaValue& schema, std::string_view keyw
       Refuse(schema, keyword, "'" + pattern + "' " + error.message());
       return patterns_[pattern] = kEverything;
     }
-    Throw(error.code(), "{}: '{}': '{}' {}", resolver_.Where(schema, keyword), keyword, pattern,
+    Throw(error.code(), "{}: '{}': '{}' {}", resolver_->Where(schema, keyword), keyword, pattern,
           error.message());
   }
 }
@@ -239,7 +265,7 @@ uint32_t SchemaCompiler::ClassesOf(Literal literal, int depth) {
   if (schema.type == SchemaValue::Type::kBool) return schema.boolean == positive ? kAll : 0;
   if (!positive || !schema.is_object()) return kAll;
   uint32_t classes = kAll;
-  const bool only_ref = resolver_.DraftOf(schema) <= Draft::k7 && schema.Find("$ref") != nullptr;
+  const bool only_ref = resolver_->DraftOf(schema) <= Draft::k7 && schema.Find("$ref") != nullptr;
   for (const auto& [name, value] : schema.members) {
     if (only_ref && name != "$ref") continue;
     if (name == "type") {
@@ -287,7 +313,7 @@ bool SchemaCompiler::SurelyEmpty(const Literals& literals, int depth) {
   (void)depth;
   if (const auto it = empty_memo_.find(literals); it != empty_memo_.end()) return it->second;
   empty_memo_[literals] = false;  // while it is being found out
-  Spend(literals.size(), *resolver_.root());
+  Spend(literals.size(), *root_);
   uint32_t classes = 63;
   for (const Literal literal : literals) classes &= ClassesOf(literal, 0);
   bool empty = (classes & (kArrayClass | kObjectClass)) == 0;
@@ -329,33 +355,101 @@ Regex SchemaCompiler::OthersIn(const KeySet& set) {
   return set.complement ? pool().Not(all) : all;
 }
 
-// What looks like a keyword of a schema that was used, and is none.
-void SchemaCompiler::NoteUnknownKeywords() {
+// What looks as if it constrained a schema that was used, and does not.
+void SchemaCompiler::WarnOfWhatSaysNothing() {
   for (const LiteralInfo& info : literals_) {
     if (info.kind != LiteralInfo::Kind::kSchema || !info.value->is_object()) continue;
-    const Draft draft = resolver_.DraftOf(*info.value);
-    const bool only_ref = draft <= Draft::k7 && info.value->Find("$ref") != nullptr;
-    for (const auto& [name, value] : info.value->members) {
-      std::string note = UnknownKeyword(name, draft);
-      if (note.empty() && only_ref && IsAssertion(name)) {
-        note = "'" + name + "' has no meaning beside '$ref' before draft 2019-09: an annotation";
+    const SchemaValue& schema = *info.value;
+    const Draft draft = resolver_->DraftOf(schema);
+    const bool only_ref = draft <= Draft::k7 && schema.Find("$ref") != nullptr;
+    for (const auto& [name, value] : schema.members) {
+      if (IsExtension(name)) continue;
+      std::string why = UnknownKeyword(name, draft);
+      if (why.empty() && only_ref && IsAssertion(name)) {
+        why = "'" + name +
+              "' has no meaning beside '$ref' before draft 2019-09: it constrains nothing";
       }
-      if (note.empty() && name == "required" && !value->is_array()) {
-        note = "'required' is a list since draft 4: an annotation";
+      if (why.empty() && name == "required" && !value->is_array()) {
+        why = "'required' is a list since draft 4: it constrains nothing";
       }
-      if (!note.empty()) Note(*info.value, note);
+      if (why.empty() && name == "format" &&
+          options_.format == JsonSchemaOptions::Format::kAssert) {
+        why = UnknownFormat(*value);
+      }
+      if (!why.empty()) Warn(schema, why);
     }
   }
-  const SchemaValue* root = resolver_.root();
+  const SchemaValue* root = root_;
   const SchemaValue* named = root->is_object() ? root->Find("$schema") : nullptr;
   if (named != nullptr && (!named->is_string() || !SchemaResolver::KnowsDraft(named->text))) {
-    Note(*root, "'$schema' names no draft that is known: read as " +
-                    std::string(DraftName(resolver_.DraftOf(*root))));
+    Warn(*root, "'$schema' names no draft that is known: read as " +
+                    std::string(DraftName(resolver_->DraftOf(*root))));
+  }
+  if (root->parent != nullptr) {
+    report_.annotations.push_back(PointerTo(*root) +
+                                  ": the schema; what it is wrapped in constrains nothing");
   }
 }
 
+// Subschemas that a value of `schema`, or some part of it that must be there, satisfies.
+std::vector<const SchemaValue*> SchemaCompiler::PartsThatMustHold(const SchemaValue& schema) {
+  std::vector<const SchemaValue*> parts;
+  if (!schema.is_object()) return parts;
+  const auto add = [&](const SchemaValue* part) {
+    if (part != nullptr && part->is_object()) parts.push_back(part);
+  };
+  const SchemaValue* properties = schema.Find("properties");
+  const SchemaValue* required = schema.Find("required");
+  if (properties != nullptr && required != nullptr) {
+    for (const SchemaValue* name : required->items) add(properties->Find(name->text));
+  }
+  const SchemaValue* least = schema.Find("minItems");
+  if (least != nullptr && least->text != "0") {
+    add(schema.Find("items"));
+    const SchemaValue* first = schema.Find("prefixItems");
+    if (first != nullptr && !first->items.empty()) add(first->items[0]);
+  }
+  if (const SchemaValue* all = schema.Find("allOf")) {
+    for (const SchemaValue* part : all->items) add(part);
+  }
+  // Of alternatives one must hold: where there is one only.
+  for (const char* name : {"anyOf", "oneOf"}) {
+    const SchemaValue* any = schema.Find(name);
+    if (any != nullptr && any->items.size() == 1) add(any->items[0]);
+  }
+  const SchemaValue* reference = schema.Find("$ref");
+  if (reference != nullptr && reference->is_string()) {
+    add(resolver_->Resolve(schema, reference->text));
+  }
+  return parts;
+}
+
+// Names the innermost place that is contradictory on its own.
+void SchemaCompiler::ThrowContradiction() {
+  // Each is compiled again: enough to look through what people write.
+  constexpr size_t kLookedAtMax = 64;
+  if (looked_at_ == nullptr) looked_at_ = std::make_shared<std::set<const SchemaValue*>>();
+  looked_at_->insert(root_);
+  for (const SchemaValue* part : PartsThatMustHold(*root_)) {
+    if (looked_at_->size() >= kLookedAtMax || looked_at_->contains(part)) continue;
+    try {
+      SchemaCompiler(*this, *part).Compile("");
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kInvalid) throw;
+    }
+  }
+  std::string names;
+  if (root_->is_object()) {
+    for (const auto& [name, value] : root_->members) {
+      if (IsAssertion(name)) names += (names.empty() ? "'" : ", '") + name + "'";
+    }
+  }
+  Throw(ErrorCode::kInvalid, "{}: no value satisfies it: its conditions{} contradict each other",
+        resolver_->Where(*root_), names.empty() ? "" : " (" + names + ")");
+}
+
 std::shared_ptr<const Grammar> SchemaCompiler::Compile(const std::string& digest) {
-  const NodeId root = NodeFor({LiteralOf(*resolver_.root(), 0, true)});
+  const NodeId root = NodeFor({LiteralOf(*root_, 0, true)});
   pool().LimitNodes(options_.limits.schema_regex_nodes_max);
   for (expanding_ = 0; expanding_ < node_literals_.size(); ++expanding_) {
     try {
@@ -371,13 +465,12 @@ std::shared_ptr<const Grammar> SchemaCompiler::Compile(const std::string& digest
   }
   expanding_ = kNoNode;
   FindProductive();
-  NoteUnknownKeywords();
+  WarnOfWhatSaysNothing();
   pool().LimitNodes(options_.limits.regex_nodes_max);
   const ValueNode& value = ir_->values[root];
   if (value.scalars == kNothing && value.strings == kNothing && value.objects.empty() &&
       value.arrays.empty()) {
-    Throw(ErrorCode::kInvalid, "{}: no value satisfies it: its conditions contradict each other",
-          resolver_.Where(*resolver_.root()));
+    ThrowContradiction();
   }
   ir_->root = root;
   return std::make_shared<const Grammar>(ir_, std::move(report_), digest);
@@ -385,6 +478,7 @@ std::shared_ptr<const Grammar> SchemaCompiler::Compile(const std::string& digest
 
 void AddToDigest(const JsonSchemaOptions& options, Sha256* digest) {
   digest->Field(static_cast<uint64_t>(options.property_order))
+      .Field(static_cast<uint64_t>(options.numbers))
       .Field(static_cast<uint64_t>(options.format))
       .Field(static_cast<uint64_t>(options.lenient))
       .Field(static_cast<uint64_t>(options.default_draft));

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -75,13 +76,15 @@ struct ArrayClause {
 class SchemaCompiler {
  public:
   SchemaCompiler(std::string_view schema, const JsonSchemaOptions& options);
+  // A part of a schema that is being compiled, for itself. `whole` must outlive it.
+  SchemaCompiler(const SchemaCompiler& whole, const SchemaValue& part);
   std::shared_ptr<const Grammar> Compile(const std::string& digest);
 
   // --- used by the domains ---
   GrammarIr& ir() { return *ir_; }
   RegexPool& pool() { return ir_->pool; }
   const JsonSchemaOptions& options() const { return options_; }
-  SchemaResolver& resolver() { return resolver_; }
+  SchemaResolver& resolver() { return *resolver_; }
   void Spend(size_t steps, const SchemaValue& at);
   // Throws Error{kExhausted} that names the subschema at work.
   [[noreturn]] void TooMuch(const std::string& why) const;
@@ -101,7 +104,7 @@ class SchemaCompiler {
   void Refuse(const SchemaValue& schema, std::string_view keyword, const std::string& why);
   [[noreturn]] void Invalid(const SchemaValue& schema, std::string_view keyword,
                             const std::string& why);
-  void Note(const SchemaValue& schema, const std::string& text);
+  void Warn(const SchemaValue& schema, const std::string& text);
   uint32_t CountOf(const SchemaValue& schema, std::string_view keyword, const SchemaValue& value);
   Regex PatternOf(const SchemaValue& schema, std::string_view keyword, const std::string& pattern);
   Regex StringsOf(const Literals& literals);
@@ -109,7 +112,6 @@ class SchemaCompiler {
   bool SurelyEmpty(const Literals& literals, int depth = 0);
   bool Contains(const KeySet& set, const std::string& name);
   Regex OthersIn(const KeySet& set);  // among names that no clause mentions
-  Regex FormatLanguage(const std::string& name);
 
   std::vector<std::pair<Literal, int>>& active() { return active_; }
   bool tracks_properties() const { return tracks_properties_; }
@@ -134,7 +136,10 @@ class SchemaCompiler {
   void MakeUnique(uint32_t array);
   NodeId UniqueItemNode(NodeId item, uint64_t* num_values);
   void FindProductive();
-  void NoteUnknownKeywords();
+  void Begin();
+  void WarnOfWhatSaysNothing();
+  std::vector<const SchemaValue*> PartsThatMustHold(const SchemaValue& schema);
+  [[noreturn]] void ThrowContradiction();
   bool Conjoin(Literals* literals, const Literals& more);
   // What a value does or does not do for the container it is in: bit `number` of
   // ValueOption::meets.
@@ -148,7 +153,9 @@ class SchemaCompiler {
 
   JsonSchemaOptions options_;
   std::shared_ptr<GrammarIr> ir_;
-  SchemaResolver resolver_;
+  std::shared_ptr<SchemaResolver> resolver_;
+  const SchemaValue* root_;
+  std::shared_ptr<std::set<const SchemaValue*>> looked_at_;  // on the way to a contradiction
   Grammar::Report report_;
   std::unordered_set<std::string> noted_;
   std::vector<LiteralInfo> literals_;
@@ -159,7 +166,6 @@ class SchemaCompiler {
   std::vector<Literals> node_literals_;
   std::map<Literals, bool> empty_memo_;
   std::unordered_map<std::string, Regex> patterns_;
-  std::unordered_map<std::string, Regex> formats_;
   std::vector<std::pair<Literal, int>> active_;
   NodeId expanding_ = kNoNode;
   std::unordered_map<Literal, Regex> string_memo_;
@@ -173,9 +179,10 @@ class SchemaCompiler {
 // Names what the options make of a schema.
 void AddToDigest(const JsonSchemaOptions& options, Sha256* digest);
 
-// The language of a "format" over code points, as the drafts define it; nullopt: no draft does.
-// kNothing: defined, but not regular.
-std::optional<Regex> FormatRegex(std::string_view name, const Limits& limits, RegexPool* pool);
+// Of every "format" that a draft defines.
+std::span<const std::string_view> FormatNames();
+// The language of one of them over code points; kNothing: it is not regular.
+Regex FormatRegex(std::string_view name, const Limits& limits, RegexPool* pool);
 
 // What a clause requires of an object with the shape's properties: whether it can be met at all.
 bool CanBeMet(const ObjectShape& shape);

@@ -154,11 +154,21 @@ std::string PatternOf(std::string_view name) {
 
 }  // namespace
 
-std::optional<Regex> FormatRegex(std::string_view name, const Limits& limits, RegexPool* pool) {
+std::span<const std::string_view> FormatNames() {
+  static constexpr std::string_view kNames[] = {
+      "date",         "time",          "date-time",
+      "duration",     "email",         "idn-email",
+      "hostname",     "idn-hostname",  "ipv4",
+      "ipv6",         "uri",           "uri-reference",
+      "iri",          "iri-reference", "uuid",
+      "uri-template", "json-pointer",  "relative-json-pointer",
+      "regex"};
+  return kNames;
+}
+
+Regex FormatRegex(std::string_view name, const Limits& limits, RegexPool* pool) {
   if (name == "regex" || name == "idn-email" || name == "idn-hostname") return kNothing;
-  const std::string pattern = PatternOf(name);
-  if (pattern.empty()) return {};
-  Regex language = ParseRegex(pattern, RegexDialect::kEcma, false, limits, pool);
+  Regex language = ParseRegex(PatternOf(name), RegexDialect::kEcma, false, limits, pool);
   const Regex any = pool->Set(CodePointSet::Any());
   if (name == "hostname") {
     language = pool->And(language, pool->Repeat(any, 0, 253));

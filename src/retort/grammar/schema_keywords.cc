@@ -1,6 +1,8 @@
 #include "retort/grammar/schema_keywords.h"
 
+#include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "retort/base/json.h"
@@ -104,36 +106,41 @@ bool IsAssertion(std::string_view name) {
   return !name.starts_with('$') && Keywords().contains(name) && !others.contains(name);
 }
 
+bool IsExtension(std::string_view name) {
+  // OpenAPI's and editors'.
+  static const std::unordered_set<std::string_view> known = {
+      "discriminator",    "xml",
+      "externalDocs",     "markdownDescription",
+      "enumDescriptions", "markdownEnumDescriptions",
+      "enumNames",        "defaultSnippets",
+      "errorMessage",     "deprecationMessage",
+      "propertyOrdering"};
+  return name.starts_with("x-") || known.contains(name);
+}
+
 std::string UnknownKeyword(std::string_view name, Draft draft) {
   const auto it = Keywords().find(name);
   if (it == Keywords().end()) {
-    std::string text = "'" + std::string(name) + "' is no keyword: an annotation";
-    if (name.starts_with("x-") || name.size() < 4) return text;
+    std::string text = "'" + std::string(name) + "' is no keyword: it constrains nothing";
+    if (name == "nullable") return text + " (add \"null\" to 'type' instead)";
     static const std::vector<std::string_view> names = [] {
       std::vector<std::string_view> all;
       for (const auto& [known, keyword] : Keywords()) all.push_back(known);
+      std::sort(all.begin(), all.end());
       return all;
     }();
-    std::string nearest;
-    size_t distance = 3;
-    for (const std::string_view known : names) {
-      const size_t own = EditDistance(name, known);
-      if (own < distance || (own == distance && known < nearest)) {
-        distance = own;
-        nearest = known;
-      }
-    }
+    const std::string nearest = NearestName(name, names);
     if (!nearest.empty()) text += " (did you mean '" + nearest + "'?)";
     return text;
   }
   const auto [first, last] = it->second;
   if (draft < first) {
     return "'" + std::string(name) + "' has no meaning before " + std::string(DraftName(first)) +
-           ": an annotation";
+           ": it constrains nothing";
   }
   if (draft > last) {
     return "'" + std::string(name) + "' has no meaning after " + std::string(DraftName(last)) +
-           ": an annotation";
+           ": it constrains nothing";
   }
   return "";
 }

@@ -11,6 +11,9 @@ namespace retort::grammar {
 // author: that it constrains nothing, and what was perhaps meant.
 std::string UnknownKeyword(std::string_view name, Draft draft);
 
+// "x-..." and what tools beside the drafts write for people and editors, never to constrain.
+bool IsExtension(std::string_view name);
+
 // Whether it may constrain a value: no annotation, no place for other schemas, no name.
 bool IsAssertion(std::string_view name);
 

@@ -332,7 +332,7 @@ void SchemaCompiler::FindProductive() {
         if (good) break;
         good = CanBeMet(pruned_array(ir_->arrays[shape]), options_.limits.positions_max);
       }
-      Spend(1 + value.objects.size() + value.arrays.size(), *resolver_.root());
+      Spend(1 + value.objects.size() + value.arrays.size(), *root_);
       if (good) productive[node] = changed = true;
     }
   }

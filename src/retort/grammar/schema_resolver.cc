@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "retort/base/error.h"
+#include "retort/grammar/schema_wrapper.h"
 
 namespace retort::grammar {
 namespace {
@@ -168,12 +169,12 @@ SchemaResolver::SchemaResolver(std::string_view schema,
                                const Limits& limits, Draft default_draft)
     : limits_(limits), remotes_(remotes) {
   AddDocument(schema, "", default_draft);
-  root_ = documents_[0]->root;
+  root_ = resources_[0].root;
 }
 
 void SchemaResolver::AddDocument(std::string_view text, const std::string& uri, Draft draft) {
   documents_.push_back(ReadSchemaDocument(text, uri.empty() ? "schema" : uri, limits_));
-  SchemaValue* root = documents_.back()->root;
+  auto* root = const_cast<SchemaValue*>(&UnwrapSchema(*documents_.back()->root));
   Resource resource;
   resource.uri = uri;
   resource.root = root;

@@ -1,9 +1,15 @@
 #include "retort/grammar/schema_scalars.h"
 
+#include <algorithm>
+
 #include "retort/grammar/json_number.h"
 #include "retort/grammar/utf8_text.h"
 
 namespace retort::grammar {
+
+bool ScalarDomain::IsCanonical() const {
+  return compiler_.options().numbers == JsonSchemaOptions::Numbers::kCanonical;
+}
 
 Regex ScalarDomain::Const(const SchemaValue& value, bool positive) {
   using Type = SchemaValue::Type;
@@ -17,7 +23,9 @@ Regex ScalarDomain::Const(const SchemaValue& value, bool positive) {
       if (value.is_number()) {
         const auto number = Decimal::Parse(value.text);
         if (!number) compiler_.Refuse(value, "const", "a number beyond 1e±9999");
-        if (number) equal = NumberEqualTo(*number, &pool);
+        // What is not the number is not in any spelling.
+        const bool one = positive && IsCanonical();
+        if (number) equal = one ? CanonicalNumber(*number, &pool) : NumberEqualTo(*number, &pool);
       }
       break;
     case kNull:
@@ -39,10 +47,11 @@ Regex ScalarDomain::Type(const std::string& name, Draft draft, bool positive) {
       r = name == "string" ? kEverything : kNothing;
       break;
     case kNumber:
-      r = name == "number"     ? kEverything
-          : name != "integer"  ? kNothing
-          : draft == Draft::k4 ? IntegerLiteral(&compiler_.pool())
-                               : IntegerNumber(&compiler_.pool());
+      r = name == "number"            ? kEverything
+          : name != "integer"         ? kNothing
+          : positive && IsCanonical() ? CanonicalInteger(&compiler_.pool())
+          : draft == Draft::k4        ? IntegerLiteral(&compiler_.pool())
+                                      : IntegerNumber(&compiler_.pool());
       break;
     case kNull:
       r = name == "null" ? kEverything : kNothing;
@@ -86,6 +95,9 @@ void ScalarDomain::NumberKeyword(const SchemaValue& schema, const std::string& n
       compiler_.Refuse(schema, name, "a divisor of too many digits (as n / 10^k, n at most 20000)");
     } else {
       parts->push_back(*multiples);
+      if (positive && bound->is_integer() && IsCanonical()) {
+        parts->push_back(CanonicalInteger(&pool));
+      }
     }
     return;
   }
@@ -109,13 +121,13 @@ void ScalarDomain::StringKeyword(const SchemaValue& schema, const std::string& n
     parts->push_back(Sign(compiler_.PatternOf(schema, name, value.text), positive));
   } else if (name == "format" && value.is_string()) {
     if (compiler_.options().format == JsonSchemaOptions::Format::kAnnotation) return;
-    const auto language = FormatRegex(value.text, compiler_.options().limits, &pool);
-    if (!language) {
-      compiler_.Note(schema, "format '" + value.text + "' is defined by no draft: an annotation");
-    } else if (*language == kNothing) {
+    const auto names = FormatNames();
+    if (std::find(names.begin(), names.end(), value.text) == names.end()) return;
+    const Regex language = FormatRegex(value.text, compiler_.options().limits, &pool);
+    if (language == kNothing) {
       compiler_.Refuse(schema, name, "'" + value.text + "' is no regular language");
     } else {
-      parts->push_back(Sign(*language, positive));
+      parts->push_back(Sign(language, positive));
     }
   }
 }

@@ -28,6 +28,7 @@ class ScalarDomain {
   void Forget(Regex*) {}
 
  private:
+  bool IsCanonical() const;
   Regex Sign(Regex r, bool positive) { return positive ? r : compiler_.pool().Not(r); }
   void NumberKeyword(const SchemaValue& schema, const std::string& name, const SchemaValue& value,
                      bool positive, std::vector<Regex>* parts);

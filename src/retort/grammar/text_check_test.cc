@@ -61,7 +61,7 @@ TEST(SizeOf, TellsWhatAGrammarBecame) {
 
 TEST(CompileJsonSchema, ErrorsNameLineAndColumn) {
   const std::pair<const char*, const char*> cases[] = {
-      {"{\n \"items\": {\"pattern\": \"(?=x)\"}}", "schema:2:12: /items: 'pattern'"},
+      {"{\n \"items\": {\"pattern\": \"(?<=x)\"}}", "schema:2:12: /items: 'pattern'"},
       {"{\n \"anyOf\": [{},\n  {\"type\": \"strin\"}]}", "schema:3:4: /anyOf/1: 'type'"},
       {"{\"a\\\"b\": 1,\n\"a\\\"b\": 2}", "schema:2:1: key 'a\"b' is repeated"},
       {"{\n \"type\": }", "schema:2:10: not JSON"},
@@ -79,19 +79,19 @@ TEST(CompileJsonSchema, ErrorsNameLineAndColumn) {
   }
 }
 
-TEST(CompileJsonSchema, ListsWhatDoesNotConstrain) {
+TEST(CompileJsonSchema, WarnsOfWhatDoesNotConstrain) {
   const auto notes = [](const char* schema) {
     std::string all;
     const auto grammar = CompileJsonSchema(schema);
-    for (const std::string& note : grammar->report().annotations) {
+    for (const std::string& note : grammar->report().warnings) {
       all += note + "\n";
     }
     return all;
   };
   EXPECT_EQ(notes(R"({"title":"x","default":1,"$comment":"","minimum":1,"$defs":{"x-y":{}}})"), "");
   EXPECT_EQ(notes(R"({"minLenght":1,"format":"color"})"),
-            "(root): format 'color' is defined by no draft: an annotation\n"
-            "(root): 'minLenght' is no keyword: an annotation (did you mean 'minLength'?)\n");
+            "(root): 'minLenght' is no keyword: it constrains nothing (did you mean 'minLength'?)\n"
+            "(root): format 'color' is defined by no draft: it constrains nothing\n");
   EXPECT_THAT(notes(R"({"$schema":"http://json-schema.org/draft-07/schema#","prefixItems":[{}]})"),
               HasSubstr("no meaning before draft 2020-12"));
   EXPECT_THAT(notes(R"({"dependencies":{}})"), HasSubstr("no meaning after draft 7"));
@@ -100,6 +100,71 @@ TEST(CompileJsonSchema, ListsWhatDoesNotConstrain) {
               HasSubstr("/items: 'maximum' has no meaning beside '$ref'"));
   EXPECT_THAT(notes(R"({"properties":{"a":{"required":true}}})"), HasSubstr("list since draft 4"));
   EXPECT_THAT(notes(R"({"$schema":"mine"})"), HasSubstr("read as draft 2020-12"));
+  EXPECT_EQ(notes(R"({"propertys":{"a":{}},"require":["a"]})"),
+            "(root): 'propertys' is no keyword: it constrains nothing (did you mean "
+            "'properties'?)\n"
+            "(root): 'require' is no keyword: it constrains nothing (did you mean 'required'?)\n");
+  EXPECT_EQ(notes(R"({"properties":{"a/b":{"items":{"min_length":1}}}})"),
+            "/properties/a~1b/items: 'min_length' is no keyword: it constrains nothing (did you "
+            "mean 'minLength'?)\n");
+  EXPECT_THAT(notes(R"({"format":"datetime"})"), HasSubstr("did you mean 'date-time'?"));
+  EXPECT_THAT(notes(R"({"type":"integer","format":"int32"})"), HasSubstr("format 'int32'"));
+  EXPECT_THAT(notes(R"({"type":"string","nullable":true})"), HasSubstr("add \"null\" to 'type'"));
+  EXPECT_EQ(notes(R"({"title":"t","description":"d","examples":[1],"default":1,"$comment":"c",
+                      "deprecated":true,"readOnly":true,"writeOnly":true,"x-order":1,
+                      "discriminator":{"propertyName":"a"},"example":1,"externalDocs":{},
+                      "$id":"http://a/b","$schema":"https://json-schema.org/draft/2020-12/schema",
+                      "contentMediaType":"a/b","markdownDescription":"m","enumNames":["a"]})"),
+            "");
+}
+
+// What a person copies from an API's documentation.
+TEST(CompileJsonSchema, TakesOffTheWrappersOfApis) {
+  const std::string schema = R"({"type":"object","properties":{"a":{"$ref":"#/$defs/b"}},)"
+                             R"("required":["a"],"additionalProperties":false,)"
+                             R"("$defs":{"b":{"type":"integer"}}})";
+  const std::string wrappers[] = {
+      R"({"name":"r","strict":true,"schema":@})",
+      R"({"name":"r","description":"d","strict":null,"schema":@})",
+      R"({"type":"json_schema","json_schema":{"name":"r","strict":true,"schema":@}})",
+      R"({"type":"json_schema","name":"r","schema":@,"strict":false})",
+      R"({"response_format":{"type":"json_schema","json_schema":{"name":"r","schema":@}}})",
+      R"({"type":"json_object","schema":@})",
+      R"({"type":"function","function":{"name":"f","description":"d","parameters":@}})",
+      R"({"type":"function","name":"f","parameters":@,"strict":true})",
+      R"({"name":"f","description":"d","input_schema":@})",
+      R"({"name":"f","inputSchema":@})",
+      R"({"format":"json","schema":@})",
+      R"({"guided_json":@})",
+      R"({"structured_outputs":{"json":@}})",
+  };
+  for (std::string text : wrappers) {
+    text.replace(text.find('@'), 1, schema);
+    const auto grammar = CompileJsonSchema(text);
+    EXPECT_TRUE(CheckText(*grammar, R"({"a":1})").accepted) << text;
+    for (const char* no : {"true", R"({"a":"x"})", "{}"}) {
+      EXPECT_FALSE(CheckText(*grammar, no).accepted) << text;
+    }
+    EXPECT_THAT(grammar->report().warnings, testing::IsEmpty()) << text;
+    EXPECT_EQ(grammar->report().annotations.size(), 1u) << text;
+  }
+  // Pointers and lines are those of the text as it was given.
+  try {
+    CompileJsonSchema("{\"name\":\"r\",\n\"schema\":{\"type\":\"strng\"}}");
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), HasSubstr("schema:2:11: /schema: 'type'"));
+  }
+  // These are schemas, if strange ones.
+  for (const char* text :
+       {R"({"name":{"type":"string"},"schema":{"type":"string"}})",
+        R"({"schema":{"type":"string"}})", R"({"name":"r","schema":{},"required":["a"]})",
+        R"({"name":"r","schema":[1]})", R"({"json":{"type":"string"}})",
+        R"({"parameters":{"type":"string"}})"}) {
+    const auto grammar = CompileJsonSchema(text);
+    EXPECT_TRUE(CheckText(*grammar, "true").accepted) << text;
+    EXPECT_THAT(grammar->report().warnings, testing::Not(testing::IsEmpty())) << text;
+  }
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ JsonSchemaOptions OptionsOf(const ConstraintText& constraint) {
   using Format = JsonSchemaOptions::Format;
   JsonSchemaOptions options;
   options.property_order = constraint.any_property_order ? Order::kAny : Order::kDeclared;
+  options.numbers = JsonSchemaOptions::Numbers::kCanonical;
   options.format = constraint.formats_are_annotations ? Format::kAnnotation : Format::kAssert;
   return options;
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace retort {
@@ -37,7 +38,7 @@ std::shared_ptr<const ConstraintText> ChoiceConstraint(std::vector<std::string> 
 
 // Part of every key: to be raised whenever the same constraint may allow other texts than before,
 // or spell one of them otherwise.
-inline constexpr uint64_t kConstraintVersion = 1;
+inline constexpr uint64_t kConstraintVersion = 2;
 
 // SHA-256 of everything in it: equal keys, equal constraints. About 1 ns per byte.
 std::string ConstraintKey(const ConstraintText& constraint);

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <set>
 
-#include "retort/base/file.h"
+#include "retort/base/text_file.h"
 #include "retort/pipeline/config_overrides.h"
 #include "retort/pipeline/node_reader.h"
 
@@ -370,7 +370,7 @@ PipelineConfig ParseConfig(std::string_view text, const std::filesystem::path& f
 
 PipelineConfig ReadConfig(const std::filesystem::path& file, const ConfigOverrides& overrides,
                           Problems& problems) {
-  return ParseConfig(ReadFile(file, kYamlBytesMax), file, overrides, problems);
+  return ParseConfig(ReadTextFile(file, kYamlBytesMax), file, overrides, problems);
 }
 
 }  // namespace retort

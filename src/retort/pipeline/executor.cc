@@ -122,6 +122,9 @@ class PipelineRun::Impl {
     runtime->step = step.type->create(step.params);
     runtime->sampling = ToSamplingParams(step.generation);
     runtime->use_cache = step.config.use_cache;
+    if (!step.structured_output.column.empty()) {
+      runtime->row_schemas.emplace(options_.strict, MakeContext(step).warn);
+    }
     if (step.model_use != ModelUse::kNone) {
       for (const auto& model : models_) {
         if (model->name() == step.config.llm) runtime->model = model.get();

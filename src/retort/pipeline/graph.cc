@@ -365,6 +365,7 @@ Graph LoadPipeline(const std::filesystem::path& file, const ConfigOverrides& ove
   Problems problems;
   PipelineConfig config = ReadConfig(file, overrides, problems);
   Graph graph = BuildGraph(std::move(config), types, options, problems);
+  if (options.strict) problems.MakeWarningsErrors();
   problems.ThrowIfAny();
   if (warnings != nullptr) *warnings = problems.items();
   return graph;

@@ -76,6 +76,7 @@ struct GraphOptions {
   // Look at the first rows of each source whose columns are not known from its parameters: finds
   // missing files and columns before anything is loaded.
   bool peek_sources = true;
+  bool strict = false;  // warnings are errors
 };
 inline constexpr size_t kPeekRows = 100;
 inline constexpr size_t kStepsMax = 1000;

@@ -20,6 +20,24 @@ uint64_t DrawSeed(StepRuntime& step, const LineageKey& row_key) {
   return FinishKey(digest).Bits();
 }
 
+// Why an answer is not what structured_output asks for, and what to do.
+[[noreturn]] void FailCut(const Completion& completion, const std::vector<std::string>& stops) {
+  const size_t num_tokens = completion.token_ids.size();
+  if (completion.finish_reason == FinishReason::kLength || stops.empty()) {
+    Throw(ErrorCode::kExhausted,
+          "the answer was cut after {} tokens, before it was what structured_output asks for: "
+          "raise max_new_tokens, or say 'close: true'",
+          num_tokens);
+  }
+  std::string names;
+  for (const std::string& stop : stops) names += (names.empty() ? "" : " or ") + DumpJson(stop);
+  Throw(ErrorCode::kExhausted,
+        "the stop text {} cut the answer after {} tokens, before it was what structured_output "
+        "asks for: remove it from 'stop', or say 'close: true', with which a stop text ends an "
+        "answer only where it is whole",
+        names, num_tokens);
+}
+
 }  // namespace
 
 struct ModelContext::Asked {
@@ -98,10 +116,7 @@ std::vector<Completion> ModelContext::Generate(std::vector<Prompt> prompts,
     const Completion& completion = completions.back();
     if (constraint_ == nullptr || completion.constraint_met) continue;
     KeepRaw(completion.text);
-    Throw(ErrorCode::kExhausted,
-          "the answer was cut after {} tokens, before it was what structured_output asks for: "
-          "raise max_new_tokens, or say 'close: true'",
-          completion.token_ids.size());
+    FailCut(completion, step_.sampling.stop);
   }
   return completions;
 }

@@ -36,6 +36,7 @@ class ModelContext : public RowContext {
   void KeepRaw(std::string_view text) override { raw_ = text; }
 
   // What the row itself asks its answers to be.
+  bool has_structured_output() const override { return constraint_ != nullptr; }
   void SetConstraint(std::shared_ptr<const ConstraintText> constraint) {
     constraint_ = std::move(constraint);
   }

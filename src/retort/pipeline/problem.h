@@ -39,6 +39,9 @@ class Problems {
         {ErrorCode::kInvalid, mark, fmt::format(format, std::forward<Args>(args)...), true});
   }
   void Add(Problem problem) { items_.push_back(std::move(problem)); }
+  void MakeWarningsErrors() {
+    for (Problem& item : items_) item.warning = false;
+  }
 
   // In file order; errors and warnings.
   const std::vector<Problem>& items() const { return items_; }

@@ -80,6 +80,9 @@ class RowContext {
                                     std::vector<std::string> continuations) = 0;
   virtual std::vector<float> Embed(Prompt prompt, PoolingKind pooling, bool normalize) = 0;
 
+  // Whether `structured_output` says what the answers of this row are.
+  virtual bool has_structured_output() const { return false; }
+
   // The name of the step's model in the pipeline file, or "".
   virtual std::string_view model_name() const = 0;
 

@@ -158,7 +158,9 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
     ModelContext context(step, ledger, item.key, stop_);
     try {
       if (!graph.structured_output.column.empty()) {
-        context.SetConstraint(StructuredOutputOf(inputs.at(std::string(kStructuredOutputInput))));
+        const auto constraint = StructuredOutputOf(inputs.at(std::string(kStructuredOutputInput)));
+        step.row_schemas->Check(*constraint);
+        context.SetConstraint(constraint);
         inputs.erase(std::string(kStructuredOutputInput));
       }
       outputs = dynamic_cast<const RowStep&>(*step.step).Process(inputs, context);

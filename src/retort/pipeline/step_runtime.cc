@@ -156,7 +156,7 @@ const LineageKey& StepRuntime::key() {
       AddSampling(digest, sampling);
       const StructuredOutput& output = graph->structured_output;
       if (output.is_set()) {
-        digest.Field("structured_output").Field(output.column).Field(uint64_t{output.close});
+        digest.Field(kConstraintVersion).Field(output.column).Field(uint64_t{output.close});
         if (output.constraint) digest.Field(ConstraintKey(*output.constraint));
       }
       digest.Field(graph->generation.seed ? 1 : 0).Field(graph->generation.seed.value_or(0));

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -91,6 +92,7 @@ struct StepRuntime {
   ModelSlot* model = nullptr;  // null: uses none
   SamplingParams sampling;
   bool use_cache = true;
+  std::optional<RowSchemas> row_schemas;  // where `structured_output` is a column
   StepCounters counters;
 
   // Names everything about the step that can change its outputs, its name not among it. Identifies

@@ -1,18 +1,14 @@
 #include "retort/pipeline/structured_output.h"
 
 #include "retort/base/error.h"
-#include "retort/base/file.h"
+#include "retort/base/text_file.h"
+#include "retort/grammar/grammar.h"
 #include "retort/pipeline/node_reader.h"
 
 namespace retort {
 namespace {
 
 constexpr uint64_t kSchemaBytesMax = 4u << 20;
-
-std::shared_ptr<const ConstraintText> Compiled(std::shared_ptr<const ConstraintText> constraint) {
-  CompileConstraint(*constraint);
-  return constraint;
-}
 
 // A JSON Schema as a map, as JSON text, or in a file.
 std::string SchemaText(const YamlNode& node, const std::filesystem::path& base_dir,
@@ -22,7 +18,7 @@ std::string SchemaText(const YamlNode& node, const std::filesystem::path& base_d
   const bool is_json = first != std::string::npos && node.text[first] == '{';
   if (is_json || node.text == "true" || node.text == "false") return node.text;
   const std::filesystem::path path = base_dir / node.text;
-  std::string text = ReadFile(path, kSchemaBytesMax);
+  std::string text = ReadTextFile(path, kSchemaBytesMax);
   file = path.string();
   return text;
 }
@@ -57,11 +53,17 @@ StructuredOutput ReadStructuredOutput(const YamlNode& node, const std::string& l
   std::string file;
   try {
     if (*kind == "json") {
-      output.constraint = Compiled(JsonSchemaConstraint(SchemaText(*schema, base_dir, file)));
+      output.constraint = JsonSchemaConstraint(SchemaText(*schema, base_dir, file));
     } else if (const auto pattern = ReadText(*schema, map.Label("schema"), problems)) {
-      output.constraint = Compiled(RegexConstraint(*pattern));
+      output.constraint = RegexConstraint(*pattern);
+    }
+    if (output.constraint == nullptr) return output;
+    for (const std::string& warning : CompileConstraint(*output.constraint)->report().warnings) {
+      problems.Warn(schema->mark, "'{}': {}{}{}", map.Label("schema"), file,
+                    file.empty() ? "" : ": ", warning);
     }
   } catch (const Error& error) {
+    output.constraint = nullptr;
     problems.Add({error.code(), schema->mark,
                   fmt::format("'{}': {}{}{}", map.Label("schema"), file, file.empty() ? "" : ": ",
                               error.message()),
@@ -90,6 +92,28 @@ std::shared_ptr<const ConstraintText> StructuredOutputOf(const Json& value) {
         "a row's structured output has the format {}, expected \"json\", or \"regex\" with a "
         "text as its schema",
         DumpJson(value["format"]));
+}
+
+void RowSchemas::Check(const ConstraintText& constraint) {
+  const std::string key = ConstraintKey(constraint);
+  {
+    const std::lock_guard lock(mutex_);
+    if (known_.contains(key)) return;
+  }
+  const std::vector<std::string> warnings = CompileConstraint(constraint)->report().warnings;
+  if (strict_ && !warnings.empty()) {
+    Throw(ErrorCode::kInvalid, "the row's structured_output: {}", warnings[0]);
+  }
+  const std::lock_guard lock(mutex_);
+  if (known_.size() >= kKnownMax) known_.clear();
+  known_.insert(key);
+  for (const std::string& warning : warnings) {
+    // Of one kind in whatever place of the schema: "/properties/x: 'minLenght' is ...".
+    const std::string kind = warning.substr(warning.find(": "));
+    if (kinds_.size() >= kKindsMax || !kinds_.insert(kind).second) continue;
+    warn_(fmt::format("a row's structured_output: {}{}", warning,
+                      kinds_.size() == kKindsMax ? " (others are not told)" : ""));
+  }
 }
 
 }  // namespace retort

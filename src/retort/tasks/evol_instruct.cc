@@ -79,7 +79,7 @@ class EvolInstruct : public RowStep {
     Json answers = Json::array();
     for (const Completion& completion : context.Generate(std::move(prompts))) {
       context.KeepRaw(completion.text);
-      answers.push_back(RequireText(completion.text, "answer"));
+      answers.push_back(RequireText(completion.text, "answer", context));
     }
     return answers;
   }

@@ -80,6 +80,16 @@ TEST(EvolInstruct, AnEmptyRewriteFailsTheRowAndKeepsTheRawText) {
   EXPECT_EQ(context.raw, "\n \n");
 }
 
+TEST(EvolInstruct, StructuredAnswersAreStoredAsTheyWereGenerated) {
+  FakeRowContext context;
+  context.structured = true;
+  context.answers = {" x\n", "\n"};
+  const Row out = RunTask(EvolInstructType(), {{"num_evolutions", 1}, {"generate_answers", true}},
+                          {{"instruction", "a"}}, context);
+  EXPECT_EQ(out["evolved_instruction"], " x\n");
+  EXPECT_EQ(out["answer"], "\n");
+}
+
 TEST(EvolInstruct, BadParametersAreFoundBeforeAnythingRuns) {
   const StepType type = EvolInstructType();
   for (const Json& set :

@@ -36,7 +36,7 @@ std::vector<std::string> Evolution::Run(Json values, std::string_view evolving,
     std::vector<Prompt> prompts = {prompts_[drawn].Render(values)};
     const Completion completion = context.Generate(std::move(prompts)).front();
     context.KeepRaw(completion.text);
-    texts.push_back(RequireText(completion.text, "rewritten text"));
+    texts.push_back(RequireText(completion.text, "rewritten text", context));
     values[std::string(evolving)] = texts.back();
   }
   return texts;

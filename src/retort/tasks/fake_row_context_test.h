@@ -15,7 +15,8 @@ class FakeRowContext : public RowContext {
   std::deque<std::string> answers;
   std::function<std::vector<double>(const std::string& prompt)> first_token_logprobs;
   std::vector<float> embedding = {1, 2};
-  uint64_t random = 0;  // Random(draw) is random + draw
+  bool structured = false;  // has_structured_output()
+  uint64_t random = 0;      // Random(draw) is random + draw
 
   std::vector<std::string> prompts;  // as text: chat messages as "role: content" lines
   std::string raw;
@@ -58,6 +59,7 @@ class FakeRowContext : public RowContext {
     pooling = kind;
     return embedding;
   }
+  bool has_structured_output() const override { return structured; }
   std::string_view model_name() const override { return "fake"; }
   void KeepRaw(std::string_view text) override { raw = text; }
 

@@ -58,7 +58,8 @@ std::vector<ParamSpec> WithPromptParams(std::vector<ParamSpec> own,
   return WithChatParams(std::move(own));
 }
 
-std::string RequireText(std::string_view text, std::string_view what) {
+std::string RequireText(std::string_view text, std::string_view what, const RowContext& context) {
+  if (context.has_structured_output()) return std::string(text);
   constexpr std::string_view kSpace = " \t\r\n\v\f";
   const size_t begin = text.find_first_not_of(kSpace);
   if (begin == std::string_view::npos) {

@@ -36,8 +36,9 @@ std::vector<ParamSpec> WithPromptParams(std::vector<ParamSpec> own, std::string_
 // The same without `template`, for tasks with several.
 std::vector<ParamSpec> WithChatParams(std::vector<ParamSpec> own);
 
-// Text without white space at its ends. Throws Error{kInvalid} if nothing is left: an empty answer
-// is a failed row.
-std::string RequireText(std::string_view text, std::string_view what);
+// An answer as it is stored. What `structured_output` asks for is never altered; other text has no
+// white space at its ends. Throws Error{kInvalid} if nothing is left of it: an empty answer is a
+// failed row.
+std::string RequireText(std::string_view text, std::string_view what, const RowContext& context);
 
 }  // namespace retort

@@ -31,7 +31,7 @@ class TextGeneration : public RowStep {
     Json texts = Json::array();
     for (const Completion& completion : completions) {
       context.KeepRaw(completion.text);
-      texts.push_back(RequireText(completion.text, "answer"));
+      texts.push_back(RequireText(completion.text, "answer", context));
     }
     return {{"generation", num_generations_ == 1 ? texts.front() : texts},
             {"model_name", context.model_name()}};

@@ -50,6 +50,17 @@ TEST(TextGeneration, EmptyAnswersFailTheRow) {
   EXPECT_THROW(RunTask(TextGenerationType(), {}, {{"instruction", "Why?"}}, context), Error);
 }
 
+// Cut at its ends it would not be what was asked for any more.
+TEST(TextGeneration, AStructuredAnswerIsStoredAsItWasGenerated) {
+  FakeRowContext context;
+  context.structured = true;
+  for (const char* answer : {"\n    return abc\n", " ", ""}) {
+    context.answers = {answer};
+    const Row out = RunTask(TextGenerationType(), {}, {{"instruction", "Why?"}}, context);
+    EXPECT_EQ(out["generation"], answer);
+  }
+}
+
 TEST(TextGeneration, BadTemplatesAreFoundBeforeAnythingRuns) {
   const StepType type = TextGenerationType();
   for (const Json& set : {Json{{"template", "{{ other }}"}}, Json{{"template", "{% if %}"}},
