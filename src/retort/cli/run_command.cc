@@ -55,8 +55,9 @@ int Run(const Options& options) {
   std::vector<Problem> warnings;
   const Graph graph = LoadPipeline(options.file, WithInput(options), types, {}, &warnings);
   for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
+  SignalStop signals;
   if (options.dry_run) {
-    fmt::print("{}", ToText(PlanRun(graph, options.limit)));
+    fmt::print("{}", ToText(PlanRun(graph, options.limit, signals.token())));
     return kExitDone;
   }
 
@@ -76,7 +77,6 @@ int Run(const Options& options) {
     report["retort_version"] = RETORT_VERSION;
     report["pipeline"] = options.file;
   };
-  SignalStop signals;
   run_options.stop = signals.token();
   const std::filesystem::path output_dir = run_options.output_dir;
   PipelineRun run(graph, models, std::move(run_options));

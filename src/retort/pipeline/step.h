@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -79,6 +80,9 @@ class RowContext {
   virtual std::vector<Scores> Score(std::vector<Prompt> prompts,
                                     std::vector<std::string> continuations) = 0;
   virtual std::vector<float> Embed(Prompt prompt, PoolingKind pooling, bool normalize) = 0;
+
+  // Somebody asked the run to stop: for work in the step itself that may take long.
+  virtual std::stop_token stop() const { return {}; }
 
   // The name of the step's model in the pipeline file, or "".
   virtual std::string_view model_name() const = 0;
