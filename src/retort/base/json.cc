@@ -226,7 +226,11 @@ std::string DumpJson(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// Nobody mistypes a name of this length, and what comes from a file may be of any.
+constexpr size_t kEditedBytesMax = 256;
+
 size_t EditDistance(std::string_view a, std::string_view b) {
+  if (std::max(a.size(), b.size()) > kEditedBytesMax) return std::max(a.size(), b.size());
   std::vector<size_t> before_previous(b.size() + 1);
   std::vector<size_t> previous(b.size() + 1);
   std::vector<size_t> current(b.size() + 1);

@@ -19,6 +19,6 @@ bool FindGlobal(Runtime& runtime, std::string_view name, Value* value);
 
 // A bound method of a str, list, tuple or dict, or false. methods.cc. Methods that would change the
 // object give an undefined value whose use says that it is unsafe.
-bool FindMethod(const Value& self, std::string_view name, Value* value);
+bool FindMethod(Runtime& runtime, const Value& self, std::string_view name, Value* value);
 
 }  // namespace retort::jinja

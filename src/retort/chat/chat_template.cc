@@ -11,6 +11,10 @@ namespace {
 // Long enough not to occur in a template by itself.
 constexpr std::string_view kProbeText = "retort-content-probe-7f3a";
 
+// One short message takes the templates of today some hundred steps. Loading a model is not to wait
+// for one that takes its whole budget.
+constexpr uint64_t kProbeStepsMax = 1'000'000;
+
 constexpr std::array<std::string_view, 5> kReservedNames = {
     "messages", "tools", "add_generation_prompt", "bos_token", "eos_token"};
 
@@ -132,7 +136,7 @@ ChatTemplate::ChatTemplate(Template base, std::optional<Template> with_tools,
     probe.clock = std::chrono::local_seconds{};
     const Json messages = NormalizeContent(probe.messages, shape);
     try {
-      const std::string text = PlainText(RenderMessages(base_, messages, probe));
+      const std::string text = PlainText(RenderMessages(base_, messages, probe, kProbeStepsMax));
       // A list printed as Python writes it ("[{'type': ...") shows that the template did not look
       // in.
       return text.find(kProbeText) != std::string::npos &&
@@ -195,8 +199,11 @@ ChatTemplate ChatTemplate::FromCheckpoint(const Json& tokenizer_config,
 }
 
 std::vector<Span> ChatTemplate::RenderMessages(const Template& which, const Json& messages,
-                                               const ChatRequest& request) const {
+                                               const ChatRequest& request,
+                                               uint64_t steps_max) const {
   RenderOptions options;
+  options.steps_max = steps_max;
+  options.stop = request.stop;
   options.clock = request.clock;
   options.template_names = {"bos_token", "eos_token"};
   return which.Render(Context(messages, request, bos_token_, eos_token_), options);

@@ -30,6 +30,7 @@ struct ChatRequest {
   Json extra = Json::object();
   // What strftime_now() sees. See RenderOptions::clock.
   std::optional<std::chrono::local_seconds> clock;
+  std::stop_token stop;  // see RenderOptions::stop
 };
 
 // The chat template of one model. Immutable and thread-safe.
@@ -63,7 +64,8 @@ class ChatTemplate {
   ChatTemplate(Template base, std::optional<Template> with_tools, std::string_view bos_token,
                std::string_view eos_token);
   std::vector<Span> RenderMessages(const Template& which, const Json& messages,
-                                   const ChatRequest& request) const;
+                                   const ChatRequest& request,
+                                   uint64_t steps_max = kRenderStepsMax) const;
 
   Template base_;
   std::optional<Template> with_tools_;

@@ -19,9 +19,9 @@ Value Interpreter::Eval(const Expr& expr, const ScopePtr& scope) {
     case ExprKind::kName:
       return EvalName(expr, scope);
     case ExprKind::kTuple:
-      return Value::Tuple(EvalAll(expr.children, scope));
+      return runtime_.Tuple(EvalAll(expr.children, scope));
     case ExprKind::kList:
-      return Value::List(EvalAll(expr.children, scope));
+      return runtime_.List(EvalAll(expr.children, scope));
     case ExprKind::kDict:
       return EvalDict(expr, scope);
     case ExprKind::kGetAttr:
@@ -80,6 +80,7 @@ Value Interpreter::EvalName(const Expr& expr, const ScopePtr& scope) {
 
 Value Interpreter::ReadName(int name_id, const ScopePtr& scope) {
   for (const Scope* at = scope.get(); at != nullptr; at = at->parent().get()) {
+    runtime_.Spend(at->size() / kNamesPerStep);
     if (const Value* found = at->Find(name_id)) return *found;
   }
   std::optional<Value>& global = globals_[static_cast<size_t>(name_id)];
@@ -92,7 +93,7 @@ Value Interpreter::ReadName(int name_id, const ScopePtr& scope) {
       const bool is_template = std::find(trusted.begin(), trusted.end(), name) != trusted.end();
       value = FromJson(runtime_, *in_context, is_template);
     } else if (!FindGlobal(runtime_, name, &value)) {
-      value = Value::Undefined(fmt::format("'{}' is undefined", name));
+      value = runtime_.Undefined(fmt::format("{} is undefined", Shown(name)));
     }
     global = std::move(value);
   }
@@ -105,7 +106,7 @@ Value Interpreter::EvalDict(const Expr& expr, const ScopePtr& scope) {
     Value key = Eval(*expr.children[i], scope);
     items.emplace_back(std::move(key), Eval(*expr.children[i + 1], scope));
   }
-  return Value::Dict(std::move(items));
+  return runtime_.Dict(std::move(items));
 }
 
 Value Interpreter::EvalSlice(const Expr& expr, const ScopePtr& scope) {
@@ -123,18 +124,20 @@ CallArgs Interpreter::EvalArguments(const Arguments& arguments, const ScopePtr& 
     args.named.emplace_back(name, Eval(*value, scope));
   if (arguments.star) {
     for (Value& value : ToVector(runtime_, Eval(*arguments.star, scope))) {
-      args.positional.push_back(std::move(value));
+      Append(runtime_, &args.positional, std::move(value));
     }
   }
   if (arguments.star_star) {
     const Value more = Eval(*arguments.star_star, scope);
     RequireDefined(more);
     if (!more.is_dict()) Fail("argument after ** must be a mapping, not {}", TypeName(more));
+    for (const auto& [name, value] : args.named) {
+      if (more.dict().Find(runtime_, name) == nullptr) continue;
+      Fail("got multiple values for keyword argument {}", Shown(name));
+    }
     for (const auto& [key, value] : more.dict().items) {
       if (!key.is_str()) Fail("keywords must be strings");
-      for (const auto& [name, other] : args.named) {
-        if (name == key.bytes()) Fail("got multiple values for keyword argument '{}'", name);
-      }
+      runtime_.SpendText(key.bytes().size());
       args.named.emplace_back(key.bytes(), value);
     }
   }
@@ -185,15 +188,15 @@ Value Interpreter::EvalCompare(const Expr& expr, const ScopePtr& scope) {
 }
 
 Value Interpreter::EvalConcat(const Expr& expr, const ScopePtr& scope) {
-  Text out;
+  TextBuilder out(runtime_);
   for (const ExprPtr& child : expr.children) Write(Eval(*child, scope), out);
-  return Value::Str(std::move(out));
+  return runtime_.StrBuilt(out.Take());
 }
 
 Value Interpreter::EvalCondition(const Expr& expr, const ScopePtr& scope) {
   if (Truthy(Eval(*expr.children[1], scope))) return Eval(*expr.children[0], scope);
   if (expr.children[2]) return Eval(*expr.children[2], scope);
-  return Value::Undefined(fmt::format(
+  return runtime_.Undefined(fmt::format(
       "the inline if-expression on line {} evaluated to false and no else section was defined",
       expr.line));
 }

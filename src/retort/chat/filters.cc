@@ -31,7 +31,7 @@ std::string UnknownFilterMessage(std::string_view name) {
     for (const FilterEntry& entry : part) names.push_back(entry.name);
   }
   const std::string nearest = NearestName(name, names);
-  return fmt::format("there is no filter '{}'{}", name,
+  return fmt::format("there is no filter {}{}", Shown(name),
                      nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
 }
 
@@ -48,14 +48,15 @@ Value LookUpPath(Runtime& runtime, const Value& item, const Value& path, const V
     const bool is_index =
         !name.empty() && name.size() < 10 && name.find_first_not_of("0123456789") == name.npos;
     value = or_default(GetItem(
-        runtime, value, is_index ? Value::Int(std::stoll(std::string(name))) : Value::Str(name)));
+        runtime, value, is_index ? Value::Int(std::stoll(std::string(name))) : runtime.Str(name)));
     at = end + 1;
   }
   return value;
 }
 
-Value FoldCase(const Value& value, bool is_case_sensitive) {
-  return value.is_str() && !is_case_sensitive ? Value::Str(Lower(value.text())) : value;
+Value FoldCase(Runtime& runtime, const Value& value, bool is_case_sensitive) {
+  if (!value.is_str() || is_case_sensitive) return value;
+  return runtime.StrBuilt(Lower(runtime, value.text()));
 }
 
 }  // namespace retort::jinja

@@ -23,6 +23,6 @@ std::span<const FilterEntry> NumberFilters();    // number_filters.cc
 Value LookUpPath(Runtime& runtime, const Value& item, const Value& path, const Value* otherwise);
 
 // Sort keys: text without case unless it is to count.
-Value FoldCase(const Value& value, bool is_case_sensitive);
+Value FoldCase(Runtime& runtime, const Value& value, bool is_case_sensitive);
 
 }  // namespace retort::jinja

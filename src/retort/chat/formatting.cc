@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "retort/chat/operations.h"
+#include "retort/chat/unicode.h"
 
 namespace retort::jinja {
 namespace {
@@ -25,6 +26,11 @@ struct FieldSpec {
   int precision = -1;
   char type = '\0';
 };
+
+// Counts what padding and digits take to make.
+void SpendField(Runtime& runtime, const FieldSpec& spec) {
+  runtime.SpendText(spec.width + static_cast<size_t>(std::max(spec.precision, 0)));
+}
 
 size_t ParseNumberAt(std::string_view text, size_t& at) {
   size_t value = 0;
@@ -115,15 +121,16 @@ std::string FormatNumber(const Value& value, const FieldSpec& spec) {
 }
 
 // Cuts to the precision and pads to the width, keeping provenance; padding is the format's.
-void AppendTextField(Text& out, const Text& text, const FieldSpec& spec, bool is_template) {
+void AppendTextField(TextBuilder& out, const Text& text, const FieldSpec& spec, bool is_template) {
   size_t end = text.size();
   if (spec.precision >= 0) end = ByteOffset(text.view(), static_cast<size_t>(spec.precision));
   const size_t length = CountCodePoints(text.view().substr(0, end));
   const size_t padding = spec.width > length ? spec.width - length : 0;
   const size_t before = spec.is_left ? 0 : spec.is_centered ? padding / 2 : padding;
-  for (size_t i = 0; i < before; ++i) out.Append(spec.fill, is_template);
+  const Text fill(spec.fill, is_template);
+  out.Fill(fill, before);
   out.Append(text, 0, end);
-  for (size_t i = before; i < padding; ++i) out.Append(spec.fill, is_template);
+  out.Fill(fill, padding - before);
 }
 
 // --- "..." % values
@@ -131,7 +138,7 @@ void AppendTextField(Text& out, const Text& text, const FieldSpec& spec, bool is
 class PercentFormatter {
  public:
   PercentFormatter(Runtime& runtime, const Text& format, const Value& values)
-      : runtime_(runtime), format_(format), values_(values) {}
+      : runtime_(runtime), format_(format), values_(values), out_(runtime) {}
 
   Value Run() {
     const std::string_view text = format_.view();
@@ -149,8 +156,7 @@ class PercentFormatter {
     if (next_ < num_values && !(may_be_unused && !values_.is_tuple())) {
       Fail("not all arguments converted during string formatting");
     }
-    out_.is_markup = format_.is_markup;
-    return runtime_.Str(std::move(out_));
+    return runtime_.StrBuilt(out_.Take(format_.is_markup));
   }
 
  private:
@@ -170,8 +176,8 @@ class PercentFormatter {
       if (close == std::string_view::npos) Fail("incomplete format key");
       if (!values_.is_dict()) Fail("format requires a mapping");
       const std::string_view key = text.substr(at + 1, close - at - 1);
-      mapped = values_.dict().Find(key);
-      if (mapped == nullptr) Fail("format key {} is missing", ReprStr(key));
+      mapped = values_.dict().Find(runtime_, key);
+      if (mapped == nullptr) Fail("format key {} is missing", Shown(key));
       is_mapping_used_ = true;
       at = close + 1;
     }
@@ -207,14 +213,13 @@ class PercentFormatter {
   }
 
   void Convert(const Value& value, FieldSpec spec, bool is_template) {
-    runtime_.Spend(1 + spec.width / 16);
+    SpendField(runtime_, spec);
     switch (spec.type) {
       case 's':
       case 'r':
       case 'a':
         spec.fill = " ";
-        AppendTextField(out_,
-                        spec.type == 's' ? ToText(value) : Text(Repr(value), !value.HasContent()),
+        AppendTextField(out_, spec.type == 's' ? ToText(runtime_, value) : Repr(runtime_, value),
                         spec, is_template);
         return;
       case 'c':
@@ -224,7 +229,10 @@ class PercentFormatter {
           AppendTextField(out_, Text(character, !value.is_scalar_content()), spec, is_template);
           return;
         }
-        if (!value.is_str() || LengthOf(value) != 1) Fail("%c requires int or char");
+        if (!value.is_str() || value.bytes().empty() ||
+            DecodeAt(value.text().view(), 0).num_bytes != value.bytes().size()) {
+          Fail("%c requires int or char");
+        }
         AppendTextField(out_, value.text(), spec, is_template);
         return;
       case 'd':
@@ -265,7 +273,7 @@ class PercentFormatter {
   Runtime& runtime_;
   const Text& format_;
   const Value& values_;
-  Text out_;
+  TextBuilder out_;
   size_t next_ = 0;
   bool is_mapping_used_ = false;
 };
@@ -275,7 +283,7 @@ class PercentFormatter {
 class BraceFormatter {
  public:
   BraceFormatter(Runtime& runtime, const Text& format, const CallArgs& args)
-      : runtime_(runtime), format_(format), args_(args) {}
+      : runtime_(runtime), format_(format), args_(args), out_(runtime) {}
 
   Value Run() {
     const std::string_view text = format_.view();
@@ -295,7 +303,7 @@ class BraceFormatter {
       FormatField(text.substr(brace + 1, close - brace - 1), format_.IsTemplateAt(brace));
       at = close + 1;
     }
-    return runtime_.Str(std::move(out_));
+    return runtime_.StrBuilt(out_.Take());
   }
 
  private:
@@ -320,8 +328,7 @@ class BraceFormatter {
       if (conversion != 's' && conversion != 'r' && conversion != 'a') {
         Fail("Unknown conversion specifier {}", conversion);
       }
-      value =
-          Value::Str(conversion == 's' ? ToText(value) : Text(Repr(value), !value.HasContent()));
+      value = runtime_.Str(conversion == 's' ? ToText(runtime_, value) : Repr(runtime_, value));
     }
     AppendFormatted(value, spec_text, is_template);
   }
@@ -340,9 +347,10 @@ class BraceFormatter {
       }
       value = args_.positional[index];
     } else {
+      runtime_.Spend(1 + args_.named.size() / 8);
       const auto named = std::find_if(args_.named.begin(), args_.named.end(),
                                       [&](const auto& arg) { return arg.first == first; });
-      if (named == args_.named.end()) Fail("format key {} is missing", ReprStr(first));
+      if (named == args_.named.end()) Fail("format key {} is missing", Shown(first));
       value = named->second;
     }
     for (size_t at = first_end; at < name.size();) {
@@ -359,7 +367,7 @@ class BraceFormatter {
             !key.empty() && key.find_first_not_of("0123456789") == std::string_view::npos;
         value = GetItem(runtime_, value,
                         is_index ? Value::Int(static_cast<int64_t>(ParseNumberAt(key, digits)))
-                                 : Value::Str(key));
+                                 : runtime_.Str(key));
         at = end + 1;
       }
     }
@@ -405,17 +413,17 @@ class BraceFormatter {
       spec.precision = static_cast<int>(ParseNumberAt(text, ++at));
     }
     if (at < text.size()) spec.type = text[at++];
-    if (at != text.size()) Fail("Invalid format specifier '{}'", text);
+    if (at != text.size()) Fail("Invalid format specifier {}", Shown(text));
     return spec;
   }
 
   void AppendFormatted(const Value& value, std::string_view spec_text, bool is_template) {
     if (spec_text.empty()) {
-      out_.Append(ToText(value));
+      out_.Append(ToText(runtime_, value));
       return;
     }
     FieldSpec spec = ParseSpec(spec_text);
-    runtime_.Spend(1 + spec.width / 16);
+    SpendField(runtime_, spec);
     const bool is_plain_bool = value.is_bool() && spec.type == '\0';
     if (value.is_number() && !is_plain_bool) {
       if (spec.type != '\0' &&
@@ -436,13 +444,13 @@ class BraceFormatter {
       Fail("Unknown format code '{}' for object of type 'str'", spec.type);
     }
     if (!spec.has_align) spec.is_left = true;
-    AppendTextField(out_, ToText(value), spec, is_template);
+    AppendTextField(out_, ToText(runtime_, value), spec, is_template);
   }
 
   Runtime& runtime_;
   const Text& format_;
   const CallArgs& args_;
-  Text out_;
+  TextBuilder out_;
   size_t next_ = 0;
 };
 

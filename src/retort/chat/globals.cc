@@ -8,6 +8,8 @@
 namespace retort::jinja {
 namespace {
 
+constexpr size_t kTimeFormatBytesMax = 1024;  // each of its directives writes up to 24 bytes
+
 Value MakeRange(Runtime& runtime, const CallArgs& args) {
   const BoundArgs bound("range", args, {"start", "stop", "step"}, 1);
   const int64_t first = bound.OrInt(0, 0);
@@ -15,12 +17,11 @@ Value MakeRange(Runtime& runtime, const CallArgs& args) {
   const int64_t stop = bound.OrInt(1, first);
   const int64_t step = bound.OrInt(2, 1);
   if (step == 0) Fail("range() arg 3 must not be zero");
-  const auto range = std::make_shared<Range>(start, stop, step);
+  const auto range = runtime.New<Range>(start, stop, step);
   if (range->Length() > kRenderRangeLengthMax) {
     Throw(ErrorCode::kExhausted, "a range of {} items is longer than the {} allowed",
           range->Length(), kRenderRangeLengthMax);
   }
-  runtime.Spend(1);
   return Value::Of(range);
 }
 
@@ -32,37 +33,42 @@ std::vector<std::pair<Value, Value>> Pairs(Runtime& runtime, std::string_view fu
   if (!args.positional.empty()) {
     const Value& source = args.positional.front();
     if (source.is_dict()) {
+      runtime.SpendItems(0, source.dict().items.size());
       items = source.dict().items;
     } else {
       for (const Value& item : ToVector(runtime, source)) {
         const std::vector<Value> pair = ToVector(runtime, item);
         if (pair.size() != 2)
           Fail("dictionary update sequence element has length {}; 2 is required", pair.size());
+        runtime.SpendItem(items.size());
         items.emplace_back(pair[0], pair[1]);
       }
     }
   }
-  for (const auto& [name, value] : args.named) items.emplace_back(Value::Str(name), value);
-  runtime.Spend(1 + items.size());
+  for (const auto& [name, value] : args.named) {
+    runtime.SpendItem(items.size());
+    items.emplace_back(runtime.Str(name), value);
+  }
   return items;
 }
 
 Value MakeDict(Runtime& runtime, const CallArgs& args) {
-  return Value::Dict(Pairs(runtime, "dict", args));
+  return runtime.Dict(Pairs(runtime, "dict", args));
 }
 
 Value MakeNamespace(Runtime& runtime, const CallArgs& args) {
-  const auto space = std::make_shared<Namespace>();
+  const auto space = runtime.New<Namespace>();
   runtime.Keep(space);
   for (const auto& [name, value] : Pairs(runtime, "namespace", args)) {
-    space->SetAttribute(name.is_str() ? name.bytes() : Repr(name), value);
+    space->SetAttribute(runtime, name.is_str() ? name.text().view() : Repr(runtime, name).view(),
+                        value);
   }
   return Value::Of(space);
 }
 
-Value RaiseException(Runtime&, const CallArgs& args) {
+Value RaiseException(Runtime& runtime, const CallArgs& args) {
   const BoundArgs bound("raise_exception", args, {"message"}, 1);
-  Fail("{}", ToText(bound[0]).bytes());
+  Fail("{}", ToText(runtime, bound[0]).view());
 }
 
 Value StrftimeNow(Runtime& runtime, const CallArgs& args) {
@@ -73,6 +79,11 @@ Value StrftimeNow(Runtime& runtime, const CallArgs& args) {
         "RenderOptions::clock");
   }
   const Text& format = bound.Str(0);
+  if (format.size() > kTimeFormatBytesMax) {
+    Throw(ErrorCode::kExhausted,
+          "strftime_now(): a format of {} bytes is longer than the {} allowed", format.size(),
+          kTimeFormatBytesMax);
+  }
   return runtime.Str(
       Text(FormatTime(*runtime.options().clock, format.view()), !format.HasContent()));
 }
@@ -82,12 +93,12 @@ class Cycler : public Object {
   Cycler(std::vector<Value> items, int depth) : Object(depth + 1), items_(std::move(items)) {}
   std::string TypeName() const override { return "Cycler"; }
   bool HasContent() const override { return true; }
-  bool GetAttribute(Runtime&, std::string_view name, Value* value) override {
+  bool GetAttribute(Runtime& runtime, std::string_view name, Value* value) override {
     if (name == "current") {
       *value = items_[at_];
     } else if (name == "next" || name == "reset") {
       const bool is_next = name == "next";
-      *value = Value::Of(std::make_shared<Function>(
+      *value = Value::Of(runtime.New<Function>(
           "method", std::string(name),
           [this, is_next, keep = self.lock()](Runtime&, const CallArgs&) {
             if (!is_next) at_ = 0;
@@ -109,24 +120,25 @@ class Cycler : public Object {
   size_t at_ = 0;
 };
 
-Value MakeCycler(Runtime&, const CallArgs& args) {
+Value MakeCycler(Runtime& runtime, const CallArgs& args) {
   if (args.positional.empty()) Fail("at least one item has to be provided");
   if (!args.named.empty()) Fail("cycler() takes no keyword arguments");
-  const Value items = Value::Tuple(args.positional);
-  const auto cycler = std::make_shared<Cycler>(items.items(), items.depth());
+  const Value items = runtime.Tuple(args.positional);
+  runtime.SpendItems(0, items.items().size());
+  const auto cycler = runtime.New<Cycler>(items.items(), items.depth());
   cycler->self = cycler;
   return Value::Of(cycler);
 }
 
-Value MakeJoiner(Runtime&, const CallArgs& args) {
+Value MakeJoiner(Runtime& runtime, const CallArgs& args) {
   const BoundArgs bound("joiner", args, {"sep"}, 0);
-  Value separator = bound.Or(0, Value::Str(", "));
-  return Value::Of(std::make_shared<Function>(
+  Value separator = bound.Or(0, Value::Literal(", "));
+  return Value::Of(runtime.New<Function>(
       "Joiner", "joiner",
       [separator, is_used = std::make_shared<bool>(false)](Runtime&, const CallArgs&) {
         if (*is_used) return separator;
         *is_used = true;
-        return Value::Str("");
+        return Value::Literal("");
       },
       separator.depth()));
 }
@@ -148,10 +160,10 @@ constexpr std::array<GlobalEntry, 7> kGlobals = {{
 
 }  // namespace
 
-bool FindGlobal(Runtime&, std::string_view name, Value* value) {
+bool FindGlobal(Runtime& runtime, std::string_view name, Value* value) {
   for (const GlobalEntry& entry : kGlobals) {
     if (entry.name != name) continue;
-    *value = Value::Of(std::make_shared<Function>("function", std::string(name), entry.function));
+    *value = Value::Of(runtime.New<Function>("function", std::string(name), entry.function));
     return true;
   }
   return false;

@@ -14,15 +14,19 @@ class MacroObject : public Object {
   MacroObject(Interpreter& interpreter, const Macro& macro, ScopePtr closure)
       : interpreter_(interpreter), macro_(macro), closure_(std::move(closure)) {}
   std::string TypeName() const override { return "Macro"; }
-  std::string Repr() const override { return fmt::format("<Macro '{}'>", macro_.name); }
+  Text Repr(Runtime&) const override {
+    return Text::Template(fmt::format("<Macro {}>", Shown(macro_.name)));
+  }
   bool is_callable() const override { return true; }
-  bool GetAttribute(Runtime&, std::string_view name, Value* value) override {
+  bool GetAttribute(Runtime& runtime, std::string_view name, Value* value) override {
     if (name == "name") {
-      *value = macro_.name.empty() ? Value::None() : Value::Str(macro_.name);
+      *value = macro_.name.empty() ? Value::None() : runtime.Str(macro_.name);
     } else if (name == "arguments") {
       std::vector<Value> names;
-      for (const auto& [id, parameter] : macro_.parameters) names.push_back(Value::Str(parameter));
-      *value = Value::Tuple(std::move(names));
+      for (const auto& [id, parameter] : macro_.parameters) {
+        Append(runtime, &names, runtime.Str(parameter));
+      }
+      *value = runtime.Tuple(std::move(names));
     } else if (name == "caller") {
       *value = Value::Bool(macro_.uses_caller);
     } else if (name == "catch_kwargs") {
@@ -44,72 +48,90 @@ class MacroObject : public Object {
   ScopePtr closure_;
 };
 
+// A span of the result, and the piece that a tokenizer makes of it.
+constexpr uint64_t kSpanBytes = sizeof(Span) + 64;
+
+// An error's text as far as it goes into a message: a template may write one of any length.
+std::string CutMessage(const std::string& message) {
+  if (message.size() <= kRenderMessageBytesMax) return message;
+  size_t end = kRenderMessageBytesMax;
+  while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xC0) == 0x80) --end;
+  return fmt::format("{}... ({} bytes)", message.substr(0, end), message.size());
+}
+
 }  // namespace
 
 Text Interpreter::Run() {
-  Text out;
-  const auto root = std::make_shared<Scope>(nullptr);
+  TextBuilder out(runtime_);
+  const auto root = runtime_.New<Scope>(nullptr);
   try {
     ExecBody(program_.body, root, out);
+    runtime_.TakeBytes(out.text().runs().size() * kSpanBytes);
   } catch (const Error& error) {
-    throw Error(error.code(), fmt::format("{}:{}: {}", program_.origin, line_, error.message()));
+    throw Error(error.code(),
+                fmt::format("{}:{}: {}", program_.origin, line_, CutMessage(error.message())));
   }
-  return out;
+  return out.Take();
 }
 
 Value Interpreter::CallMacro(const Macro& macro, const ScopePtr& closure, const CallArgs& args) {
   const int line = line_;
-  const auto scope = std::make_shared<Scope>(closure);
+  const auto scope = runtime_.New<Scope>(closure);
   const size_t num_parameters = macro.parameters.size();
+  runtime_.Spend(num_parameters);
   const size_t num_given = std::min(args.positional.size(), num_parameters);
-  for (size_t i = 0; i < num_given; ++i) scope->Set(macro.parameters[i].first, args.positional[i]);
+  for (size_t i = 0; i < num_given; ++i)
+    scope->Set(runtime_, macro.parameters[i].first, args.positional[i]);
 
   std::vector<std::pair<Value, Value>> extra;
-  Value caller = Value::Undefined("No caller defined");
+  Value caller = runtime_.Undefined("No caller defined");
   std::vector<bool> is_given(num_parameters, false);
   std::fill_n(is_given.begin(), num_given, true);
   for (const auto& [name, value] : args.named) {
+    runtime_.Spend(num_parameters / kNamesPerStep);
     const auto parameter = std::find_if(macro.parameters.begin(), macro.parameters.end(),
                                         [&](const auto& p) { return p.second == name; });
     const auto i = static_cast<size_t>(parameter - macro.parameters.begin());
     if (i < num_parameters && !is_given[i]) {
-      scope->Set(parameter->first, value);
+      scope->Set(runtime_, parameter->first, value);
       is_given[i] = true;
     } else if (name == "caller" && macro.uses_caller) {
       caller = value;
     } else if (macro.uses_kwargs) {
-      extra.emplace_back(Value::Str(name), value);
+      extra.emplace_back(runtime_.Str(name), value);
     } else if (name == "caller") {
-      Fail("macro '{}' was invoked with two values for the special caller argument", macro.name);
+      Fail("macro {} was invoked with two values for the special caller argument",
+           Shown(macro.name));
     } else {
-      Fail("macro '{}' takes no keyword argument '{}'", macro.name, name);
+      Fail("macro {} takes no keyword argument {}", Shown(macro.name), Shown(name));
     }
   }
   if (args.positional.size() > num_parameters && !macro.uses_varargs) {
-    Fail("macro '{}' takes not more than {} argument(s)", macro.name, num_parameters);
+    Fail("macro {} takes not more than {} argument(s)", Shown(macro.name), num_parameters);
   }
-  if (macro.uses_caller) scope->Set(kCallerName, caller);
-  if (macro.uses_kwargs) scope->Set(kKwargsName, Value::Dict(std::move(extra)));
+  if (macro.uses_caller) scope->Set(runtime_, kCallerName, caller);
+  if (macro.uses_kwargs) scope->Set(runtime_, kKwargsName, runtime_.Dict(std::move(extra)));
   if (macro.uses_varargs) {
-    scope->Set(kVarargsName,
-               Value::Tuple({args.positional.begin() + static_cast<std::ptrdiff_t>(num_given),
-                             args.positional.end()}));
+    scope->Set(runtime_, kVarargsName,
+               runtime_.Tuple({args.positional.begin() + static_cast<std::ptrdiff_t>(num_given),
+                               args.positional.end()}));
   }
   const size_t first_default = num_parameters - macro.defaults.size();
   for (size_t i = 0; i < num_parameters; ++i) {
     if (is_given[i]) continue;
     const auto& [id, name] = macro.parameters[i];
-    scope->Set(id, i >= first_default
-                       ? Eval(*macro.defaults[i - first_default], scope)
-                       : Value::Undefined(fmt::format("parameter '{}' was not provided", name)));
+    scope->Set(runtime_, id,
+               i >= first_default
+                   ? Eval(*macro.defaults[i - first_default], scope)
+                   : runtime_.Undefined(fmt::format("parameter {} was not provided", Shown(name))));
   }
-  Text out;
+  TextBuilder out(runtime_);
   ExecBody(macro.body, scope, out);
   line_ = line;
-  return runtime_.Str(std::move(out));
+  return runtime_.StrBuilt(out.Take());
 }
 
-Flow Interpreter::ExecBody(const Body& body, const ScopePtr& scope, Text& out) {
+Flow Interpreter::ExecBody(const Body& body, const ScopePtr& scope, TextBuilder& out) {
   for (const auto& stmt : body) {
     const Flow flow = Exec(*stmt, scope, out);
     if (flow != Flow::kNormal) return flow;
@@ -117,13 +139,13 @@ Flow Interpreter::ExecBody(const Body& body, const ScopePtr& scope, Text& out) {
   return Flow::kNormal;
 }
 
-Flow Interpreter::Exec(const Stmt& stmt, const ScopePtr& scope, Text& out) {
+Flow Interpreter::Exec(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out) {
   DepthGuard guard(runtime_);
   runtime_.Spend(1);
   line_ = stmt.line;
   switch (stmt.kind) {
     case StmtKind::kText:
-      WriteText(stmt.text.text(), out);
+      out.Append(stmt.text.text());
       return Flow::kNormal;
     case StmtKind::kOutput:
       Write(Eval(*stmt.expr, scope), out);
@@ -149,7 +171,7 @@ Flow Interpreter::Exec(const Stmt& stmt, const ScopePtr& scope, Text& out) {
     case StmtKind::kFilterBlock:
       return ExecFilterBlock(stmt, scope, out);
     case StmtKind::kScope:
-      return ExecBody(stmt.body, std::make_shared<Scope>(scope), out);
+      return ExecBody(stmt.body, runtime_.New<Scope>(scope), out);
     case StmtKind::kBreak:
       return Flow::kBreak;
     case StmtKind::kContinue:
@@ -158,7 +180,7 @@ Flow Interpreter::Exec(const Stmt& stmt, const ScopePtr& scope, Text& out) {
   return Flow::kNormal;
 }
 
-Flow Interpreter::ExecIf(const Stmt& stmt, const ScopePtr& scope, Text& out) {
+Flow Interpreter::ExecIf(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out) {
   for (const Branch& branch : stmt.branches) {
     if (!branch.condition || Truthy(Eval(*branch.condition, scope))) {
       return ExecBody(branch.body, scope, out);
@@ -167,32 +189,32 @@ Flow Interpreter::ExecIf(const Stmt& stmt, const ScopePtr& scope, Text& out) {
   return Flow::kNormal;
 }
 
-void Interpreter::ExecFor(const Stmt& stmt, const ScopePtr& scope, Text& out) {
+void Interpreter::ExecFor(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out) {
   ExecLoop(stmt, scope, Eval(*stmt.expr, scope), 0, out);
 }
 
 Flow Interpreter::ExecLoop(const Stmt& stmt, const ScopePtr& scope, const Value& all_items,
-                           int64_t depth, Text& out) {
+                           int64_t depth, TextBuilder& out) {
   Value items = all_items;
   if (stmt.condition) {
     // The filter sees only the loop's targets, not `loop`; items are let through one by one.
     std::shared_ptr<Iterator> source = Iterate(items);
-    items = Value::Of(std::make_shared<Generator>(
-        "generator",
+    items = MakeGenerator(
+        runtime_, "generator",
         [this, &stmt, scope, source](Runtime& runtime, Value* value) {
           while (source->Next(runtime, value)) {
             runtime.Spend(1);
-            const auto filter_scope = std::make_shared<Scope>(scope);
-            filter_scope->Set(kLoopName, Value::Undefined("'loop' is undefined"));
+            const auto filter_scope = runtime.New<Scope>(scope);
+            filter_scope->Set(runtime, kLoopName, runtime.Undefined("'loop' is undefined"));
             Assign(stmt.target, filter_scope, *value);
             if (Truthy(Eval(*stmt.condition, filter_scope))) return true;
           }
           return false;
         },
-        items.depth(), items.HasContent()));
+        items.depth(), items.HasContent());
     KeepScopes(scope);
   }
-  const auto loop = std::make_shared<Loop>(runtime_, items, depth);
+  const auto loop = runtime_.New<Loop>(runtime_, items, depth);
   loop->shared_from_loop = loop;
   if (stmt.is_recursive) {
     KeepScopes(scope);
@@ -209,23 +231,26 @@ Flow Interpreter::ExecLoop(const Stmt& stmt, const ScopePtr& scope, const Value&
     if (body_scope && body_scope.use_count() == 1) {
       body_scope->Clear();
     } else {
-      body_scope = std::make_shared<Scope>(scope);
+      body_scope = runtime_.New<Scope>(scope);
     }
-    body_scope->Set(kLoopName, Value::Of(loop));
+    body_scope->Set(runtime_, kLoopName, Value::Of(loop));
     Assign(stmt.target, body_scope, loop->current());
     if (ExecBody(stmt.body, body_scope, out) == Flow::kBreak) break;
   }
-  if (!has_run) return ExecBody(stmt.else_body, std::make_shared<Scope>(scope), out);
+  body_scope.reset();
+  // Somebody keeps it: what it came to may be a loop before it, and so on.
+  if (loop.use_count() > 1) runtime_.Keep(loop);
+  if (!has_run) return ExecBody(stmt.else_body, runtime_.New<Scope>(scope), out);
   return Flow::kNormal;
 }
 
 Value Interpreter::RecurseLoop(const Stmt& stmt, const ScopePtr& closure, const Value& items,
                                int64_t depth) {
   const int line = line_;
-  Text out;
+  TextBuilder out(runtime_);
   ExecLoop(stmt, closure, items, depth, out);
   line_ = line;
-  return runtime_.Str(std::move(out));
+  return runtime_.StrBuilt(out.Take());
 }
 
 void Interpreter::ExecSet(const Stmt& stmt, const ScopePtr& scope) {
@@ -233,40 +258,40 @@ void Interpreter::ExecSet(const Stmt& stmt, const ScopePtr& scope) {
 }
 
 Flow Interpreter::ExecSetBlock(const Stmt& stmt, const ScopePtr& scope) {
-  Text text;
-  const Flow flow = ExecBody(stmt.body, std::make_shared<Scope>(scope), text);
+  TextBuilder text(runtime_);
+  const Flow flow = ExecBody(stmt.body, runtime_.New<Scope>(scope), text);
   if (flow != Flow::kNormal) return flow;
-  Value value = runtime_.Str(std::move(text));
+  Value value = runtime_.StrBuilt(text.Take());
   Assign(stmt.target, scope, stmt.expr ? EvalFilter(*stmt.expr, scope, &value) : value);
   return Flow::kNormal;
 }
 
-Flow Interpreter::ExecFilterBlock(const Stmt& stmt, const ScopePtr& scope, Text& out) {
-  Text text;
-  const auto inner = std::make_shared<Scope>(scope);
+Flow Interpreter::ExecFilterBlock(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out) {
+  TextBuilder text(runtime_);
+  const auto inner = runtime_.New<Scope>(scope);
   const Flow flow = ExecBody(stmt.body, inner, text);
   if (flow != Flow::kNormal) return flow;
-  const Value value = runtime_.Str(std::move(text));
+  const Value value = runtime_.StrBuilt(text.Take());
   Write(EvalFilter(*stmt.expr, inner, &value), out);
   return Flow::kNormal;
 }
 
-Flow Interpreter::ExecWith(const Stmt& stmt, const ScopePtr& scope, Text& out) {
-  const auto inner = std::make_shared<Scope>(scope);
+Flow Interpreter::ExecWith(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out) {
+  const auto inner = runtime_.New<Scope>(scope);
   for (size_t i = 0; i < stmt.targets.size(); ++i) {
     Assign(stmt.targets[i], inner, Eval(*stmt.values[i], scope));
   }
   return ExecBody(stmt.body, inner, out);
 }
 
-void Interpreter::ExecCallBlock(const Stmt& stmt, const ScopePtr& scope, Text& out) {
+void Interpreter::ExecCallBlock(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out) {
   const Value caller = MakeMacro(*stmt.macro, scope);
   Write(EvalCall(*stmt.expr, scope, &caller), out);
 }
 
 Value Interpreter::MakeMacro(const Macro& macro, const ScopePtr& scope) {
   KeepScopes(scope);
-  return Value::Of(std::make_shared<MacroObject>(*this, macro, scope));
+  return Value::Of(runtime_.New<MacroObject>(*this, macro, scope));
 }
 
 void Interpreter::KeepScopes(ScopePtr scope) {
@@ -279,13 +304,13 @@ void Interpreter::KeepScopes(ScopePtr scope) {
 void Interpreter::Assign(const Target& target, const ScopePtr& scope, const Value& value) {
   switch (target.kind) {
     case Target::Kind::kName:
-      scope->Set(target.name_id, value);
+      scope->Set(runtime_, target.name_id, value);
       return;
     case Target::Kind::kAttribute: {
       const Value object = ReadName(target.name_id, scope);
       auto* space = object.is_object() ? dynamic_cast<Namespace*>(&object.object()) : nullptr;
       if (space == nullptr) Fail("cannot assign attribute on non-namespace object");
-      space->SetAttribute(target.attribute, value);
+      space->SetAttribute(runtime_, target.attribute, value);
       return;
     }
     case Target::Kind::kTuple:
@@ -302,21 +327,12 @@ void Interpreter::Assign(const Target& target, const ScopePtr& scope, const Valu
   for (size_t i = 0; i < items.size(); ++i) Assign(target.items[i], scope, items[i]);
 }
 
-void Interpreter::Write(const Value& value, Text& out) {
+void Interpreter::Write(const Value& value, TextBuilder& out) {
   if (value.is_str()) {
-    WriteText(value.text(), out);
+    out.Append(value.text());
   } else if (!value.is_undefined()) {
-    WriteText(ToText(value), out);
+    out.Append(Repr(runtime_, value));
   }
-}
-
-void Interpreter::WriteText(const Text& text, Text& out) {
-  runtime_.SpendText(text.size());
-  if (out.size() + text.size() > runtime_.options().text_bytes_max) {
-    Throw(ErrorCode::kExhausted, "the output is longer than the {} bytes allowed",
-          runtime_.options().text_bytes_max);
-  }
-  out.Append(text);
 }
 
 Text RenderProgram(const Program& program, const Json& context, const RenderOptions& options) {

@@ -29,21 +29,20 @@ class Interpreter {
 
  private:
   // --- statements
-  Flow ExecBody(const Body& body, const ScopePtr& scope, Text& out);
-  Flow Exec(const Stmt& stmt, const ScopePtr& scope, Text& out);
-  Flow ExecIf(const Stmt& stmt, const ScopePtr& scope, Text& out);
-  void ExecFor(const Stmt& stmt, const ScopePtr& scope, Text& out);
+  Flow ExecBody(const Body& body, const ScopePtr& scope, TextBuilder& out);
+  Flow Exec(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out);
+  Flow ExecIf(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out);
+  void ExecFor(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out);
   Flow ExecLoop(const Stmt& stmt, const ScopePtr& scope, const Value& items, int64_t depth,
-                Text& out);
+                TextBuilder& out);
   void ExecSet(const Stmt& stmt, const ScopePtr& scope);
   Flow ExecSetBlock(const Stmt& stmt, const ScopePtr& scope);
-  Flow ExecFilterBlock(const Stmt& stmt, const ScopePtr& scope, Text& out);
-  Flow ExecWith(const Stmt& stmt, const ScopePtr& scope, Text& out);
-  void ExecCallBlock(const Stmt& stmt, const ScopePtr& scope, Text& out);
+  Flow ExecFilterBlock(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out);
+  Flow ExecWith(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out);
+  void ExecCallBlock(const Stmt& stmt, const ScopePtr& scope, TextBuilder& out);
   Value MakeMacro(const Macro& macro, const ScopePtr& scope);
   void Assign(const Target& target, const ScopePtr& scope, const Value& value);
-  void Write(const Value& value, Text& out);
-  void WriteText(const Text& text, Text& out);
+  void Write(const Value& value, TextBuilder& out);
 
   // --- expressions
   Value Eval(const Expr& expr, const ScopePtr& scope);

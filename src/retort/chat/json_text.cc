@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "retort/chat/operations.h"
+#include "retort/chat/unicode.h"
 
 namespace retort::jinja {
 namespace {
@@ -31,20 +32,22 @@ Value FromJsonAt(Runtime& runtime, const Json& json, bool is_template, int depth
       return runtime.Str(Text(json.get_ref<const std::string&>(), is_template));
     case Json::value_t::array: {
       std::vector<Value> items;
+      runtime.SpendItems(0, json.size());
       items.reserve(json.size());
       for (const Json& item : json) {
         items.push_back(FromJsonAt(runtime, item, is_template, depth + 1));
       }
-      return Value::List(std::move(items));
+      return runtime.List(std::move(items));
     }
     case Json::value_t::object: {
       std::vector<std::pair<Value, Value>> items;
+      runtime.SpendItems(0, json.size());
       items.reserve(json.size());
       for (const auto& [key, item] : json.items()) {
         items.emplace_back(runtime.Str(Text(key, is_template)),
                            FromJsonAt(runtime, item, is_template, depth + 1));
       }
-      return Value::Dict(std::move(items));
+      return runtime.Dict(std::move(items));
     }
     default:
       return Value::None(!is_template);
@@ -53,40 +56,36 @@ Value FromJsonAt(Runtime& runtime, const Json& json, bool is_template, int depth
 
 class Writer {
  public:
-  Writer(Runtime& runtime, const JsonStyle& style) : runtime_(runtime), style_(style) {}
+  // As with repr: one trusted byte beside content would let content choose what the two spell.
+  Writer(Runtime& runtime, const JsonStyle& style, bool is_template)
+      : runtime_(runtime), style_(style), is_template_(is_template), out_(runtime) {}
 
-  std::string Run(const Value& value) {
+  Text Run(const Value& value) {
     Write(value);
-    return std::move(out_);
+    return out_.Take();
   }
 
  private:
+  void Put(std::string_view bytes) { out_.Append(bytes, is_template_); }
+
   void Write(const Value& value) {
     runtime_.Spend(1);
-    if (out_.size() > runtime_.options().text_bytes_max) runtime_.SpendText(out_.size());
     switch (value.kind()) {
       case Kind::kNone:
-        out_ += "null";
-        return;
+        return Put("null");
       case Kind::kBool:
-        out_ += value.bool_value() ? "true" : "false";
-        return;
+        return Put(value.bool_value() ? "true" : "false");
       case Kind::kInt:
-        out_ += std::to_string(value.int_value());
-        return;
+        return Put(std::to_string(value.int_value()));
       case Kind::kFloat:
-        out_ += FloatText(value.float_value());
-        return;
+        return Put(FloatText(value.float_value()));
       case Kind::kStr:
-        WriteString(value.bytes());
-        return;
+        return WriteString(value.bytes());
       case Kind::kList:
       case Kind::kTuple:
-        WriteList(value.items());
-        return;
+        return WriteList(value.items());
       case Kind::kDict:
-        WriteDict(value.dict());
-        return;
+        return WriteDict(value.dict());
       default:
         Fail("Object of type {} is not JSON serializable", TypeName(value));
     }
@@ -99,92 +98,84 @@ class Writer {
   }
 
   void WriteString(std::string_view text) {
-    runtime_.SpendText(text.size());
-    out_ += '"';
+    Put("\"");
+    size_t plain = 0;  // where what is written as it stands begins
     for (size_t at = 0; at < text.size();) {
       const CodePoint point = DecodeAt(text, at);
-      switch (point.value) {
-        case '"':
-          out_ += "\\\"";
-          break;
-        case '\\':
-          out_ += "\\\\";
-          break;
-        case '\n':
-          out_ += "\\n";
-          break;
-        case '\r':
-          out_ += "\\r";
-          break;
-        case '\t':
-          out_ += "\\t";
-          break;
-        case '\f':
-          out_ += "\\f";
-          break;
-        case '\b':
-          out_ += "\\b";
-          break;
-        default:
-          if (point.value < 0x20 || (style_.ensure_ascii && point.value >= 0x7F)) {
-            WriteEscape(point.value);
-          } else {
-            out_ += text.substr(at, point.num_bytes);
-          }
+      if (const std::string escaped = Escaped(point.value); !escaped.empty()) {
+        Put(text.substr(plain, at - plain));
+        Put(escaped);
+        plain = at + point.num_bytes;
       }
       at += point.num_bytes;
     }
-    out_ += '"';
+    Put(text.substr(plain));
+    Put("\"");
   }
 
-  void WriteEscape(char32_t c) {
-    if (c == 0x7F) {
-      out_ += '\x7F';  // Python leaves DEL alone
-    } else if (c < 0x10000) {
-      out_ += fmt::format("\\u{:04x}", static_cast<uint32_t>(c));
-    } else {
-      const auto rest = static_cast<uint32_t>(c) - 0x10000;
-      out_ += fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + (rest >> 10), 0xDC00 + (rest & 0x3FF));
+  // How a character is written that does not stand for itself; else nothing.
+  std::string Escaped(char32_t c) const {
+    switch (c) {
+      case '"':
+        return "\\\"";
+      case '\\':
+        return "\\\\";
+      case '\n':
+        return "\\n";
+      case '\r':
+        return "\\r";
+      case '\t':
+        return "\\t";
+      case '\f':
+        return "\\f";
+      case '\b':
+        return "\\b";
+      default:
+        break;
     }
+    if (c >= 0x20 && (!style_.ensure_ascii || c <= 0x7F)) return {};  // Python leaves DEL alone
+    if (c < 0x10000) return fmt::format("\\u{:04x}", static_cast<uint32_t>(c));
+    const auto rest = static_cast<uint32_t>(c) - 0x10000;
+    return fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + (rest >> 10), 0xDC00 + (rest & 0x3FF));
   }
 
   void NewLine() {
     if (!style_.indent) return;
-    out_ += '\n';
-    for (int i = 0; i < level_; ++i) out_ += *style_.indent;
+    Put("\n");
+    for (int i = 0; i < level_; ++i) Put(*style_.indent);
   }
 
   void WriteList(const std::vector<Value>& items) {
     if (items.empty()) {
-      out_ += "[]";
+      Put("[]");
       return;
     }
-    out_ += '[';
+    Put("[");
     ++level_;
     bool is_first = true;
     for (const Value& item : items) {
-      if (!is_first) out_ += style_.item_separator;
+      if (!is_first) Put(style_.item_separator);
       is_first = false;
       NewLine();
       Write(item);
     }
     --level_;
     NewLine();
-    out_ += ']';
+    Put("]");
   }
 
-  static std::string KeyText(const Value& key) {
+  void WriteKey(const Value& key) {
     switch (key.kind()) {
       case Kind::kStr:
-        return key.bytes();
+        return WriteString(key.text().view());
       case Kind::kNone:
-        return "null";
+        return WriteString("null");
       case Kind::kBool:
-        return key.bool_value() ? "true" : "false";
+        return WriteString(key.bool_value() ? "true" : "false");
       case Kind::kInt:
-        return std::to_string(key.int_value());
+        return WriteString(std::to_string(key.int_value()));
       case Kind::kFloat:
-        return FloatText(key.float_value());
+        return WriteString(FloatText(key.float_value()));
       default:
         Fail("keys must be str, int, float, bool or None, not {}", TypeName(key));
     }
@@ -192,34 +183,37 @@ class Writer {
 
   void WriteDict(const DictHeap& dict) {
     if (dict.items.empty()) {
-      out_ += "{}";
+      Put("{}");
       return;
     }
     std::vector<const std::pair<Value, Value>*> items;
+    const HeldBytes held(runtime_, dict.items.size() * sizeof(items[0]));
     for (const auto& item : dict.items) items.push_back(&item);
     if (style_.sort_keys) {
-      std::stable_sort(items.begin(), items.end(),
-                       [](const auto* a, const auto* b) { return LessThan(a->first, b->first); });
+      std::stable_sort(items.begin(), items.end(), [&](const auto* a, const auto* b) {
+        return LessThan(runtime_, a->first, b->first);
+      });
     }
-    out_ += '{';
+    Put("{");
     ++level_;
     bool is_first = true;
     for (const auto* item : items) {
-      if (!is_first) out_ += style_.item_separator;
+      if (!is_first) Put(style_.item_separator);
       is_first = false;
       NewLine();
-      WriteString(KeyText(item->first));
-      out_ += style_.key_separator;
+      WriteKey(item->first);
+      Put(style_.key_separator);
       Write(item->second);
     }
     --level_;
     NewLine();
-    out_ += '}';
+    Put("}");
   }
 
   Runtime& runtime_;
   const JsonStyle& style_;
-  std::string out_;
+  bool is_template_;
+  TextBuilder out_;
   int level_ = 0;
 };
 
@@ -230,8 +224,7 @@ Value FromJson(Runtime& runtime, const Json& json, bool is_template) {
 }
 
 Text ToJsonText(Runtime& runtime, const Value& value, const JsonStyle& style) {
-  // As with repr: one trusted byte beside content would let content choose what the two spell.
-  return Text(Writer(runtime, style).Run(value), !value.HasContent());
+  return Writer(runtime, style, !value.HasContent()).Run(value);
 }
 
 }  // namespace retort::jinja

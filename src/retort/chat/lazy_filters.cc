@@ -12,17 +12,17 @@ using Args = const CallArgs&;
 
 // A generator over `source`, whose walk begins with the first item asked for: until then even a
 // source that cannot be iterated is no error.
-Value Generate(const Value& source, int depth,
+Value Generate(Runtime& runtime, const Value& source, int depth,
                std::function<bool(Runtime&, Iterator&, Value*)> next) {
   auto iterator = std::make_shared<std::unique_ptr<Iterator>>();
-  return Value::Of(std::make_shared<Generator>(
-      "generator",
-      [source, iterator, next = std::move(next)](Runtime& runtime, Value* value) {
+  return MakeGenerator(
+      runtime, "generator",
+      [source, iterator, next = std::move(next)](Runtime& r, Value* value) {
         if (!*iterator) *iterator = Iterate(source);
-        runtime.Spend(1);
-        return next(runtime, **iterator, value);
+        r.Spend(1);
+        return next(r, **iterator, value);
       },
-      std::max(depth, source.depth()), source.HasContent()));
+      std::max(depth, source.depth()), source.HasContent());
 }
 
 int DepthOf(Args args) {
@@ -32,36 +32,42 @@ int DepthOf(Args args) {
   return depth;
 }
 
-Value Map(Runtime&, const Value& self, Args args) {
+Value GenerateNothing(Runtime& runtime) {
+  return MakeGenerator(
+      runtime, "generator", [](Runtime&, Value*) { return false; }, 0, false);
+}
+
+Value Map(Runtime& runtime, const Value& self, Args args) {
   std::function<Value(Runtime&, const Value&)> apply;
   if (args.positional.empty()) {
     const BoundArgs bound("map", args, {"attribute", "default"}, 1);
     const bool has_default = bound.Has(1) && !bound[1].is_none();
-    apply = [path = bound[0], otherwise = bound.Or(1, Value()), has_default](Runtime& runtime,
+    apply = [path = bound[0], otherwise = bound.Or(1, Value()), has_default](Runtime& r,
                                                                              const Value& item) {
-      return LookUpPath(runtime, item, path, has_default ? &otherwise : nullptr);
+      return LookUpPath(r, item, path, has_default ? &otherwise : nullptr);
     };
   } else {
     const Value& name = args.positional.front();
     const FilterFunction filter = name.is_str() ? FindFilter(name.bytes()) : nullptr;
     CallArgs rest{{args.positional.begin() + 1, args.positional.end()}, args.named};
-    apply = [filter, name, rest = std::move(rest)](Runtime& runtime, const Value& item) {
-      if (filter == nullptr) Fail("{}", UnknownFilterMessage(ToText(name).view()));
-      return filter(runtime, item, rest);
+    apply = [filter, name, rest = std::move(rest)](Runtime& r, const Value& item) {
+      if (filter == nullptr) Fail("{}", UnknownFilterMessage(ToText(r, name).view()));
+      return filter(r, item, rest);
     };
   }
-  if (!Truthy(self)) return Generate(Value::List({}), 0, [](auto&, auto&, auto*) { return false; });
-  return Generate(self, DepthOf(args), [apply](Runtime& runtime, Iterator& source, Value* value) {
-    Value item;
-    if (!source.Next(runtime, &item)) return false;
-    *value = apply(runtime, item);
-    return true;
-  });
+  if (!Truthy(self)) return GenerateNothing(runtime);
+  return Generate(runtime, self, DepthOf(args),
+                  [apply](Runtime& r, Iterator& source, Value* value) {
+                    Value item;
+                    if (!source.Next(r, &item)) return false;
+                    *value = apply(r, item);
+                    return true;
+                  });
 }
 
 template <bool keeps_if, bool by_attribute>
-Value SelectBy(Runtime&, const Value& self, Args args) {
-  if (!Truthy(self)) return Generate(Value::List({}), 0, [](auto&, auto&, auto*) { return false; });
+Value SelectBy(Runtime& runtime, const Value& self, Args args) {
+  if (!Truthy(self)) return GenerateNothing(runtime);
   size_t next_arg = 0;
   std::optional<Value> path;
   if (by_attribute) {
@@ -75,77 +81,77 @@ Value SelectBy(Runtime&, const Value& self, Args args) {
   CallArgs rest{
       {args.positional.begin() + static_cast<std::ptrdiff_t>(next_arg), args.positional.end()},
       args.named};
-  const auto holds = [path, name, predicate, rest](Runtime& runtime, const Value& item) {
-    const Value subject = path ? LookUpPath(runtime, item, *path, nullptr) : item;
+  const auto holds = [path, name, predicate, rest](Runtime& r, const Value& item) {
+    const Value subject = path ? LookUpPath(r, item, *path, nullptr) : item;
     if (!name) return Truthy(subject);
-    if (predicate == nullptr) Fail("{}", UnknownPredicateMessage(ToText(*name).view()));
-    return predicate(runtime, subject, rest);
+    if (predicate == nullptr) Fail("{}", UnknownPredicateMessage(ToText(r, *name).view()));
+    return predicate(r, subject, rest);
   };
-  return Generate(self, DepthOf(args), [holds](Runtime& runtime, Iterator& source, Value* value) {
-    while (source.Next(runtime, value)) {
-      runtime.Spend(1);
-      if (holds(runtime, *value) == keeps_if) return true;
-    }
-    return false;
-  });
+  return Generate(runtime, self, DepthOf(args),
+                  [holds](Runtime& r, Iterator& source, Value* value) {
+                    while (source.Next(r, value)) {
+                      r.Spend(1);
+                      if (holds(r, *value) == keeps_if) return true;
+                    }
+                    return false;
+                  });
 }
 
-Value Items(Runtime&, const Value& self, Args args) {
+Value Items(Runtime& runtime, const Value& self, Args args) {
   BoundArgs("items", args, {}, 0);
-  return Generate(self, self.depth(),
-                  [self, next = size_t{0}](Runtime&, Iterator&, Value* value) mutable {
+  return Generate(runtime, self, self.depth(),
+                  [self, next = size_t{0}](Runtime& r, Iterator&, Value* value) mutable {
                     if (self.is_undefined()) return false;
                     if (!self.is_dict()) Fail("Can only get item pairs from a mapping.");
                     if (next >= self.dict().items.size()) return false;
                     const auto& [key, item] = self.dict().items[next++];
-                    *value = Value::Tuple({key, item});
+                    *value = r.Tuple({key, item});
                     return true;
                   });
 }
 
-Value Unique(Runtime&, const Value& self, Args args) {
+Value Unique(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("unique", args, {"case_sensitive", "attribute"}, 0);
   const bool is_case_sensitive = bound.OrBool(0, false);
   const Value path = bound.Or(1, Value::None());
   auto seen = std::make_shared<std::vector<std::pair<size_t, Value>>>();
-  return Generate(self, DepthOf(args), [=](Runtime& runtime, Iterator& source, Value* value) {
-    while (source.Next(runtime, value)) {
-      const Value key = FoldCase(
-          path.is_none() ? *value : LookUpPath(runtime, *value, path, nullptr), is_case_sensitive);
-      const size_t hash = Hash(key);
-      runtime.Spend(1 + seen->size() / 8);
+  const auto next = [=](Runtime& r, Iterator& source, Value* value) {
+    while (source.Next(r, value)) {
+      const Value key = FoldCase(r, path.is_none() ? *value : LookUpPath(r, *value, path, nullptr),
+                                 is_case_sensitive);
+      const size_t hash = Hash(r, key);
+      r.Spend(1 + seen->size() / 8);
       const bool is_seen = std::any_of(seen->begin(), seen->end(), [&](const auto& other) {
-        return other.first == hash && Equal(other.second, key);
+        return other.first == hash && Equal(r, other.second, key);
       });
       if (is_seen) continue;
+      r.SpendItem(seen->size());
+      r.TakeBytes(sizeof(seen->front()));  // until the end, as generators live
       seen->emplace_back(hash, key);
       return true;
     }
     return false;
-  });
+  };
+  return Generate(runtime, self, DepthOf(args), next);
 }
 
-Value Batch(Runtime&, const Value& self, Args args) {
+Value Batch(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("batch", args, {"linecount", "fill_with"}, 1);
   const int64_t size = bound.OrInt(0, 0);
   const Value fill = bound.Or(1, Value::None());
-  return Generate(self, DepthOf(args) + 1, [=](Runtime& runtime, Iterator& source, Value* value) {
+  const auto next = [=](Runtime& r, Iterator& source, Value* value) {
     std::vector<Value> batch;
     Value item;
     // Python's version never fills a batch of size 0 or less: one batch takes everything.
-    while ((size <= 0 || static_cast<int64_t>(batch.size()) < size) &&
-           source.Next(runtime, &item)) {
-      batch.push_back(std::move(item));
-      runtime.Spend(1);
+    while ((size <= 0 || static_cast<int64_t>(batch.size()) < size) && source.Next(r, &item)) {
+      Append(r, &batch, std::move(item));
     }
     if (batch.empty()) return false;
-    while (!fill.is_none() && static_cast<int64_t>(batch.size()) < size) {
-      batch.push_back(fill);
-      runtime.Spend(1);
-    }
-    *value = Value::List(std::move(batch));
+    while (!fill.is_none() && static_cast<int64_t>(batch.size()) < size) Append(r, &batch, fill);
+    *value = r.List(std::move(batch));
     return true;
-  });
+  };
+  return Generate(runtime, self, DepthOf(args) + 1, next);
 }
 
 constexpr FilterEntry kFilters[] = {

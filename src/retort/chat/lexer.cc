@@ -6,6 +6,7 @@
 
 #include "retort/base/error.h"
 #include "retort/chat/unicode.h"
+#include "retort/chat/value.h"
 
 namespace retort::jinja {
 namespace {
@@ -404,7 +405,7 @@ std::string Describe(const Token& token) {
     case TokenKind::kString:
       return "a string";
     default:
-      return "'" + token.text + "'";
+      return Shown(token.text);
   }
 }
 

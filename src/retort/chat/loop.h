@@ -36,8 +36,8 @@ class Loop : public Object {
   int64_t depth0() const { return depth0_; }
 
   std::string TypeName() const override { return "LoopContext"; }
-  std::string Repr() const override {
-    return fmt::format("<LoopContext {}/{}>", index0_ + 1, length_);
+  Text Repr(Runtime&) const override {
+    return Text::Template(fmt::format("<LoopContext {}/{}>", index0_ + 1, length_));
   }
   bool HasContent() const override { return has_content_; }
   bool is_callable() const override { return true; }
@@ -49,7 +49,8 @@ class Loop : public Object {
   }
   void Clear() override {
     recurse = nullptr;
-    changed_.reset();
+    iterator_.reset();
+    for (auto* value : {&previous_, &current_, &next_, &changed_}) value->reset();
   }
 
   std::function<Value(Runtime&, const Value&)> recurse;
@@ -68,15 +69,14 @@ class Loop : public Object {
     std::vector<Value> rest;
     if (next_) rest.push_back(*next_);
     for (Value value; iterator_->Next(runtime_, &value);) {
-      runtime_.Spend(1);
-      rest.push_back(std::move(value));
+      Append(runtime_, &rest, std::move(value));
     }
     next_.reset();
     length_ = index0_ + 1 + static_cast<int64_t>(rest.size());
-    iterator_ = jinja::Iterate(Value::List(std::move(rest)));
+    iterator_ = jinja::Iterate(runtime_.List(std::move(rest)));
     return length_;
   }
-  Value Changed(const CallArgs& args);
+  Value Changed(Runtime& runtime, const CallArgs& args);
   Value Cycle(const CallArgs& args) const {
     if (args.positional.empty()) Fail("no items for cycling given");
     return args.positional[static_cast<size_t>(index0_) % args.positional.size()];

@@ -22,21 +22,20 @@ Value Integer(size_t value) { return Value::Int(static_cast<int64_t>(value)); }
 
 // --- str
 
-template <Text (*map)(const Text&)>
+template <Text (*map)(Runtime&, const Text&)>
 Value Mapped(Runtime& runtime, const Value& self, Args args) {
   BoundArgs("str method", args, {}, 0);
-  return runtime.Str(map(self.text()));
+  return runtime.StrBuilt(map(runtime, self.text()));
 }
 
 template <bool left, bool right>
 Value StripMethod(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("strip", args, {"chars"}, 0);
-  runtime.SpendText(self.text().size());
   if (!bound.Has(0) || bound[0].is_none()) {
-    return runtime.Str(Strip(self.text(), nullptr, left, right));
+    return runtime.StrBuilt(Strip(runtime, self.text(), nullptr, left, right));
   }
   const std::string_view chars = bound.Str(0).view();
-  return runtime.Str(Strip(self.text(), &chars, left, right));
+  return runtime.StrBuilt(Strip(runtime, self.text(), &chars, left, right));
 }
 
 template <bool from_right>
@@ -44,16 +43,12 @@ Value SplitMethod(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("split", args, {"sep", "maxsplit"}, 0);
   const Text* separator = bound.Has(0) && !bound[0].is_none() ? &bound.Str(0) : nullptr;
   const auto split = from_right ? SplitFromRight : Split;
-  return Value::List(split(runtime, self.text(), separator, bound.OrInt(1, kNoLimit)));
+  return runtime.List(split(runtime, self.text(), separator, bound.OrInt(1, kNoLimit)));
 }
 
 Value SplitLinesMethod(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("splitlines", args, {"keepends"}, 0);
-  std::vector<Value> lines;
-  for (Text& line : SplitLines(self.text(), bound.OrBool(0, false))) {
-    lines.push_back(runtime.Str(std::move(line)));
-  }
-  return Value::List(std::move(lines));
+  return runtime.List(SplitLines(runtime, self.text(), bound.OrBool(0, false)));
 }
 
 template <bool from_right>
@@ -62,20 +57,25 @@ Value Partition(Runtime& runtime, const Value& self, Args args) {
   const Text& text = self.text();
   const Text& separator = bound.Str(0);
   if (separator.empty()) Fail("empty separator");
-  runtime.SpendText(text.size());
   const size_t found =
-      from_right ? text.bytes().rfind(separator.bytes()) : text.bytes().find(separator.bytes());
+      from_right ? BackwardSearch(runtime, text.view(), separator.view()).Find(text.size())
+                 : FindText(runtime, text.view(), separator.view());
   if (found == std::string::npos) {
-    const Value empty = Value::Str("");
-    return from_right ? Value::Tuple({empty, empty, self}) : Value::Tuple({self, empty, empty});
+    const Value empty = Value::Literal("");
+    return from_right ? runtime.Tuple({empty, empty, self}) : runtime.Tuple({self, empty, empty});
   }
   const size_t end = found + separator.size();
-  return Value::Tuple({Value::Str(text.Substr(0, found)), Value::Str(text.Substr(found, end)),
-                       Value::Str(text.Substr(end, text.size()))});
+  return runtime.Tuple({runtime.Str(text.Substr(0, found)), runtime.Str(text.Substr(found, end)),
+                        runtime.Str(text.Substr(end, text.size()))});
 }
 
 // [start, end) of a search in `text` as byte offsets; false if it is empty the impossible way.
-bool SearchRange(const Text& text, const BoundArgs& bound, size_t* begin, size_t* end) {
+bool SearchRange(Runtime& runtime, const Text& text, const BoundArgs& bound, size_t* begin,
+                 size_t* end) {
+  *begin = 0;
+  *end = text.size();
+  if (!bound.Has(1) && !bound.Has(2)) return true;
+  runtime.SpendLook(text.size());
   const auto length = static_cast<int64_t>(CountCodePoints(text.view()));
   const auto resolve = [&](size_t i, int64_t otherwise) {
     int64_t at = bound.Has(i) && !bound[i].is_none() ? bound.OrInt(i, 0) : otherwise;
@@ -96,16 +96,16 @@ Value HasAffix(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound(name, args, {"affix", "start", "end"}, 1);
   size_t begin = 0;
   size_t end = 0;
-  if (!SearchRange(self.text(), bound, &begin, &end)) return Value::Bool(false);
+  if (!SearchRange(runtime, self.text(), bound, &begin, &end)) return Value::Bool(false);
   const std::string_view view = self.text().view().substr(begin, end - begin);
   const auto matches = [&](const Value& affix) {
     if (!affix.is_str()) {
       RequireDefined(affix);
       Fail("{} first arg must be str or a tuple of str, not {}", name, TypeName(affix));
     }
+    runtime.SpendLook(std::min(affix.bytes().size(), view.size()));
     return at_end ? view.ends_with(affix.bytes()) : view.starts_with(affix.bytes());
   };
-  runtime.Spend(1);
   if (!bound[0].is_tuple()) return Value::Bool(matches(bound[0]));
   const auto& affixes = bound[0].items();
   return Value::Bool(std::any_of(affixes.begin(), affixes.end(), matches));
@@ -116,15 +116,17 @@ Value Find(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("find", args, {"sub", "start", "end"}, 1);
   const Text& text = self.text();
   const std::string_view wanted = bound.Str(0).view();
-  runtime.SpendText(text.size());
   size_t begin = 0;
   size_t end = 0;
   size_t found = std::string_view::npos;
-  if (SearchRange(text, bound, &begin, &end)) {
+  if (SearchRange(runtime, text, bound, &begin, &end)) {
     const std::string_view view = text.view().substr(begin, end - begin);
-    found = from_right ? view.rfind(wanted) : view.find(wanted);
+    found = !from_right      ? FindText(runtime, view, wanted)
+            : wanted.empty() ? view.size()
+                             : BackwardSearch(runtime, view, wanted).Find(view.size());
   }
   if (found != std::string_view::npos) {
+    runtime.SpendLook(begin + found);
     return Integer(CountCodePoints(text.view().substr(0, begin + found)));
   }
   if (must_find) Fail("substring not found");
@@ -134,22 +136,24 @@ Value Find(Runtime& runtime, const Value& self, Args args) {
 Value CountMethod(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("count", args, {"sub", "start", "end"}, 1);
   const std::string_view wanted = bound.Str(0).view();
-  runtime.SpendText(self.text().size());
   size_t begin = 0;
   size_t end = 0;
-  if (!SearchRange(self.text(), bound, &begin, &end)) return Value::Int(0);
+  if (!SearchRange(runtime, self.text(), bound, &begin, &end)) return Value::Int(0);
   const std::string_view view = self.text().view().substr(begin, end - begin);
-  if (wanted.empty()) return Integer(CountCodePoints(view) + 1);
+  if (wanted.empty()) {
+    runtime.SpendLook(view.size());
+    return Integer(CountCodePoints(view) + 1);
+  }
   size_t count = 0;
-  for (size_t at = view.find(wanted); at != std::string_view::npos; ++count) {
-    at = view.find(wanted, at + wanted.size());
+  for (size_t at = FindText(runtime, view, wanted); at != std::string_view::npos; ++count) {
+    at = FindText(runtime, view, wanted, at + wanted.size());
   }
   return Integer(count);
 }
 
 Value ReplaceMethod(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("replace", args, {"old", "new", "count"}, 2);
-  return runtime.Str(
+  return runtime.StrBuilt(
       Replace(runtime, self.text(), bound.Str(0), bound.Str(1), bound.OrInt(2, kNoLimit)));
 }
 
@@ -161,14 +165,14 @@ Value JoinMethod(Runtime& runtime, const Value& self, Args args) {
       Fail("sequence item {}: expected str instance, {} found", i, TypeName(items[i]));
     }
   }
-  return runtime.Str(Join(runtime, self.text(), items));
+  return runtime.StrBuilt(Join(runtime, self.text(), items));
 }
 
 template <Justify justify>
 Value PadMethod(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("center", args, {"width", "fillchar"}, 1);
   const Text fill = bound.Has(1) ? bound.Str(1) : Text::Template(" ");
-  return runtime.Str(Pad(runtime, self.text(), bound.OrInt(0, 0), fill, justify));
+  return runtime.StrBuilt(Pad(runtime, self.text(), bound.OrInt(0, 0), fill, justify));
 }
 
 Value ZeroFill(Runtime& runtime, const Value& self, Args args) {
@@ -176,11 +180,13 @@ Value ZeroFill(Runtime& runtime, const Value& self, Args args) {
   const Text& text = self.text();
   const bool has_sign = !text.empty() && (text.bytes()[0] == '-' || text.bytes()[0] == '+');
   const size_t sign_bytes = has_sign ? 1 : 0;
-  Text out = text.Substr(0, sign_bytes);
+  TextBuilder out(runtime);
+  out.Append(text, 0, sign_bytes);
+  runtime.SpendText(text.size());
   out.Append(Pad(runtime, text.Substr(sign_bytes, text.size()),
                  std::max<int64_t>(bound.OrInt(0, 0), 1) - static_cast<int64_t>(sign_bytes),
                  Text::Template("0"), Justify::kRight));
-  return runtime.Str(std::move(out));
+  return runtime.StrBuilt(out.Take());
 }
 
 template <bool at_end>
@@ -188,6 +194,7 @@ Value RemoveAffix(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("removeprefix", args, {"affix"}, 1);
   const Text& text = self.text();
   const Text& affix = bound.Str(0);
+  runtime.SpendLook(std::min(text.size(), affix.size()));
   if (at_end && text.view().ends_with(affix.view())) {
     return runtime.Str(text.Substr(0, text.size() - affix.size()));
   }
@@ -201,8 +208,7 @@ Value ExpandTabs(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("expandtabs", args, {"tabsize"}, 0);
   const int64_t size = std::min<int64_t>(bound.OrInt(0, 8), 1000);
   int64_t column = 0;
-  runtime.SpendText(self.text().size());
-  return runtime.Str(MapCodePoints(self.text(), [&](char32_t c, size_t) {
+  return runtime.StrBuilt(MapCodePoints(runtime, self.text(), [&](char32_t c, size_t) {
     if (c == '\t') {
       const int64_t spaces = size > 0 ? size - column % size : 0;
       column += spaces;
@@ -223,7 +229,7 @@ Value FormatMethod(Runtime& runtime, const Value& self, Args args) {
 template <bool (*is_class)(char32_t)>
 Value AllAre(Runtime& runtime, const Value& self, Args args) {
   BoundArgs("str method", args, {}, 0);
-  runtime.SpendText(self.text().size());
+  runtime.SpendLook(self.text().size());
   const std::string_view view = self.text().view();
   for (size_t at = 0; at < view.size();) {
     const CodePoint point = DecodeAt(view, at);
@@ -245,7 +251,9 @@ Value OrEmpty(Runtime& runtime, const Value& self, Args args) {
 
 bool IsAsciiChar(char32_t c) { return c < 0x80; }
 
-Value IsCase(const Value& self, bool (*is_case)(char32_t), bool (*is_other)(char32_t)) {
+Value IsCase(Runtime& runtime, const Value& self, bool (*is_case)(char32_t),
+             bool (*is_other)(char32_t)) {
+  runtime.SpendLook(self.text().size());
   bool has_cased = false;
   const std::string_view view = self.text().view();
   for (size_t at = 0; at < view.size();) {
@@ -257,10 +265,15 @@ Value IsCase(const Value& self, bool (*is_case)(char32_t), bool (*is_other)(char
   return Value::Bool(has_cased);
 }
 
-Value IsUpperMethod(Runtime&, const Value& self, Args) { return IsCase(self, IsUpper, IsLower); }
-Value IsLowerMethod(Runtime&, const Value& self, Args) { return IsCase(self, IsLower, IsUpper); }
+Value IsUpperMethod(Runtime& runtime, const Value& self, Args) {
+  return IsCase(runtime, self, IsUpper, IsLower);
+}
+Value IsLowerMethod(Runtime& runtime, const Value& self, Args) {
+  return IsCase(runtime, self, IsLower, IsUpper);
+}
 
-Value IsTitleMethod(Runtime&, const Value& self, Args) {
+Value IsTitleMethod(Runtime& runtime, const Value& self, Args) {
+  runtime.SpendLook(self.text().size());
   bool follows_cased = false;
   bool has_cased = false;
   const std::string_view view = self.text().view();
@@ -326,19 +339,18 @@ constexpr MethodEntry kStrMethods[] = {
 
 Value CountItem(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("count", args, {"value"}, 1);
-  runtime.Spend(1 + self.items().size());
-  return Integer(
-      static_cast<size_t>(std::count_if(self.items().begin(), self.items().end(),
-                                        [&](const Value& item) { return Equal(item, bound[0]); })));
+  const auto count =
+      std::count_if(self.items().begin(), self.items().end(),
+                    [&](const Value& item) { return Equal(runtime, item, bound[0]); });
+  return Integer(static_cast<size_t>(count));
 }
 
 Value IndexOfItem(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("index", args, {"value"}, 1);
-  runtime.Spend(1 + self.items().size());
   for (size_t i = 0; i < self.items().size(); ++i) {
-    if (Equal(self.items()[i], bound[0])) return Integer(i);
+    if (Equal(runtime, self.items()[i], bound[0])) return Integer(i);
   }
-  Fail("{} is not in list", Repr(bound[0]));
+  Fail("{} is not in list", Shown(bound[0]));
 }
 
 Value Copy(Runtime&, const Value& self, Args args) {
@@ -359,14 +371,14 @@ constexpr MethodEntry kTupleMethods[] = {
 // --- dict
 
 template <DictView::What what>
-Value View(Runtime&, const Value& self, Args args) {
+Value View(Runtime& runtime, const Value& self, Args args) {
   BoundArgs("dict view", args, {}, 0);
-  return Value::Of(std::make_shared<DictView>(self, what));
+  return Value::Of(runtime.New<DictView>(self, what));
 }
 
-Value Get(Runtime&, const Value& self, Args args) {
+Value Get(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("get", args, {"key", "default"}, 1);
-  const Value* found = self.dict().Find(bound[0]);
+  const Value* found = self.dict().Find(runtime, bound[0]);
   return found != nullptr ? *found : bound.Or(1, Value::None());
 }
 
@@ -394,49 +406,48 @@ constexpr std::string_view kUnsafeDictMethods[] = {"clear", "pop", "popitem", "s
                                                    "update"};
 
 template <size_t n>
-bool FindIn(const MethodEntry (&methods)[n], const Value& self, std::string_view name,
-            Value* value) {
+bool FindIn(Runtime& runtime, const MethodEntry (&methods)[n], const Value& self,
+            std::string_view name, Value* value) {
   for (const MethodEntry& entry : methods) {
     if (entry.name != name) continue;
     const Method method = entry.method;
-    *value = Value::Of(std::make_shared<Function>(
+    *value = Value::Of(runtime.New<Function>(
         "builtin_function_or_method", std::string(name),
-        [self, method](Runtime& runtime, Args args) { return method(runtime, self, args); },
-        self.depth()));
+        [self, method](Runtime& r, Args args) { return method(r, self, args); }, self.depth()));
     return true;
   }
   return false;
 }
 
 template <size_t n>
-bool IsUnsafe(const std::string_view (&names)[n], const Value& self, std::string_view name,
-              Value* value) {
+bool IsUnsafe(Runtime& runtime, const std::string_view (&names)[n], const Value& self,
+              std::string_view name, Value* value) {
   if (std::find(names, names + n, name) == names + n) return false;
-  *value = Value::Undefined(
+  *value = runtime.Undefined(
       fmt::format("access to attribute '{}' of '{}' object is unsafe.", name, TypeName(self)));
   return true;
 }
 
 }  // namespace
 
-bool FindMethod(const Value& self, std::string_view name, Value* value) {
+bool FindMethod(Runtime& runtime, const Value& self, std::string_view name, Value* value) {
   switch (self.kind()) {
     case Kind::kStr:
-      return FindIn(kStrMethods, self, name, value);
+      return FindIn(runtime, kStrMethods, self, name, value);
     case Kind::kList:
-      return FindIn(kListMethods, self, name, value) ||
-             IsUnsafe(kUnsafeListMethods, self, name, value);
+      return FindIn(runtime, kListMethods, self, name, value) ||
+             IsUnsafe(runtime, kUnsafeListMethods, self, name, value);
     case Kind::kTuple:
       if (self.is_group() && (name == "grouper" || name == "list")) {
         *value = self.items()[name == "list" ? 1 : 0];
         return true;
       }
-      return FindIn(kTupleMethods, self, name, value);
+      return FindIn(runtime, kTupleMethods, self, name, value);
     case Kind::kDict:
-      return FindIn(kDictMethods, self, name, value) ||
-             IsUnsafe(kUnsafeDictMethods, self, name, value);
+      return FindIn(runtime, kDictMethods, self, name, value) ||
+             IsUnsafe(runtime, kUnsafeDictMethods, self, name, value);
     case Kind::kFloat:
-      return FindIn(kFloatMethods, self, name, value);
+      return FindIn(runtime, kFloatMethods, self, name, value);
     default:
       return false;
   }

@@ -6,6 +6,7 @@
 #include "retort/chat/filters.h"
 #include "retort/chat/json_text.h"
 #include "retort/chat/operations.h"
+#include "retort/chat/strings.h"
 
 namespace retort::jinja {
 namespace {
@@ -14,25 +15,26 @@ using Args = const CallArgs&;
 
 constexpr int64_t kRoundDigitsMax = 300;
 constexpr int64_t kJsonIndentMax = 64;
+constexpr uint64_t kJsonBytesPerByte = 32;  // that parsing may take: "[[],[],[]]" comes near it
 
 // What int() and float() accept around and inside a numeral: spaces, and single underscores.
-std::string Numeral(std::string_view text) {
-  const Text stripped = Strip(Text::Content(std::string(text)), nullptr, true, true);
+std::string Numeral(Runtime& runtime, const Text& text) {
+  const Text stripped = Strip(runtime, text, nullptr, true, true);
+  const std::string& bytes = stripped.bytes();
   std::string out;
-  for (size_t i = 0; i < stripped.size(); ++i) {
-    const char c = stripped.bytes()[i];
-    const bool is_between =
-        i > 0 && i + 1 < stripped.size() &&
-        std::isalnum(static_cast<unsigned char>(stripped.bytes()[i - 1])) != 0 &&
-        std::isalnum(static_cast<unsigned char>(stripped.bytes()[i + 1])) != 0;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const char c = bytes[i];
+    const bool is_between = i > 0 && i + 1 < bytes.size() &&
+                            std::isalnum(static_cast<unsigned char>(bytes[i - 1])) != 0 &&
+                            std::isalnum(static_cast<unsigned char>(bytes[i + 1])) != 0;
     if (c == '_' && is_between) continue;
     out += c;
   }
   return out;
 }
 
-std::optional<double> ParseFloat(std::string_view text) {
-  std::string numeral = Numeral(text);
+std::optional<double> ParseFloat(Runtime& runtime, const Text& text) {
+  std::string numeral = Numeral(runtime, text);
   std::string_view digits = numeral;
   bool is_negative = false;
   if (!digits.empty() && (digits[0] == '+' || digits[0] == '-')) {
@@ -50,9 +52,9 @@ std::optional<double> ParseFloat(std::string_view text) {
   return is_negative ? -value : value;
 }
 
-std::optional<int64_t> ParseInt(std::string_view text, int64_t base) {
+std::optional<int64_t> ParseInt(Runtime& runtime, const Text& text, int64_t base) {
   if (base != 0 && (base < 2 || base > 36)) return std::nullopt;
-  const std::string numeral = Numeral(text);
+  const std::string numeral = Numeral(runtime, text);
   std::string_view digits = numeral;
   const bool is_negative = !digits.empty() && digits[0] == '-';
   if (!digits.empty() && (digits[0] == '+' || digits[0] == '-')) digits.remove_prefix(1);
@@ -72,7 +74,7 @@ std::optional<int64_t> ParseInt(std::string_view text, int64_t base) {
                       static_cast<int>(base));
   if (result.ptr != signed_digits.data() + signed_digits.size()) return std::nullopt;
   if (result.ec == std::errc::result_out_of_range) {
-    Throw(ErrorCode::kExhausted, "the integer {} does not fit 64 bits", signed_digits);
+    Throw(ErrorCode::kExhausted, "the integer {} does not fit 64 bits", Shown(signed_digits));
   }
   if (result.ec != std::errc()) return std::nullopt;
   return value;
@@ -86,13 +88,13 @@ std::optional<int64_t> Truncate(double value) {
   return static_cast<int64_t>(value);
 }
 
-Value IntFilter(Runtime&, const Value& self, Args args) {
+Value IntFilter(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("int", args, {"default", "base"}, 0);
   std::optional<int64_t> value;
   if (self.is_str()) {
-    value = ParseInt(self.bytes(), bound.OrInt(1, 10));
+    value = ParseInt(runtime, self.text(), bound.OrInt(1, 10));
     if (!value) {
-      const std::optional<double> real = ParseFloat(self.bytes());
+      const std::optional<double> real = ParseFloat(runtime, self.text());
       if (real) value = Truncate(*real);
     }
   } else if (self.is_integral()) {
@@ -106,13 +108,13 @@ Value IntFilter(Runtime&, const Value& self, Args args) {
   return value ? Value::Int(*value, self.HasContent()) : bound.Or(0, Value::Int(0));
 }
 
-Value FloatFilter(Runtime&, const Value& self, Args args) {
+Value FloatFilter(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("float", args, {"default"}, 0);
   std::optional<double> value;
   if (self.is_number()) {
     value = self.float_value();
   } else if (self.is_str()) {
-    value = ParseFloat(self.bytes());
+    value = ParseFloat(runtime, self.text());
   } else {
     RequireDefined(self);
   }
@@ -140,10 +142,10 @@ double RoundDecimal(double value, int64_t digits) {
   return std::strtod(buffer, nullptr);
 }
 
-Value Round(Runtime&, const Value& self, Args args) {
+Value Round(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("round", args, {"precision", "method"}, 0);
   const int64_t digits = bound.OrInt(0, 0);
-  const std::string method = bound.Has(1) ? ToText(bound[1]).bytes() : "common";
+  const std::string method = bound.Has(1) ? ToText(runtime, bound[1]).bytes() : "common";
   if (method != "common" && method != "ceil" && method != "floor") {
     Fail("method must be common, ceil or floor");
   }
@@ -155,9 +157,8 @@ Value Round(Runtime&, const Value& self, Args args) {
       return Value::Float(RoundDecimal(self.float_value(), digits), is_content);
     }
     if (digits >= 0) return Value::Int(self.int_value(), is_content);
-    return Value::Int(
-        static_cast<int64_t>(RoundDecimal(static_cast<double>(self.int_value()), digits)),
-        is_content);
+    const double rounded = RoundDecimal(static_cast<double>(self.int_value()), digits);
+    return Value::Int(Truncate(rounded).value_or(0), is_content);
   }
   const double scale = std::pow(10.0, static_cast<double>(digits));
   const double scaled = self.float_value() * scale;
@@ -175,7 +176,7 @@ Value FileSizeFormat(Runtime& runtime, const Value& self, Args args) {
   if (bytes == 1) {
     text = "1 Byte";
   } else if (bytes < base) {
-    text = fmt::format("{} Bytes", static_cast<int64_t>(bytes));
+    text = fmt::format("{:.0f} Bytes", std::trunc(bytes));
   } else {
     const std::string_view letters = is_binary ? "KMGTPEZY" : "kMGTPEZY";
     double unit = base * base;
@@ -193,6 +194,7 @@ Value ToJson(Runtime& runtime, const Value& self, Args args) {
   style.sort_keys = bound.OrBool(3, false);
   if (bound.Has(1) && !bound[1].is_none()) {
     if (bound[1].is_str()) {
+      runtime.SpendText(bound[1].bytes().size());
       style.indent = bound[1].bytes();
     } else {
       const int64_t width = bound.OrInt(1, 0);
@@ -209,16 +211,19 @@ Value ToJson(Runtime& runtime, const Value& self, Args args) {
     if (separators.size() != 2 || !separators[0].is_str() || !separators[1].is_str()) {
       Fail("tojson: separators must be two strings");
     }
+    runtime.SpendText(separators[0].bytes().size());
+    runtime.SpendText(separators[1].bytes().size());
     style.item_separator = separators[0].bytes();
     style.key_separator = separators[1].bytes();
   }
-  return runtime.Str(ToJsonText(runtime, self, style));
+  return runtime.StrBuilt(ToJsonText(runtime, self, style));
 }
 
 Value FromJsonFilter(Runtime& runtime, const Value& self, Args args) {
   BoundArgs("from_json", args, {}, 0);
   if (!self.is_str()) Fail("the JSON object must be str, not {}", TypeName(self));
-  runtime.SpendText(self.text().size());
+  runtime.SpendLook(self.text().size());
+  const HeldBytes held(runtime, self.text().size() * kJsonBytesPerByte);
   return FromJson(runtime, ParseJson(self.bytes(), "from_json"), !self.HasContent());
 }
 

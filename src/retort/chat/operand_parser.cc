@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <unordered_set>
 
 #include "retort/chat/builtins.h"
 #include "retort/chat/expr_parser.h"
@@ -19,7 +20,7 @@ ExprPtr ExprParser::ParsePrimary() {
       auto node = Make(ExprKind::kConstant, Current().line);
       std::string text;
       for (; Current().kind == TokenKind::kString; Advance()) text += Current().text;
-      node->constant = Value::Str(text);
+      node->constant = Value::Literal(text);
       return Finish(std::move(node));
     }
     default:
@@ -144,7 +145,7 @@ ExprPtr ExprParser::ParseSubscript(ExprPtr object) {
     if (Current().kind == TokenKind::kName) {
       auto node = Make(ExprKind::kGetAttr, line);
       node->name = ExpectName();
-      node->constant = Value::Str(node->name);
+      node->constant = Value::Literal(node->name);
       node->children.push_back(std::move(object));
       return Finish(std::move(node));
     }
@@ -201,6 +202,7 @@ Arguments ExprParser::ParseArguments() {
   };
   ExpectOperator("(");
   bool is_first = true;
+  std::unordered_set<std::string> names;
   while (!IsOperator(")")) {
     if (!is_first) ExpectOperator(",");
     if (!is_first && IsOperator(")")) break;
@@ -216,8 +218,8 @@ Arguments ExprParser::ParseArguments() {
       ensure(!args.star_star);
       std::string name = ExpectName();
       Advance();
-      for (const auto& [other, value] : args.named) {
-        if (other == name) FailHere(fmt::format("keyword argument '{}' is repeated", name));
+      if (!names.insert(name).second) {
+        FailHere(fmt::format("keyword argument {} is repeated", Shown(name)));
       }
       args.named.emplace_back(std::move(name), ParseExpression());
     } else {

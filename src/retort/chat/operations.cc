@@ -5,6 +5,7 @@
 
 #include "retort/chat/builtins.h"
 #include "retort/chat/formatting.h"
+#include "retort/chat/strings.h"
 
 namespace retort::jinja {
 namespace {
@@ -136,36 +137,37 @@ Value Repeat(Runtime& runtime, const Value& sequence, int64_t count) {
   const size_t times = static_cast<size_t>(std::max<int64_t>(count, 0));
   if (sequence.is_str()) {
     const Text& text = sequence.text();
-    Text out;
-    out.is_markup = text.is_markup;
-    if (text.empty() || times == 0) return Value::Str(std::move(out));
-    if (times > runtime.options().text_bytes_max / text.size()) {
-      runtime.SpendText(runtime.options().text_bytes_max + 1);
+    TextBuilder out(runtime);
+    if (!text.empty() && DecodeAt(text.view(), 0).num_bytes == text.size()) {
+      out.Fill(text, times);
+    } else {
+      for (size_t i = 0; i < times && !text.empty(); ++i) out.Append(text);
     }
-    runtime.SpendText(times * text.size());
-    for (size_t i = 0; i < times; ++i) out.Append(text);
-    return Value::Str(std::move(out));
+    return runtime.StrBuilt(out.Take(text.is_markup));
   }
   const std::vector<Value>& items = sequence.items();
   std::vector<Value> out;
   if (!items.empty() && times > 0) {
-    runtime.Spend(times > runtime.options().steps_max ? times : times * items.size());
+    runtime.SpendItems(0, std::min(times, kRenderItemsMax + 1));  // so that the product fits
+    runtime.SpendItems(0, times * items.size());
     for (size_t i = 0; i < times; ++i) out.insert(out.end(), items.begin(), items.end());
   }
-  return sequence.is_list() ? Value::List(std::move(out)) : Value::Tuple(std::move(out));
+  return sequence.is_list() ? runtime.List(std::move(out)) : runtime.Tuple(std::move(out));
 }
 
 Value JoinItems(Runtime& runtime, const Value& a, const Value& b) {
-  runtime.Spend(1 + a.items().size() + b.items().size());
+  runtime.SpendItems(a.items().size(), b.items().size());
+  runtime.Spend(a.items().size());
   std::vector<Value> items = a.items();
   items.insert(items.end(), b.items().begin(), b.items().end());
-  return a.is_list() ? Value::List(std::move(items)) : Value::Tuple(std::move(items));
+  return a.is_list() ? runtime.List(std::move(items)) : runtime.Tuple(std::move(items));
 }
 
 bool IsRepeatable(const Value& v) { return v.is_str() || v.is_list() || v.is_tuple(); }
 
 // -1, 0 or 1, or 2 for a NaN; throws if the two have no order.
-int Order(Op op, const Value& a, const Value& b) {
+int Order(Runtime& runtime, Op op, const Value& a, const Value& b) {
+  runtime.Spend(1);
   if (a.is_integral() && b.is_integral()) {
     return a.int_value() < b.int_value() ? -1 : a.int_value() > b.int_value() ? 1 : 0;
   }
@@ -175,15 +177,18 @@ int Order(Op op, const Value& a, const Value& b) {
     return x < y ? -1 : x > y ? 1 : x == y ? 0 : 2;
   }
   if (a.is_str() && b.is_str()) {
+    runtime.SpendLook(std::min(a.bytes().size(), b.bytes().size()));
     const int order = a.bytes().compare(b.bytes());  // UTF-8 sorts as its code points do
     return order < 0 ? -1 : order > 0 ? 1 : 0;
   }
   if ((a.is_list() && b.is_list()) || (a.is_tuple() && b.is_tuple())) {
     const size_t common = std::min(a.items().size(), b.items().size());
     for (size_t i = 0; i < common; ++i) {
-      if (!Equal(a.items()[i], b.items()[i])) return Order(op, a.items()[i], b.items()[i]);
+      if (!Equal(runtime, a.items()[i], b.items()[i])) {
+        return Order(runtime, op, a.items()[i], b.items()[i]);
+      }
     }
-    return Order(op, Value::Int(static_cast<int64_t>(a.items().size())),
+    return Order(runtime, op, Value::Int(static_cast<int64_t>(a.items().size())),
                  Value::Int(static_cast<int64_t>(b.items().size())));
   }
   RequireDefined(a);
@@ -219,49 +224,42 @@ SliceBounds ResolveSlice(const Value& start, const Value& stop, const Value& ste
   return bounds;
 }
 
-std::vector<int64_t> SliceIndices(Runtime& runtime, const SliceBounds& bounds) {
-  const Range range(bounds.start, bounds.stop, bounds.step);
-  const int64_t length = range.Length();
-  runtime.Spend(static_cast<uint64_t>(1 + length));
-  std::vector<int64_t> indices(static_cast<size_t>(length));
-  for (int64_t i = 0; i < length; ++i) {
-    indices[static_cast<size_t>(i)] = range.At(i).int_value();
-  }
-  return indices;
-}
-
 Value SliceText(Runtime& runtime, const Text& text, const Value& start, const Value& stop,
                 const Value& step) {
-  std::vector<size_t> offsets;  // of every code point, then the end
-  runtime.SpendText(text.size());
-  for (size_t at = 0; at < text.size(); at += DecodeAt(text.view(), at).num_bytes) {
-    offsets.push_back(at);
-  }
-  const auto length = static_cast<int64_t>(offsets.size());
-  offsets.push_back(text.size());
+  runtime.SpendLook(text.size());
+  const auto length = static_cast<int64_t>(CountCodePoints(text.view()));
   const SliceBounds bounds = ResolveSlice(start, stop, step, length);
   if (bounds.step == 1) {
-    if (bounds.start >= bounds.stop) return Value::Str(text.Substr(0, 0));
-    return Value::Str(text.Substr(offsets[static_cast<size_t>(bounds.start)],
-                                  offsets[static_cast<size_t>(bounds.stop)]));
+    if (bounds.start >= bounds.stop) return runtime.Str(text.Substr(0, 0));
+    return runtime.Str(text.Substr(ByteOffset(text.view(), static_cast<size_t>(bounds.start)),
+                                   ByteOffset(text.view(), static_cast<size_t>(bounds.stop))));
   }
-  Text out;
-  out.is_markup = text.is_markup;
-  for (const int64_t i : SliceIndices(runtime, bounds)) {
-    out.Append(text, offsets[static_cast<size_t>(i)], offsets[static_cast<size_t>(i) + 1]);
+  std::vector<uint32_t> offsets;  // of every code point, then the end
+  const HeldBytes held(runtime, static_cast<uint64_t>(length + 1) * sizeof(offsets[0]));
+  offsets.reserve(static_cast<size_t>(length) + 1);
+  for (size_t at = 0; at < text.size(); at += DecodeAt(text.view(), at).num_bytes) {
+    offsets.push_back(static_cast<uint32_t>(at));
   }
-  return Value::Str(std::move(out));
+  offsets.push_back(static_cast<uint32_t>(text.size()));
+  TextBuilder out(runtime);
+  const Range range(bounds.start, bounds.stop, bounds.step);
+  for (int64_t i = 0; i < range.Length(); ++i) {
+    const auto at = static_cast<size_t>(range.At(i).int_value());
+    out.Append(text, offsets[at], offsets[at + 1]);
+  }
+  return runtime.StrBuilt(out.Take(text.is_markup));
 }
 
 // object[index] of a sequence. False if it is out of range.
-bool AtIndex(const Value& object, int64_t index, Value* value) {
+bool AtIndex(Runtime& runtime, const Value& object, int64_t index, Value* value) {
+  if (object.is_str()) runtime.SpendLook(object.bytes().size());
   const int64_t length = LengthOf(object);
   if (index < 0) index += length;
   if (index < 0 || index >= length) return false;
   if (object.is_str()) {
     const Text& text = object.text();
     const size_t begin = ByteOffset(text.view(), static_cast<size_t>(index));
-    *value = Value::Str(text.Substr(begin, begin + DecodeAt(text.view(), begin).num_bytes));
+    *value = runtime.Str(text.Substr(begin, begin + DecodeAt(text.view(), begin).num_bytes));
   } else if (object.is_object()) {
     *value = object.object().At(index);
   } else {
@@ -274,20 +272,19 @@ bool AtIndex(const Value& object, int64_t index, Value* value) {
 bool Subscript(Runtime& runtime, const Value& object, const Value& key, Value* value) {
   if (object.is_dict()) {
     const bool is_hashable = !key.is_list() && !key.is_dict();
-    const Value* found = is_hashable ? object.dict().Find(key) : nullptr;
+    const Value* found = is_hashable ? object.dict().Find(runtime, key) : nullptr;
     if (found != nullptr) *value = *found;
     return found != nullptr;
   }
   const bool is_sequence = object.is_str() || object.is_list() || object.is_tuple() ||
                            (object.is_object() && object.object().is_sequence());
   if (!is_sequence || !key.is_integral()) return false;
-  if (object.is_str()) runtime.Spend(1 + object.bytes().size() / 16);
-  return AtIndex(object, key.int_value(), value);
+  return AtIndex(runtime, object, key.int_value(), value);
 }
 
 bool PythonAttribute(Runtime& runtime, const Value& object, std::string_view name, Value* value) {
   if (object.is_object()) return object.object().GetAttribute(runtime, name, value);
-  return FindMethod(object, name, value);
+  return FindMethod(runtime, object, name, value);
 }
 
 }  // namespace
@@ -296,24 +293,25 @@ void RequireDefined(const Value& value) {
   if (value.is_undefined()) Fail("{}", value.undefined_message());
 }
 
-Value MissingAttribute(const Value& object, const Value& name) {
+Value MissingAttribute(Runtime& runtime, const Value& object, const Value& name) {
   const std::string type = object.is_none() ? "None" : TypeName(object) + " object";
   if (name.is_str()) {
-    return Value::Undefined(fmt::format("'{}' has no attribute {}", type, ReprStr(name.bytes())));
+    return runtime.Undefined(fmt::format("'{}' has no attribute {}", type, Shown(name)));
   }
-  return Value::Undefined(fmt::format("{} has no element {}", type, Repr(name)));
+  return runtime.Undefined(fmt::format("{} has no element {}", type, Shown(name)));
 }
 
 Value ConcatText(Runtime& runtime, const Text& a, const Text& b) {
-  runtime.SpendText(a.size() + b.size());
-  if (a.is_markup != b.is_markup) {
-    Text out = a.is_markup ? a : EscapeHtml(a);
-    out.Append(a.is_markup ? EscapeHtml(b) : b);
-    return runtime.Str(std::move(out));
+  const bool is_markup = a.is_markup || b.is_markup;
+  TextBuilder out(runtime);
+  for (const Text* part : {&a, &b}) {
+    if (is_markup && !part->is_markup) {
+      out.Append(EscapeHtml(runtime, *part));
+    } else {
+      out.Append(*part);
+    }
   }
-  Text out = a;
-  out.Append(b);
-  return Value::Str(std::move(out));
+  return runtime.StrBuilt(out.Take(is_markup));
 }
 
 Value Arithmetic(Runtime& runtime, Op op, const Value& a, const Value& b) {
@@ -359,15 +357,17 @@ Value Posate(const Value& value) {
   Fail("bad operand type for unary +: '{}'", TypeName(value));
 }
 
-bool LessThan(const Value& a, const Value& b) { return Order(Op::kLess, a, b) == -1; }
+bool LessThan(Runtime& runtime, const Value& a, const Value& b) {
+  return Order(runtime, Op::kLess, a, b) == -1;
+}
 
 bool CompareValues(Runtime& runtime, Op op, const Value& a, const Value& b) {
   runtime.Spend(1);
   switch (op) {
     case Op::kEqual:
-      return Equal(a, b);
+      return Equal(runtime, a, b);
     case Op::kNotEqual:
-      return !Equal(a, b);
+      return !Equal(runtime, a, b);
     case Op::kIn:
       return Contains(runtime, b, a);
     case Op::kNotIn:
@@ -375,7 +375,7 @@ bool CompareValues(Runtime& runtime, Op op, const Value& a, const Value& b) {
     default:
       break;
   }
-  const int order = Order(op, a, b);
+  const int order = Order(runtime, op, a, b);
   if (order == 2) return false;
   switch (op) {
     case Op::kLess:
@@ -395,15 +395,14 @@ bool Contains(Runtime& runtime, const Value& container, const Value& item) {
       RequireDefined(item);
       Fail("'in <string>' requires string as left operand, not {}", TypeName(item));
     }
-    runtime.Spend(1 + container.bytes().size() / 16);
-    return container.bytes().find(item.bytes()) != std::string::npos;
+    return FindText(runtime, container.text().view(), item.text().view()) != std::string::npos;
   }
-  if (container.is_dict()) return container.dict().Find(item) != nullptr;
+  if (container.is_dict()) return container.dict().Find(runtime, item) != nullptr;
   if (!IsIterable(container)) Fail("argument of type '{}' is not iterable", TypeName(container));
   const auto iterator = Iterate(container);
   for (Value candidate; iterator->Next(runtime, &candidate);) {
     runtime.Spend(1);
-    if (Equal(candidate, item)) return true;
+    if (Equal(runtime, candidate, item)) return true;
   }
   return false;
 }
@@ -413,10 +412,10 @@ Value GetAttribute(Runtime& runtime, const Value& object, std::string_view name)
   Value value;
   if (PythonAttribute(runtime, object, name, &value)) return value;
   if (object.is_dict()) {
-    const Value* found = object.dict().Find(name);
+    const Value* found = object.dict().Find(runtime, name);
     if (found != nullptr) return *found;
   }
-  return MissingAttribute(object, Value::Str(name));
+  return MissingAttribute(runtime, object, runtime.Str(name));
 }
 
 Value GetItem(Runtime& runtime, const Value& object, const Value& key) {
@@ -424,7 +423,7 @@ Value GetItem(Runtime& runtime, const Value& object, const Value& key) {
   Value value;
   if (Subscript(runtime, object, key, &value)) return value;
   if (key.is_str() && PythonAttribute(runtime, object, key.bytes(), &value)) return value;
-  return MissingAttribute(object, key);
+  return MissingAttribute(runtime, object, key);
 }
 
 Value Slice(Runtime& runtime, const Value& object, const Value& start, const Value& stop,
@@ -438,10 +437,13 @@ Value Slice(Runtime& runtime, const Value& object, const Value& start, const Val
   }
   const SliceBounds bounds = ResolveSlice(start, stop, step, LengthOf(object));
   std::vector<Value> items;
-  for (const int64_t i : SliceIndices(runtime, bounds)) {
+  const Range range(bounds.start, bounds.stop, bounds.step);
+  runtime.SpendItems(0, static_cast<size_t>(range.Length()));
+  for (int64_t n = 0; n < range.Length(); ++n) {
+    const int64_t i = range.At(n).int_value();
     items.push_back(is_range ? object.object().At(i) : object.items()[static_cast<size_t>(i)]);
   }
-  return object.is_tuple() ? Value::Tuple(std::move(items)) : Value::List(std::move(items));
+  return object.is_tuple() ? runtime.Tuple(std::move(items)) : runtime.List(std::move(items));
 }
 
 Value Call(Runtime& runtime, const Value& callee, const CallArgs& args) {

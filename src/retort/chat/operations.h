@@ -12,7 +12,7 @@ Value Negate(const Value& value);
 Value Posate(const Value& value);
 bool CompareValues(Runtime& runtime, Op op, const Value& a, const Value& b);
 // a < b, as for sorting.
-bool LessThan(const Value& a, const Value& b);
+bool LessThan(Runtime& runtime, const Value& a, const Value& b);
 bool Contains(Runtime& runtime, const Value& container, const Value& item);
 
 // object.name and object[key] as Jinja's sandbox resolves them. What is missing is undefined.
@@ -28,6 +28,6 @@ void RequireDefined(const Value& value);
 
 Value ConcatText(Runtime& runtime, const Text& a, const Text& b);
 // "'x' is undefined" and its kin.
-Value MissingAttribute(const Value& object, const Value& name);
+Value MissingAttribute(Runtime& runtime, const Value& object, const Value& name);
 
 }  // namespace retort::jinja

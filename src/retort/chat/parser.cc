@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_set>
 
 #include "retort/chat/expr_parser.h"
 #include "retort/chat/unicode.h"
@@ -50,7 +51,7 @@ class StatementParser : public ExprParser {
                                fmt::join(end_tags, "' or '")));
         case TokenKind::kData: {
           auto stmt = Make(StmtKind::kText, token.line);
-          stmt->text = Value::Str(token.text);
+          stmt->text = Value::Literal(token.text);
           body.push_back(std::move(stmt));
           Advance();
           break;
@@ -120,7 +121,7 @@ class StatementParser : public ExprParser {
               origin_, line, name);
       }
     }
-    FailHere(fmt::format("encountered unknown tag '{}'", name));
+    FailHere(fmt::format("encountered unknown tag {}", Shown(name)));
   }
 
   StmtPtr ParseSet(int line) {
@@ -192,12 +193,13 @@ class StatementParser : public ExprParser {
 
   void ParseSignature(Macro& macro) {
     ExpectOperator("(");
+    std::unordered_set<int> ids;
     while (!IsOperator(")")) {
       if (!macro.parameters.empty()) ExpectOperator(",");
       const Target parameter = ParseTargetItem(false);
       const std::string name = program_.names[static_cast<size_t>(parameter.name_id)];
-      for (const auto& [id, other] : macro.parameters) {
-        if (id == parameter.name_id) FailHere(fmt::format("parameter '{}' is repeated", name));
+      if (!ids.insert(parameter.name_id).second) {
+        FailHere(fmt::format("parameter {} is repeated", Shown(name)));
       }
       if (SkipOperator("=")) {
         macro.defaults.push_back(ParseExpression());

@@ -5,6 +5,7 @@
 #include "retort/base/json.h"
 #include "retort/chat/builtins.h"
 #include "retort/chat/operations.h"
+#include "retort/chat/unicode.h"
 
 namespace retort::jinja {
 namespace {
@@ -14,7 +15,7 @@ using Args = const CallArgs&;
 void NoArgs(std::string_view name, Args args) { BoundArgs(name, args, {}, 0); }
 
 bool IsDivisible(Runtime& runtime, const Value& v, const Value& by, int64_t rest) {
-  return Equal(Arithmetic(runtime, Op::kModulo, v, by), Value::Int(rest));
+  return Equal(runtime, Arithmetic(runtime, Op::kModulo, v, by), Value::Int(rest));
 }
 
 template <int64_t rest>
@@ -30,8 +31,8 @@ bool Compares(Runtime& runtime, const Value& v, Args args) {
 }
 
 // A str whose cased characters all satisfy `is_case`, and which has one.
-bool AllCased(const Value& v, bool (*is_case)(char32_t)) {
-  const Text text = ToText(v);
+bool AllCased(Runtime& runtime, const Value& v, bool (*is_case)(char32_t)) {
+  const Text text = ToText(runtime, v);
   bool has_cased = false;
   for (size_t at = 0; at < text.size();) {
     const CodePoint point = DecodeAt(text.view(), at);
@@ -48,10 +49,10 @@ bool IsSequence(const Value& v) {
          (v.is_object() && v.object().is_sequence());
 }
 
-bool IsSame(const Value& a, const Value& b) {
+bool IsSame(Runtime& runtime, const Value& a, const Value& b) {
   if (a.kind() != b.kind()) return false;
-  if (a.is_none() || a.is_number() || a.is_undefined()) return Equal(a, b);
-  return a.heap() == b.heap() || (a.is_str() && a.bytes() == b.bytes());
+  if (a.is_none() || a.is_number() || a.is_undefined() || a.is_str()) return Equal(runtime, a, b);
+  return a.heap() == b.heap();
 }
 
 bool IsCallable(const Value& v) {
@@ -63,12 +64,13 @@ struct PredicateEntry {
   PredicateFunction function;
 };
 
-#define RETORT_SIMPLE(name, expression)                     \
-  {                                                         \
-    name, [](Runtime&, const Value& v, Args args) -> bool { \
-      NoArgs(name, args);                                   \
-      return expression;                                    \
-    }                                                       \
+#define RETORT_SIMPLE(name, expression)                       \
+  {                                                           \
+    name, [](Runtime& r, const Value& v, Args args) -> bool { \
+      NoArgs(name, args);                                     \
+      static_cast<void>(r);                                   \
+      return expression;                                      \
+    }                                                         \
   }
 
 constexpr PredicateEntry kPredicates[] = {
@@ -86,8 +88,8 @@ constexpr PredicateEntry kPredicates[] = {
     RETORT_SIMPLE("sequence", IsSequence(v)),
     RETORT_SIMPLE("iterable", IsIterable(v)),
     RETORT_SIMPLE("callable", IsCallable(v)),
-    RETORT_SIMPLE("lower", AllCased(v, IsLower)),
-    RETORT_SIMPLE("upper", AllCased(v, IsUpper)),
+    RETORT_SIMPLE("lower", AllCased(r, v, IsLower)),
+    RETORT_SIMPLE("upper", AllCased(r, v, IsUpper)),
     RETORT_SIMPLE("escaped", v.is_str() && v.text().is_markup),
     RETORT_SIMPLE("filter", v.is_str() && FindFilter(v.bytes()) != nullptr),
     RETORT_SIMPLE("test", v.is_str() && FindPredicate(v.bytes()) != nullptr),
@@ -97,8 +99,8 @@ constexpr PredicateEntry kPredicates[] = {
      [](Runtime& r, const Value& v, Args args) {
        return IsDivisible(r, v, BoundArgs("divisibleby", args, {"num"}, 1)[0], 0);
      }},
-    {"sameas", [](Runtime&, const Value& v,
-                  Args args) { return IsSame(v, BoundArgs("sameas", args, {"other"}, 1)[0]); }},
+    {"sameas", [](Runtime& r, const Value& v,
+                  Args args) { return IsSame(r, v, BoundArgs("sameas", args, {"other"}, 1)[0]); }},
     {"in", [](Runtime& r, const Value& v,
               Args args) { return Contains(r, BoundArgs("in", args, {"seq"}, 1)[0], v); }},
     {"==", Compares<Op::kEqual>},
@@ -132,7 +134,7 @@ std::string UnknownPredicateMessage(std::string_view name) {
   std::vector<std::string_view> names;
   for (const PredicateEntry& entry : kPredicates) names.push_back(entry.name);
   const std::string nearest = NearestName(name, names);
-  return fmt::format("there is no test '{}'{}", name,
+  return fmt::format("there is no test {}{}", Shown(name),
                      nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
 }
 

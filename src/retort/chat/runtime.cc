@@ -5,8 +5,6 @@
 namespace retort::jinja {
 namespace {
 
-constexpr size_t kTextBytesPerStep = 16;
-
 // Walks by index over an object that has At().
 class IndexIterator : public Iterator {
  public:
@@ -39,7 +37,7 @@ class FunctionIterator : public Iterator {
 class DictIterator : public Iterator {
  public:
   DictIterator(Value dict, DictView::What what) : dict_(std::move(dict)), what_(what) {}
-  bool Next(Runtime&, Value* value) override {
+  bool Next(Runtime& runtime, Value* value) override {
     if (next_ >= dict_.dict().items.size()) return false;
     const auto& [key, item] = dict_.dict().items[next_++];
     switch (what_) {
@@ -50,7 +48,7 @@ class DictIterator : public Iterator {
         *value = item;
         break;
       case DictView::What::kItems:
-        *value = Value::Tuple({key, item});
+        *value = runtime.Tuple({key, item});
         break;
     }
     return true;
@@ -64,23 +62,105 @@ class DictIterator : public Iterator {
 
 }  // namespace
 
+Heap::~Heap() {
+  if (owner != nullptr) owner->GiveBack(num_bytes);
+}
+
 Runtime::~Runtime() {
+  if (options_.cost != nullptr) *options_.cost = {steps_, peak_bytes_};
   for (const auto& object : kept_) object->Clear();
 }
 
-void Runtime::Spend(uint64_t steps) {
-  steps_ += steps;
-  if (steps_ > options_.steps_max) {
-    Throw(ErrorCode::kExhausted, "rendering took more than {} steps", options_.steps_max);
-  }
+void Runtime::FailSteps() const {
+  Throw(ErrorCode::kExhausted, "rendering took more than {} steps", options_.steps_max);
 }
+
+void Runtime::FailBytes() const {
+  Throw(ErrorCode::kExhausted, "rendering holds values of more than {} bytes at once",
+        options_.bytes_max);
+}
+
+void Runtime::FailStopped() const { Throw(ErrorCode::kCancelled, "stopped while rendering"); }
 
 void Runtime::SpendText(size_t num_bytes) {
   if (num_bytes > options_.text_bytes_max) {
     Throw(ErrorCode::kExhausted, "a text of {} bytes is longer than the {} allowed", num_bytes,
           options_.text_bytes_max);
   }
-  Spend(1 + num_bytes / kTextBytesPerStep);
+  SpendLook(num_bytes);
+}
+
+void Runtime::SpendItems(size_t size, size_t num_more) {
+  if (size > kRenderItemsMax || num_more > kRenderItemsMax - size) {
+    Throw(ErrorCode::kExhausted, "a list is longer than the {} items allowed", kRenderItemsMax);
+  }
+  Spend(num_more);
+}
+
+Value Runtime::StrBuilt(Text text) {
+  const uint64_t num_bytes = text.memory_bytes();
+  return Value(Kind::kStr, Make<StrHeap>(num_bytes, std::move(text)));
+}
+
+Value Runtime::Sequence(Kind kind, std::vector<Value> items, bool is_group) {
+  const uint64_t num_bytes = items.size() * sizeof(Value);
+  return Value(kind, Make<SequenceHeap>(num_bytes, std::move(items), is_group));
+}
+
+Value Runtime::List(std::vector<Value> items) {
+  return Sequence(Kind::kList, std::move(items), false);
+}
+
+Value Runtime::Tuple(std::vector<Value> items) {
+  return Sequence(Kind::kTuple, std::move(items), false);
+}
+
+Value Runtime::Group(Value grouper, Value list) {
+  return Sequence(Kind::kTuple, {std::move(grouper), std::move(list)}, true);
+}
+
+Value Runtime::Dict(Entries items) {
+  SpendItems(0, items.size());
+  // An entry, and its place in the index.
+  const uint64_t num_bytes = items.size() * (sizeof(items[0]) + 2 * sizeof(size_t));
+  return Value(Kind::kDict, Make<DictHeap>(num_bytes, *this, std::move(items)));
+}
+
+Value Runtime::Undefined(std::string message) {
+  const uint64_t num_bytes = message.size();
+  return Value(Kind::kUndefined, Make<MissingHeap>(num_bytes, std::move(message)));
+}
+
+void TextBuilder::Count(size_t num_bytes) {
+  const size_t bytes_max = runtime_.options().text_bytes_max;
+  if (num_bytes > bytes_max - text_.size()) {
+    Throw(ErrorCode::kExhausted, "a text of {} bytes and {} more is longer than the {} allowed",
+          text_.size(), num_bytes, bytes_max);
+  }
+  units_ += kUnitsPerAppend + num_bytes;
+  if (units_ >= Runtime::kTextBytesPerStep) {
+    runtime_.Spend(units_ / Runtime::kTextBytesPerStep);
+    units_ %= Runtime::kTextBytesPerStep;
+  }
+  held_.Take(num_bytes);
+}
+
+void TextBuilder::Fill(const Text& code_point, size_t times) {
+  if (times == 0 || code_point.empty()) return;
+  if (times > runtime_.options().text_bytes_max / code_point.size()) {
+    Count(runtime_.options().text_bytes_max + 1);
+  }
+  Count(times * code_point.size());
+  std::string bytes(code_point.view());
+  if (bytes.size() == 1) {
+    bytes.assign(times, bytes[0]);
+  } else {
+    bytes.reserve(times * code_point.size());
+    for (size_t i = 1; i < times; ++i) bytes += code_point.view();
+  }
+  const size_t num_runs = text_.runs().size();
+  text_.Append(bytes, code_point.IsTemplateAt(0));
+  CountRuns(num_runs);
 }
 
 BoundArgs::BoundArgs(std::string_view function, const CallArgs& args,
@@ -93,7 +173,9 @@ BoundArgs::BoundArgs(std::string_view function, const CallArgs& args,
   for (size_t i = 0; i < args.positional.size(); ++i) values_[i] = &args.positional[i];
   for (const auto& [name, value] : args.named) {
     const auto at = std::find(names.begin(), names.end(), name);
-    if (at == names.end()) Fail("{}() got an unexpected keyword argument '{}'", function, name);
+    if (at == names.end()) {
+      Fail("{}() got an unexpected keyword argument {}", function, Shown(name));
+    }
     const Value*& slot = values_[static_cast<size_t>(at - names.begin())];
     if (slot != nullptr) Fail("{}() got multiple values for argument '{}'", function, name);
     slot = &value;
@@ -121,9 +203,9 @@ const Text& BoundArgs::Str(size_t i) const {
   return value.text();
 }
 
-std::string Range::Repr() const {
-  if (step_ == 1) return fmt::format("range({}, {})", start_, stop_);
-  return fmt::format("range({}, {}, {})", start_, stop_, step_);
+Text Range::Repr(Runtime&) const {
+  if (step_ == 1) return Text::Template(fmt::format("range({}, {})", start_, stop_));
+  return Text::Template(fmt::format("range({}, {}, {})", start_, stop_, step_));
 }
 
 int64_t Range::Length() const {
@@ -145,6 +227,14 @@ bool Range::operator==(const Range& other) const {
   return length == 0 || (start_ == other.start_ && (length == 1 || step_ == other.step_));
 }
 
+Value MakeGenerator(Runtime& runtime, std::string type_name, Generator::NextFunction next,
+                    int depth, bool has_content) {
+  auto generator =
+      runtime.New<Generator>(std::move(type_name), std::move(next), depth, has_content);
+  runtime.Keep(generator);
+  return Value::Of(std::move(generator));
+}
+
 std::unique_ptr<Iterator> Generator::Iterate(const std::shared_ptr<Object>& self) {
   return std::make_unique<FunctionIterator>(self, next_);
 }
@@ -160,47 +250,43 @@ std::string DictView::TypeName() const {
   }
 }
 
-std::string DictView::Repr() const {
+Text DictView::Repr(Runtime& runtime) const {
   std::vector<Value> items;
   for (const auto& [key, value] : dict_.dict().items) {
     if (what_ == What::kItems) {
-      items.push_back(Value::Tuple({key, value}));
+      Append(runtime, &items, runtime.Tuple({key, value}));
     } else {
-      items.push_back(what_ == What::kKeys ? key : value);
+      Append(runtime, &items, what_ == What::kKeys ? key : value);
     }
   }
-  return TypeName() + "(" + jinja::Repr(Value::List(std::move(items))) + ")";
+  const Value list = runtime.List(std::move(items));
+  TextBuilder out(runtime);
+  const bool is_template = !list.HasContent();
+  out.Append(TypeName(), is_template);
+  out.Append("(", is_template);
+  out.Append(jinja::Repr(runtime, list));
+  out.Append(")", is_template);
+  return out.Take();
 }
 
 std::unique_ptr<Iterator> DictView::Iterate(const std::shared_ptr<Object>&) {
   return std::make_unique<DictIterator>(dict_, what_);
 }
 
-std::string Namespace::Repr() const { return "<Namespace>"; }
-
-bool Namespace::GetAttribute(Runtime&, std::string_view name, Value* value) {
-  for (const auto& [key, attribute] : attributes_) {
-    if (key == name) {
-      *value = attribute;
-      return true;
-    }
-  }
-  return false;
+bool Namespace::GetAttribute(Runtime& runtime, std::string_view name, Value* value) {
+  runtime.SpendLook(name.size());
+  const auto found = attributes_.find(name);
+  if (found == attributes_.end()) return false;
+  *value = found->second;
+  return true;
 }
 
-void Namespace::SetAttribute(std::string_view name, Value value) {
-  for (auto& [key, attribute] : attributes_) {
-    if (key == name) {
-      attribute = std::move(value);
-      return;
-    }
+void Namespace::SetAttribute(Runtime& runtime, std::string_view name, Value value) {
+  runtime.SpendText(name.size());
+  if (attributes_.find(name) == attributes_.end()) {
+    runtime.TakeFor(*this, name.size() + 2 * sizeof(*attributes_.begin()));
   }
-  attributes_.emplace_back(std::string(name), std::move(value));
-}
-
-Value MakeList(Runtime& runtime, std::vector<Value> items) {
-  runtime.Spend(1 + items.size());
-  return Value::List(std::move(items));
+  attributes_.insert_or_assign(std::string(name), std::move(value));
 }
 
 }  // namespace retort::jinja

@@ -13,7 +13,7 @@ using Args = const CallArgs&;
 
 Value Length(Runtime& runtime, const Value& self, Args args) {
   BoundArgs("length", args, {}, 0);
-  if (self.is_str()) runtime.SpendText(self.text().size());
+  if (self.is_str()) runtime.SpendLook(self.text().size());
   const int64_t length = LengthOf(self);
   if (length < 0) Fail("object of type '{}' has no len()", TypeName(self));
   return Value::Int(length);
@@ -21,14 +21,14 @@ Value Length(Runtime& runtime, const Value& self, Args args) {
 
 Value List(Runtime& runtime, const Value& self, Args args) {
   BoundArgs("list", args, {}, 0);
-  return MakeList(runtime, ToVector(runtime, self));
+  return runtime.List(ToVector(runtime, self));
 }
 
 Value First(Runtime& runtime, const Value& self, Args args) {
   BoundArgs("first", args, {}, 0);
   Value item;
   if (Iterate(self)->Next(runtime, &item)) return item;
-  return Value::Undefined("No first item, sequence was empty.");
+  return runtime.Undefined("No first item, sequence was empty.");
 }
 
 bool IsReversible(const Value& v) {
@@ -41,7 +41,7 @@ Value Last(Runtime& runtime, const Value& self, Args args) {
   RequireDefined(self);
   if (!IsReversible(self)) Fail("'{}' object is not reversible", TypeName(self));
   const std::vector<Value> items = ToVector(runtime, self);
-  return items.empty() ? Value::Undefined("No last item, sequence was empty.") : items.back();
+  return items.empty() ? runtime.Undefined("No last item, sequence was empty.") : items.back();
 }
 
 Value Reverse(Runtime& runtime, const Value& self, Args args) {
@@ -49,14 +49,14 @@ Value Reverse(Runtime& runtime, const Value& self, Args args) {
   if (self.is_str()) return Slice(runtime, self, Value::None(), Value::None(), Value::Int(-1));
   std::vector<Value> items = ToVector(runtime, self);
   std::reverse(items.begin(), items.end());
-  Value list = Value::List(std::move(items));
+  Value list = runtime.List(std::move(items));
   if (!IsReversible(self) || self.is_undefined()) return list;
   // Python gives an iterator here: it prints as one, and can be walked once.
   std::shared_ptr<Iterator> walk = Iterate(list);
-  return Value::Of(std::make_shared<Generator>(
-      TypeName(self) + "_reverseiterator",
+  return MakeGenerator(
+      runtime, TypeName(self) + "_reverseiterator",
       [walk](Runtime& r, Value* value) { return walk->Next(r, value); }, list.depth(),
-      list.HasContent()));
+      list.HasContent());
 }
 
 Value JoinFilter(Runtime& runtime, const Value& self, Args args) {
@@ -65,23 +65,22 @@ Value JoinFilter(Runtime& runtime, const Value& self, Args args) {
   if (bound.Has(1) && !bound[1].is_none()) {
     for (Value& item : items) item = LookUpPath(runtime, item, bound[1], nullptr);
   }
-  const Text separator = bound.Has(0) ? ToText(bound[0]) : Text();
-  return runtime.Str(Join(runtime, separator, items));
+  const Text separator = bound.Has(0) ? ToText(runtime, bound[0]) : Text();
+  return runtime.StrBuilt(Join(runtime, separator, items));
 }
 
 Value Default(Runtime&, const Value& self, Args args) {
   const BoundArgs bound("default", args, {"default_value", "boolean"}, 0);
   const bool is_missing = self.is_undefined() || (bound.OrBool(1, false) && !Truthy(self));
-  return is_missing ? bound.Or(0, Value::Str("")) : self;
+  return is_missing ? bound.Or(0, Value::Literal("")) : self;
 }
 
 // Sorts by keys made beforehand; stable, and stable in reverse too, as Python's sort is.
-std::vector<Value> SortBy(Runtime& runtime, std::vector<std::pair<Value, Value>> keyed,
-                          bool is_reversed) {
-  runtime.Spend(1 + keyed.size() * 16);
-  // Checked first: comparing must not throw within std::stable_sort's temporary storage.
+std::vector<Value> SortBy(Runtime& runtime, Runtime::Entries keyed, bool is_reversed) {
+  // With the sort's own room.
+  const HeldBytes held(runtime, 2 * keyed.size() * sizeof(keyed[0]));
   const auto less = [&](const auto& a, const auto& b) {
-    return is_reversed ? LessThan(b.first, a.first) : LessThan(a.first, b.first);
+    return is_reversed ? LessThan(runtime, b.first, a.first) : LessThan(runtime, a.first, b.first);
   };
   std::stable_sort(keyed.begin(), keyed.end(), less);
   std::vector<Value> items;
@@ -92,40 +91,42 @@ std::vector<Value> SortBy(Runtime& runtime, std::vector<std::pair<Value, Value>>
 
 // The key of one item: a path, several joined by commas, or the item itself.
 Value SortKey(Runtime& runtime, const Value& item, const Value& attribute, bool is_case_sensitive) {
-  if (attribute.is_none()) return FoldCase(item, is_case_sensitive);
+  if (attribute.is_none()) return FoldCase(runtime, item, is_case_sensitive);
+  if (attribute.is_str()) runtime.SpendLook(attribute.bytes().size());
   if (!attribute.is_str() || attribute.bytes().find(',') == std::string::npos) {
-    return FoldCase(LookUpPath(runtime, item, attribute, nullptr), is_case_sensitive);
+    return FoldCase(runtime, LookUpPath(runtime, item, attribute, nullptr), is_case_sensitive);
   }
   std::vector<Value> keys;
   const Text comma = Text::Template(",");
   for (const Value& path : Split(runtime, attribute.text(), &comma, kNoLimit)) {
-    keys.push_back(FoldCase(LookUpPath(runtime, item, path, nullptr), is_case_sensitive));
+    Append(runtime, &keys,
+           FoldCase(runtime, LookUpPath(runtime, item, path, nullptr), is_case_sensitive));
   }
-  return Value::List(std::move(keys));
+  return runtime.List(std::move(keys));
 }
 
 Value Sort(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("sort", args, {"reverse", "case_sensitive", "attribute"}, 0);
-  std::vector<std::pair<Value, Value>> keyed;
+  Runtime::Entries keyed;
   for (const Value& item : ToVector(runtime, self)) {
     keyed.emplace_back(SortKey(runtime, item, bound.Or(2, Value::None()), bound.OrBool(1, false)),
                        item);
   }
-  return Value::List(SortBy(runtime, std::move(keyed), bound.OrBool(0, false)));
+  return runtime.List(SortBy(runtime, std::move(keyed), bound.OrBool(0, false)));
 }
 
 Value DictSort(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound("dictsort", args, {"case_sensitive", "by", "reverse"}, 0);
   RequireDefined(self);
   if (!self.is_dict()) Fail("'{}' object has no attribute 'items'", TypeName(self));
-  const std::string by = bound.Has(1) ? ToText(bound[1]).bytes() : "key";
+  const std::string by = bound.Has(1) ? ToText(runtime, bound[1]).bytes() : "key";
   if (by != "key" && by != "value") Fail("You can only sort by either \"key\" or \"value\"");
-  std::vector<std::pair<Value, Value>> keyed;
+  Runtime::Entries keyed;
   for (const auto& [key, value] : self.dict().items) {
-    keyed.emplace_back(FoldCase(by == "key" ? key : value, bound.OrBool(0, false)),
-                       Value::Tuple({key, value}));
+    keyed.emplace_back(FoldCase(runtime, by == "key" ? key : value, bound.OrBool(0, false)),
+                       runtime.Tuple({key, value}));
   }
-  return Value::List(SortBy(runtime, std::move(keyed), bound.OrBool(2, false)));
+  return runtime.List(SortBy(runtime, std::move(keyed), bound.OrBool(2, false)));
 }
 
 Value GroupBy(Runtime& runtime, const Value& self, Args args) {
@@ -136,33 +137,34 @@ Value GroupBy(Runtime& runtime, const Value& self, Args args) {
   const auto raw_key = [&](const Value& item) {
     return LookUpPath(runtime, item, bound[0], has_default ? &otherwise : nullptr);
   };
-  std::vector<std::pair<Value, Value>> keyed;
+  Runtime::Entries keyed;
   for (const Value& item : ToVector(runtime, self)) {
-    keyed.emplace_back(FoldCase(raw_key(item), is_case_sensitive), item);
+    keyed.emplace_back(FoldCase(runtime, raw_key(item), is_case_sensitive), item);
   }
   std::vector<Value> groups;
   std::vector<Value> group;
   const std::vector<Value> sorted = SortBy(runtime, std::move(keyed), false);
   for (size_t i = 0; i < sorted.size(); ++i) {
     group.push_back(sorted[i]);
-    const bool is_last =
-        i + 1 == sorted.size() || !Equal(FoldCase(raw_key(sorted[i]), is_case_sensitive),
-                                         FoldCase(raw_key(sorted[i + 1]), is_case_sensitive));
+    const bool is_last = i + 1 == sorted.size() ||
+                         !Equal(runtime, FoldCase(runtime, raw_key(sorted[i]), is_case_sensitive),
+                                FoldCase(runtime, raw_key(sorted[i + 1]), is_case_sensitive));
     if (!is_last) continue;
     Value grouper = raw_key(group.front());
-    groups.push_back(Value::Group(std::move(grouper), Value::List(std::move(group))));
+    Append(runtime, &groups, runtime.Group(std::move(grouper), runtime.List(std::move(group))));
     group.clear();
   }
-  return Value::List(std::move(groups));
+  return runtime.List(std::move(groups));
 }
 
 template <bool is_min>
 Value Extreme(Runtime& runtime, const Value& self, Args args) {
   const BoundArgs bound(is_min ? "min" : "max", args, {"case_sensitive", "attribute"}, 0);
   const std::vector<Value> items = ToVector(runtime, self);
-  if (items.empty()) return Value::Undefined("No aggregated item, sequence was empty.");
+  if (items.empty()) return runtime.Undefined("No aggregated item, sequence was empty.");
   const auto key = [&](const Value& item) {
     return FoldCase(
+        runtime,
         bound.Has(1) && !bound[1].is_none() ? LookUpPath(runtime, item, bound[1], nullptr) : item,
         bound.OrBool(0, false));
   };
@@ -170,7 +172,7 @@ Value Extreme(Runtime& runtime, const Value& self, Args args) {
   Value best_key = key(items[0]);
   for (size_t i = 1; i < items.size(); ++i) {
     Value candidate = key(items[i]);
-    if (is_min ? LessThan(candidate, best_key) : LessThan(best_key, candidate)) {
+    if (is_min ? LessThan(runtime, candidate, best_key) : LessThan(runtime, best_key, candidate)) {
       best = i;
       best_key = std::move(candidate);
     }
@@ -195,8 +197,8 @@ Value SliceFilter(Runtime& runtime, const Value& self, Args args) {
   const int64_t num_slices = bound.OrInt(0, 0);
   const std::vector<Value> items = ToVector(runtime, self);
   if (num_slices == 0) Fail("integer division or modulo by zero");
-  if (num_slices < 0) return Value::List({});
-  runtime.Spend(static_cast<uint64_t>(num_slices));
+  if (num_slices < 0) return runtime.List({});
+  runtime.SpendItems(0, static_cast<size_t>(num_slices));
   const size_t count = static_cast<size_t>(num_slices);
   const size_t per_slice = items.size() / count;
   const size_t num_longer = items.size() % count;
@@ -207,10 +209,10 @@ Value SliceFilter(Runtime& runtime, const Value& self, Args args) {
     std::vector<Value> slice(items.begin() + static_cast<std::ptrdiff_t>(at),
                              items.begin() + static_cast<std::ptrdiff_t>(end));
     if (bound.Has(1) && !bound[1].is_none() && i >= num_longer) slice.push_back(bound[1]);
-    slices.push_back(Value::List(std::move(slice)));
+    slices.push_back(runtime.List(std::move(slice)));
     at = end;
   }
-  return Value::List(std::move(slices));
+  return runtime.List(std::move(slices));
 }
 
 Value Attribute(Runtime& runtime, const Value& self, Args args) {
@@ -220,8 +222,8 @@ Value Attribute(Runtime& runtime, const Value& self, Args args) {
   const std::string& name = bound.Str(0).bytes();
   // Attributes only: the keys of a dict are none.
   const bool is_found = self.is_object() ? self.object().GetAttribute(runtime, name, &value)
-                                         : FindMethod(self, name, &value);
-  return is_found ? value : MissingAttribute(self, bound[0]);
+                                         : FindMethod(runtime, self, name, &value);
+  return is_found ? value : MissingAttribute(runtime, self, bound[0]);
 }
 
 constexpr FilterEntry kFilters[] = {

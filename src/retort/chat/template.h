@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,8 +25,11 @@ inline constexpr int kRenderDepthMax = 2000;      // nested evaluations, macro c
 inline constexpr int kRenderValueDepthMax = 300;  // a list in a list in a list ...
 inline constexpr uint64_t kRenderStepsMax =
     50'000'000;  // evaluations, items and 16-byte pieces of text
-inline constexpr size_t kRenderTextBytesMax = 64 << 20;    // of the output and of any one string
+inline constexpr size_t kRenderTextBytesMax = 64 << 20;  // of the output and of any one string
+inline constexpr size_t kRenderItemsMax = 1 << 20;       // of any one list, tuple or dict
+inline constexpr uint64_t kRenderBytesMax = 256 << 20;  // of all values that a render holds at once
 inline constexpr int64_t kRenderRangeLengthMax = 100'000;  // Python's sandbox has the same
+inline constexpr size_t kRenderMessageBytesMax = 4096;     // of an error: a template can write one
 
 struct TemplateOptions {
   // The environment of Hugging Face's chat templates. For task prompts, all three are usually
@@ -38,6 +42,12 @@ struct TemplateOptions {
   static TemplateOptions ForPrompt() { return {false, false, true}; }
 };
 
+// What a render took of its budget.
+struct RenderCost {
+  uint64_t steps = 0;
+  uint64_t bytes = 0;  // held at once, at most
+};
+
 struct RenderOptions {
   // What `strftime_now` sees, in the zone the caller chose. Without it that function is an error,
   // so that no prompt depends on when it was rendered unless somebody asked for it.
@@ -47,6 +57,10 @@ struct RenderOptions {
   std::vector<std::string_view> template_names;
   uint64_t steps_max = kRenderStepsMax;
   size_t text_bytes_max = kRenderTextBytesMax;
+  uint64_t bytes_max = kRenderBytesMax;
+  // Ends the render within milliseconds, with Error{kCancelled}.
+  std::stop_token stop;
+  RenderCost* cost = nullptr;  // set at the end, whether the render succeeds or not
 };
 
 namespace jinja {

@@ -33,8 +33,11 @@ class Text {
   bool empty() const { return bytes_.empty(); }
   const std::vector<Run>& runs() const { return runs_; }
 
-  // True if some byte came from content. An empty text has none.
-  bool HasContent() const;
+  // True if some byte came from content. An empty text has none. O(1).
+  bool HasContent() const {
+    // Neighbouring runs differ in kind.
+    return runs_.size() > 1 || (runs_.size() == 1 && !runs_.front().is_template);
+  }
   // Provenance of the byte at `position` (< size()). O(log runs).
   bool IsTemplateAt(size_t position) const;
 
@@ -46,6 +49,10 @@ class Text {
   Text Substr(size_t begin, size_t end) const;
   std::vector<Span> ToSpans() const;
 
+  // What the text takes.
+  uint64_t memory_bytes() const { return bytes_.size() + runs_.size() * kRunBytes; }
+  static constexpr uint64_t kRunBytes = 2 * sizeof(Run);  // a vector has room to grow
+
   // Python's Markup: adding plain text to it escapes that text as HTML.
   bool is_markup = false;
 
@@ -53,34 +60,5 @@ class Text {
   std::string bytes_;
   std::vector<Run> runs_;
 };
-
-// Replaces &, <, >, ' and " by their HTML entities. An entity has the provenance of its character.
-Text EscapeHtml(const Text& text);
-
-// Removes code points in `chars` (Python's whitespace if `chars` is null) from the chosen ends.
-Text Strip(const Text& text, const std::string_view* chars, bool left, bool right);
-
-// Maps every code point by `map`, which is given its index among code points.
-template <typename Map>
-Text MapCodePoints(const Text& text, Map map);
-
-}  // namespace retort::jinja
-
-#include "retort/chat/unicode.h"
-
-namespace retort::jinja {
-
-template <typename Map>
-Text MapCodePoints(const Text& text, Map map) {
-  Text out;
-  out.is_markup = text.is_markup;
-  size_t at = 0;
-  for (size_t index = 0; at < text.size(); ++index) {
-    const CodePoint point = DecodeAt(text.view(), at);
-    out.Append(map(point.value, index), text.IsTemplateAt(at));
-    at += point.num_bytes;
-  }
-  return out;
-}
 
 }  // namespace retort::jinja

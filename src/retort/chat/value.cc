@@ -5,18 +5,13 @@
 
 #include "retort/chat/runtime.h"
 #include "retort/chat/template.h"
+#include "retort/chat/unicode.h"
 
 namespace retort::jinja {
 namespace {
 
 constexpr size_t kIndexedDictSizeMin = 9;
-
-int CheckedDepth(int depth) {
-  if (depth > kRenderValueDepthMax) {
-    Throw(ErrorCode::kExhausted, "values are nested deeper than {} levels", kRenderValueDepthMax);
-  }
-  return depth;
-}
+constexpr size_t kShownBytesMax = 100;  // of a value in a message
 
 int DepthOf(const std::vector<Value>& items) {
   int depth = 0;
@@ -28,6 +23,10 @@ int DepthOf(const std::vector<std::pair<Value, Value>>& items) {
   int depth = 0;
   for (const auto& [key, value] : items) depth = std::max({depth, key.depth(), value.depth()});
   return CheckedDepth(depth + 1);
+}
+
+bool HaveContent(const std::vector<Value>& items) {
+  return std::any_of(items.begin(), items.end(), [](const Value& v) { return v.HasContent(); });
 }
 
 class SequenceIterator : public Iterator {
@@ -47,11 +46,11 @@ class SequenceIterator : public Iterator {
 class StrIterator : public Iterator {
  public:
   explicit StrIterator(Value str) : str_(std::move(str)) {}
-  bool Next(Runtime&, Value* value) override {
+  bool Next(Runtime& runtime, Value* value) override {
     const Text& text = str_.text();
     if (at_ >= text.size()) return false;
     const size_t end = at_ + DecodeAt(text.view(), at_).num_bytes;
-    *value = Value::Str(text.Substr(at_, end));
+    *value = runtime.Str(text.Substr(at_, end));
     at_ = end;
     return true;
   }
@@ -82,6 +81,13 @@ class EmptyIterator : public Iterator {
 
 }  // namespace
 
+int CheckedDepth(int depth) {
+  if (depth > kRenderValueDepthMax) {
+    Throw(ErrorCode::kExhausted, "values are nested deeper than {} levels", kRenderValueDepthMax);
+  }
+  return depth;
+}
+
 Value Value::Bool(bool value, bool is_content) {
   Value out(Kind::kBool, is_content);
   out.scalar_.integer = value ? 1 : 0;
@@ -100,47 +106,14 @@ Value Value::Float(double value, bool is_content) {
   return out;
 }
 
-Value Value::Str(Text text) {
-  Value out(Kind::kStr, false);
-  out.heap_ = std::make_shared<StrHeap>(std::move(text));
-  return out;
-}
-
-Value Value::List(std::vector<Value> items) {
-  Value out(Kind::kList, false);
-  out.heap_ = std::make_shared<SequenceHeap>(std::move(items));
-  return out;
-}
-
-Value Value::Tuple(std::vector<Value> items) {
-  Value out(Kind::kTuple, false);
-  out.heap_ = std::make_shared<SequenceHeap>(std::move(items));
-  return out;
-}
-
-Value Value::Group(Value grouper, Value list) {
-  Value out(Kind::kTuple, false);
-  out.heap_ = std::make_shared<SequenceHeap>(
-      std::vector<Value>{std::move(grouper), std::move(list)}, /*is_group=*/true);
-  return out;
-}
-
-Value Value::Dict(std::vector<std::pair<Value, Value>> items) {
-  Value out(Kind::kDict, false);
-  out.heap_ = std::make_shared<DictHeap>(std::move(items));
-  return out;
+Value Value::Literal(std::string_view text) {
+  return Value(Kind::kStr, std::make_shared<StrHeap>(Text::Template(std::string(text))));
 }
 
 Value Value::Of(std::shared_ptr<Object> object) {
   CheckedDepth(object->depth);
   Value out(Kind::kObject, false);
   out.heap_ = std::move(object);
-  return out;
-}
-
-Value Value::Undefined(std::string message) {
-  Value out;
-  out.heap_ = std::make_shared<MissingHeap>(std::move(message));
   return out;
 }
 
@@ -166,12 +139,9 @@ bool Value::HasContent() const {
       return text().HasContent();
     case Kind::kList:
     case Kind::kTuple:
-      return std::any_of(items().begin(), items().end(),
-                         [](const Value& item) { return item.HasContent(); });
+      return static_cast<const SequenceHeap&>(*heap_).has_content;
     case Kind::kDict:
-      return std::any_of(dict().items.begin(), dict().items.end(), [](const auto& item) {
-        return item.first.HasContent() || item.second.HasContent();
-      });
+      return dict().has_content;
     case Kind::kObject:
       return object().HasContent();
     default:
@@ -180,32 +150,48 @@ bool Value::HasContent() const {
 }
 
 SequenceHeap::SequenceHeap(std::vector<Value> entries, bool is_group)
-    : Heap(DepthOf(entries)), items(std::move(entries)), is_group(is_group) {}
+    : Heap(DepthOf(entries)),
+      items(std::move(entries)),
+      has_content(HaveContent(items)),
+      is_group(is_group) {}
 
-DictHeap::DictHeap(std::vector<std::pair<Value, Value>> entries) : Heap(DepthOf(entries)) {
+DictHeap::DictHeap(Runtime& runtime, std::vector<std::pair<Value, Value>> entries)
+    : Heap(DepthOf(entries)) {
   if (entries.size() < kIndexedDictSizeMin) {
     for (auto& entry : entries) {
-      Hash(entry.first);  // refuses unhashable keys
-      const auto same = std::find_if(items.begin(), items.end(),
-                                     [&](const auto& i) { return Equal(i.first, entry.first); });
+      Hash(runtime, entry.first);  // refuses unhashable keys
+      const auto same = std::find_if(items.begin(), items.end(), [&](const auto& item) {
+        return Equal(runtime, item.first, entry.first);
+      });
       if (same != items.end()) {
         same->second = std::move(entry.second);
       } else {
         items.push_back(std::move(entry));
       }
     }
-    return;
+  } else {
+    Index(runtime, std::move(entries));
   }
-  // Sort by (hash, position); within one hash the first of equal keys keeps its place and the last
-  // of them gives the value.
+  has_content = std::any_of(items.begin(), items.end(), [](const auto& item) {
+    return item.first.HasContent() || item.second.HasContent();
+  });
+}
+
+// Sorts by (hash, position); within one hash the first of equal keys keeps its place and the last
+// of them gives the value.
+void DictHeap::Index(Runtime& runtime, std::vector<std::pair<Value, Value>> entries) {
   index_.reserve(entries.size());
-  for (size_t i = 0; i < entries.size(); ++i) index_.emplace_back(Hash(entries[i].first), i);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    index_.emplace_back(Hash(runtime, entries[i].first), i);
+  }
   std::sort(index_.begin(), index_.end());
   std::vector<bool> is_dropped(entries.size(), false);
   for (size_t i = 0; i < index_.size(); ++i) {
     for (size_t j = i; j-- > 0 && index_[j].first == index_[i].first;) {
+      runtime.Spend(1);
       auto& earlier = entries[index_[j].second];
-      if (is_dropped[index_[j].second] || !Equal(earlier.first, entries[index_[i].second].first)) {
+      if (is_dropped[index_[j].second] ||
+          !Equal(runtime, earlier.first, entries[index_[i].second].first)) {
         continue;
       }
       earlier.second = std::move(entries[index_[i].second].second);
@@ -223,30 +209,36 @@ DictHeap::DictHeap(std::vector<std::pair<Value, Value>> entries) : Heap(DepthOf(
   for (auto& slot : index_) slot.second = moved_to[slot.second];
 }
 
-const Value* DictHeap::Find(const Value& key) const {
-  const size_t hash = Hash(key);
+template <typename IsSame>
+const Value* DictHeap::FindHashed(size_t hash, IsSame is_same) const {
   if (index_.empty()) {
     for (const auto& item : items) {
-      if (Equal(item.first, key)) return &item.second;
+      if (is_same(item.first)) return &item.second;
     }
     return nullptr;
   }
   auto slot = std::lower_bound(index_.begin(), index_.end(), std::make_pair(hash, size_t{0}));
   for (; slot != index_.end() && slot->first == hash; ++slot) {
-    if (Equal(items[slot->second].first, key)) return &items[slot->second].second;
+    if (is_same(items[slot->second].first)) return &items[slot->second].second;
   }
   return nullptr;
 }
 
-const Value* DictHeap::Find(std::string_view key) const {
-  if (!index_.empty()) return Find(Value::Str(key));
-  for (const auto& item : items) {
-    if (item.first.is_str() && item.first.bytes() == key) return &item.second;
-  }
-  return nullptr;
+const Value* DictHeap::Find(Runtime& runtime, const Value& key) const {
+  return FindHashed(Hash(runtime, key),
+                    [&](const Value& other) { return Equal(runtime, other, key); });
 }
 
-std::string Object::Repr() const { return fmt::format("<{} object>", TypeName()); }
+const Value* DictHeap::Find(Runtime& runtime, std::string_view key) const {
+  runtime.SpendLook(key.size());
+  return FindHashed(std::hash<std::string_view>{}(key), [&](const Value& other) {
+    if (!other.is_str() || other.bytes().size() != key.size()) return false;
+    runtime.SpendLook(key.size());
+    return other.bytes() == key;
+  });
+}
+
+Text Object::Repr(Runtime&) const { return Text::Template(fmt::format("<{} object>", TypeName())); }
 
 Value Object::Call(Runtime&, const CallArgs&) { Fail("'{}' object is not callable", TypeName()); }
 
@@ -299,29 +291,57 @@ bool Truthy(const Value& value) {
   return true;
 }
 
-bool Equal(const Value& a, const Value& b) {
+std::string Shown(std::string_view text) {
+  if (text.size() <= kShownBytesMax) return ReprStr(text);
+  size_t end = 0;
+  while (end < kShownBytesMax) end += DecodeAt(text, end).num_bytes;
+  return ReprStr(text.substr(0, end)) + "...";
+}
+
+std::string Shown(const Value& value) {
+  switch (value.kind()) {
+    case Kind::kNone:
+      return "None";
+    case Kind::kBool:
+      return value.bool_value() ? "True" : "False";
+    case Kind::kInt:
+      return std::to_string(value.int_value());
+    case Kind::kFloat:
+      return ReprFloat(value.float_value());
+    case Kind::kStr:
+      return Shown(value.text().view());
+    default:
+      return fmt::format("<{}>", TypeName(value));
+  }
+}
+
+bool Equal(Runtime& runtime, const Value& a, const Value& b) {
+  runtime.Spend(1);
   if (a.is_number() && b.is_number()) {
     if (a.is_integral() && b.is_integral()) return a.int_value() == b.int_value();
     return a.float_value() == b.float_value();
   }
   if (a.kind() != b.kind()) return false;
+  if (a.heap() == b.heap()) return true;
   switch (a.kind()) {
     case Kind::kStr:
+      if (a.bytes().size() != b.bytes().size()) return false;
+      runtime.SpendLook(a.bytes().size());
       return a.bytes() == b.bytes();
     case Kind::kList:
     case Kind::kTuple:
       return a.items().size() == b.items().size() &&
-             std::equal(a.items().begin(), a.items().end(), b.items().begin(), Equal);
+             std::equal(a.items().begin(), a.items().end(), b.items().begin(),
+                        [&](const Value& x, const Value& y) { return Equal(runtime, x, y); });
     case Kind::kDict: {
       if (a.dict().items.size() != b.dict().items.size()) return false;
       for (const auto& [key, value] : a.dict().items) {
-        const Value* other = b.dict().Find(key);
-        if (other == nullptr || !Equal(value, *other)) return false;
+        const Value* other = b.dict().Find(runtime, key);
+        if (other == nullptr || !Equal(runtime, value, *other)) return false;
       }
       return true;
     }
     case Kind::kObject: {
-      if (a.heap() == b.heap()) return true;
       const auto* left = dynamic_cast<const Range*>(&a.object());
       const auto* right = dynamic_cast<const Range*>(&b.object());
       return left != nullptr && right != nullptr && *left == *right;
@@ -331,17 +351,19 @@ bool Equal(const Value& a, const Value& b) {
   }
 }
 
-size_t Hash(const Value& value) {
+size_t Hash(Runtime& runtime, const Value& value) {
+  runtime.Spend(1);
   switch (value.kind()) {
     case Kind::kStr:
-      return std::hash<std::string>{}(value.bytes());
+      runtime.SpendLook(value.bytes().size());
+      return std::hash<std::string_view>{}(value.text().view());
     case Kind::kBool:
     case Kind::kInt:
     case Kind::kFloat:
       return std::hash<double>{}(value.float_value());  // 1, 1.0 and True are one key
     case Kind::kTuple: {
       size_t hash = 0x9E3779B97F4A7C15u;
-      for (const Value& item : value.items()) hash = hash * 31 + Hash(item);
+      for (const Value& item : value.items()) hash = hash * 31 + Hash(runtime, item);
       return hash;
     }
     case Kind::kList:
@@ -403,14 +425,11 @@ bool IsIterable(const Value& value) {
 std::vector<Value> ToVector(Runtime& runtime, const Value& value) {
   std::vector<Value> items;
   if (value.is_list() || value.is_tuple()) {
-    runtime.Spend(value.items().size());
+    runtime.SpendItems(0, value.items().size());
     return value.items();
   }
   const auto iterator = Iterate(value);
-  for (Value item; iterator->Next(runtime, &item);) {
-    runtime.Spend(1);
-    items.push_back(std::move(item));
-  }
+  for (Value item; iterator->Next(runtime, &item);) Append(runtime, &items, std::move(item));
   return items;
 }
 

@@ -35,15 +35,24 @@ enum class Kind : uint8_t {
 // What a value refers to. `depth` bounds recursion over, and destruction of, nested values.
 struct Heap {
   explicit Heap(int depth = 0) : depth(depth) {}
-  virtual ~Heap() = default;
+  virtual ~Heap();  // gives its bytes back
+  Heap(const Heap&) = delete;
+  Heap& operator=(const Heap&) = delete;
+
   const int depth;
+  Runtime* owner = nullptr;  // who counts it; null: nobody
+  uint64_t num_bytes = 0;    // counted for it
 };
+
+// The levels of nesting of something `depth` levels deep. Throws beyond kRenderValueDepthMax.
+int CheckedDepth(int depth);
 
 struct StrHeap;
 struct SequenceHeap;
 struct DictHeap;
 class Object;
 
+// What takes memory (texts, lists, dicts, reasons) is made by a Runtime, which counts it.
 class Value {
  public:
   Value() = default;  // undefined, without a reason
@@ -51,17 +60,9 @@ class Value {
   static Value Bool(bool value, bool is_content = false);
   static Value Int(int64_t value, bool is_content = false);
   static Value Float(double value, bool is_content = false);
-  static Value Str(Text text);
-  static Value Str(std::string_view template_text) {
-    return Str(Text::Template(std::string(template_text)));
-  }
-  static Value List(std::vector<Value> items);
-  static Value Tuple(std::vector<Value> items);
-  static Value Group(Value grouper, Value list);  // an element of what the filter groupby gives
-  static Value Dict(std::vector<std::pair<Value, Value>> items);  // a later equal key wins
+  // Text of the template's source, or of this program: it is as long as what it was written in.
+  static Value Literal(std::string_view text);
   static Value Of(std::shared_ptr<Object> object);
-  // Undefined, with the message of the error that using it raises.
-  static Value Undefined(std::string message);
 
   Kind kind() const { return kind_; }
   bool is_undefined() const { return kind_ == Kind::kUndefined; }
@@ -94,11 +95,13 @@ class Value {
 
   // Where a scalar came from. A string knows this byte by byte; of a container it says nothing.
   bool is_scalar_content() const { return is_content_; }
-  // True if any string or scalar in it, however deep, came from content. O(size).
+  // True if any string or scalar in it, however deep, came from content. O(1).
   bool HasContent() const;
 
  private:
+  friend class Runtime;
   Value(Kind kind, bool is_content) : kind_(kind), is_content_(is_content) {}
+  Value(Kind kind, std::shared_ptr<Heap> heap) : kind_(kind), heap_(std::move(heap)) {}
 
   Kind kind_ = Kind::kUndefined;
   bool is_content_ = false;
@@ -122,19 +125,26 @@ struct StrHeap : Heap {
 struct SequenceHeap : Heap {
   explicit SequenceHeap(std::vector<Value> items, bool is_group = false);
   const std::vector<Value> items;
+  const bool has_content;
   const bool is_group;  // a tuple of `groupby`: has attributes `grouper` and `list`
 };
 
 // Insertion order, with an index by hash once it is worth having.
 struct DictHeap : Heap {
-  explicit DictHeap(std::vector<std::pair<Value, Value>> entries);
+  DictHeap(Runtime& runtime, std::vector<std::pair<Value, Value>> entries);
   // The value under `key`, or null. Throws if `key` is unhashable.
-  const Value* Find(const Value& key) const;
-  const Value* Find(std::string_view key) const;
+  const Value* Find(Runtime& runtime, const Value& key) const;
+  const Value* Find(Runtime& runtime, std::string_view key) const;
 
   std::vector<std::pair<Value, Value>> items;
+  bool has_content = false;
 
  private:
+  void Index(Runtime& runtime, std::vector<std::pair<Value, Value>> entries);
+  // The value of the first item with this hash for whose key `is_same` holds, or null.
+  template <typename IsSame>
+  const Value* FindHashed(size_t hash, IsSame is_same) const;
+
   std::vector<std::pair<size_t, size_t>> index_;  // (hash, position), sorted
 };
 
@@ -151,7 +161,7 @@ class Object : public Heap {
  public:
   using Heap::Heap;
   virtual std::string TypeName() const = 0;
-  virtual std::string Repr() const;
+  virtual Text Repr(Runtime& runtime) const;
   virtual bool HasContent() const { return false; }
   virtual bool Truthy() const { return true; }
   // An attribute, or false if there is none.
@@ -181,21 +191,29 @@ template <typename... Args>
 
 // Python's type(value).__name__.
 std::string TypeName(const Value& value);
-bool Truthy(const Value& value);
-// Python's ==. Never fails.
-bool Equal(const Value& a, const Value& b);
-// Throws for unhashable values.
-size_t Hash(const Value& value);
-// Python's str() and repr().
-Text ToText(const Value& value);
-std::string Repr(const Value& value);
-std::string ReprStr(std::string_view text);
+// A value in a message: its repr where that is short, else the beginning of it or its type.
+std::string Shown(const Value& value);
+std::string Shown(std::string_view text);
+std::string ReprStr(std::string_view text);  // of a text that is known to be short
 std::string ReprFloat(double value);
-// len(), or -1 where Python raises TypeError.
+bool Truthy(const Value& value);
+// len(), or -1 where Python raises TypeError. Of a str it walks over the text.
 int64_t LengthOf(const Value& value);
 // Throws "'X' object is not iterable" where Python does.
 std::unique_ptr<Iterator> Iterate(const Value& value);
 bool IsIterable(const Value& value);
+
+// Walks over values. A value may hold another many times, so that a walk takes far longer than
+// making it: each counts every value it comes to, and every byte of text that it looks at, before
+// it goes on. Their recursion is bounded by kRenderValueDepthMax.
+
+// Python's ==. Equal heaps are equal values, as Python's containers have it.
+bool Equal(Runtime& runtime, const Value& a, const Value& b);
+// Throws for unhashable values.
+size_t Hash(Runtime& runtime, const Value& value);
+// Python's str() and repr().
+Text ToText(Runtime& runtime, const Value& value);
+Text Repr(Runtime& runtime, const Value& value);
 std::vector<Value> ToVector(Runtime& runtime, const Value& value);
 
 }  // namespace retort::jinja

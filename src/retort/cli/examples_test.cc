@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "retort/base/error.h"
 #include "retort/base/file.h"
@@ -36,6 +37,38 @@ TEST(Examples, AreValidAndCanBePlanned) {
     }
   }
   EXPECT_GE(num_examples, 2);
+}
+
+// Ctrl-C ends a dry run too, whatever the prompts' templates do.
+TEST(DryRun, CanBeStoppedInATemplate) {
+  const auto folder = std::filesystem::path(testing::TempDir()) / "dry_run_stop";
+  std::filesystem::create_directories(folder);
+  WriteFileAtomically(folder / "rows.jsonl", "{\"instruction\": \"a\"}\n");
+  WriteFileAtomically(folder / "p.yaml", R"(
+name: p
+models: {m: {path: nowhere}}
+steps:
+  - {name: load, type: LoadDataFromFileSystem, data_files: rows.jsonl}
+  - name: ask
+    type: TextGeneration
+    llm: m
+    template: "{{ instruction }}{% for i in range(100000) %}{% for j in range(100000) %}{{ i
+      + j }}{% endfor %}{% endfor %}"
+)");
+  const std::vector<StepType> types = AllStepTypes();
+  const Graph graph = LoadPipeline(folder / "p.yaml", {}, types, {}, nullptr);
+  std::stop_source stop;
+  std::thread asker([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    stop.request_stop();
+  });
+  try {
+    PlanRun(graph, std::nullopt, stop.get_token());
+    ADD_FAILURE() << "planned";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCancelled) << error.message();
+  }
+  asker.join();
 }
 
 TEST(Examples, TheReadmeShowsOneAsItIs) {

@@ -59,8 +59,9 @@ int Run(const Options& options) {
   const Graph graph =
       LoadPipeline(options.file, WithInput(options), types, {.strict = options.strict}, &warnings);
   for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
+  SignalStop signals;
   if (options.dry_run) {
-    Print("{}", ToText(PlanRun(graph, options.limit)));
+    Print("{}", ToText(PlanRun(graph, options.limit, signals.token())));
     return kExitDone;
   }
 
@@ -81,7 +82,6 @@ int Run(const Options& options) {
     report["retort_version"] = RETORT_VERSION;
     report["pipeline"] = options.file;
   };
-  SignalStop signals;
   run_options.stop = signals.token();
   const std::filesystem::path output_dir = run_options.output_dir;
   PipelineRun run(graph, models, std::move(run_options));

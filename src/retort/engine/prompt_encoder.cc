@@ -68,7 +68,8 @@ PromptEncoder::PromptEncoder(const Checkpoint& checkpoint, int64_t vocab_size)
   }
 }
 
-std::vector<Span> PromptEncoder::Render(const ChatPrompt& prompt) const {
+std::vector<Span> PromptEncoder::Render(const ChatPrompt& prompt,
+                                        const std::stop_token& stop) const {
   if (!chat_template_) throw *no_template_;
   ChatRequest request;
   request.messages = prompt.messages;
@@ -76,6 +77,7 @@ std::vector<Span> PromptEncoder::Render(const ChatPrompt& prompt) const {
   request.add_generation_prompt = prompt.add_generation_prompt;
   request.extra = prompt.template_arguments;
   request.clock = kTemplateDate;
+  request.stop = stop;
   return chat_template_->Render(request);
 }
 
@@ -94,7 +96,8 @@ PromptEncoder::Encoded PromptEncoder::Encode(const Request& request) const {
       encoded.token_ids.insert(encoded.token_ids.end(), after.begin(), after.end());
     }
   } else {
-    encoded.token_ids = EncodeSpans(*tokenizer_, Render(std::get<ChatPrompt>(request.prompt)));
+    encoded.token_ids =
+        EncodeSpans(*tokenizer_, Render(std::get<ChatPrompt>(request.prompt), request.stop));
     encoded.answer_is_a_text = true;
   }
   if (encoded.token_ids.empty()) Throw(ErrorCode::kInvalid, "the prompt has no tokens");

@@ -39,7 +39,7 @@ class PromptEncoder {
   std::vector<int32_t> EncodeContinuation(std::string_view text) const;
 
  private:
-  std::vector<Span> Render(const ChatPrompt& prompt) const;
+  std::vector<Span> Render(const ChatPrompt& prompt, const std::stop_token& stop) const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;

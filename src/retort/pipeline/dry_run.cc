@@ -31,7 +31,8 @@ std::string PromptText(const Prompt& prompt) {
 // Answers without a model, and remembers what was asked.
 class RecordingContext : public RowContext {
  public:
-  explicit RecordingContext(const GraphStep& step) : step_(step) {}
+  RecordingContext(const GraphStep& step, std::stop_token stop)
+      : step_(step), stop_(std::move(stop)) {}
 
   uint64_t Random(uint64_t draw) const override { return RandomBits(0, draw); }
   using RowContext::Generate;
@@ -55,6 +56,7 @@ class RecordingContext : public RowContext {
     Record(prompt);
     return std::vector<float>(kEmbeddingDim, 1.0f);
   }
+  std::stop_token stop() const override { return stop_; }
   std::string_view model_name() const override {
     return step_.config.llm ? std::string_view(*step_.config.llm) : std::string_view();
   }
@@ -70,6 +72,7 @@ class RecordingContext : public RowContext {
   }
 
   const GraphStep& step_;
+  std::stop_token stop_;
 };
 
 // The first row after each step, and how many rows stand behind it.
@@ -80,11 +83,13 @@ struct Sample {
 
 class Planner {
  public:
-  Planner(const Graph& graph, std::optional<uint64_t> limit) : graph_(graph), limit_(limit) {}
+  Planner(const Graph& graph, std::optional<uint64_t> limit, std::stop_token stop)
+      : graph_(graph), limit_(limit), stop_(std::move(stop)) {}
 
   RunPlan Plan() {
     RunPlan plan;
     for (const size_t index : graph_.order) {
+      ThrowIfStopped();
       const GraphStep& step = graph_.steps[index];
       planned_ = {};
       planned_.name = step.name();
@@ -138,6 +143,7 @@ class Planner {
     StepContext context;
     context.base_dir = graph_.config.base_dir.string();
     context.seed = graph_.config.seed;
+    context.cancelled = [this] { return stop_.stop_requested(); };
     const auto source = step.type->create(step.params);
     uint64_t num_rows = 0;
     if (limit_ == 0) return sample;
@@ -147,8 +153,9 @@ class Planner {
         ToColumnNames(step, sample.row);
       }
       ++num_rows;
-      return !limit_ || num_rows < *limit_;
+      return !stop_.stop_requested() && (!limit_ || num_rows < *limit_);
     });
+    ThrowIfStopped();
     sample.rows = static_cast<double>(num_rows);
     return sample;
   }
@@ -178,11 +185,12 @@ class Planner {
       for (const ColumnBinding& input : step.inputs) {
         if (row.contains(input.column)) inputs[input.own] = row.at(input.column);
       }
-      RecordingContext context(step);
+      RecordingContext context(step, stop_);
       std::optional<Row> outputs;
       try {
         outputs = dynamic_cast<const RowStep&>(*runnable).Process(inputs, context);
       } catch (const std::exception&) {
+        ThrowIfStopped();
         reason = CurrentError().message();
         if (context.num_requests == 0) continue;
         planned_.note = "the number of requests is a guess: " + reason;
@@ -226,16 +234,21 @@ class Planner {
     return {row, rows_in};
   }
 
+  void ThrowIfStopped() const {
+    if (stop_.stop_requested()) Throw(ErrorCode::kCancelled, "interrupted");
+  }
+
   const Graph& graph_;
   std::optional<uint64_t> limit_;
+  std::stop_token stop_;
   std::map<size_t, Sample> samples_;
   PlannedStep planned_;
 };
 
 }  // namespace
 
-RunPlan PlanRun(const Graph& graph, std::optional<uint64_t> limit) {
-  return Planner(graph, limit).Plan();
+RunPlan PlanRun(const Graph& graph, std::optional<uint64_t> limit, std::stop_token stop) {
+  return Planner(graph, limit, std::move(stop)).Plan();
 }
 
 std::string ToText(const RunPlan& plan) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,9 @@ struct RunPlan {
 };
 
 // Reads the sources (at most `limit` rows of each), and takes the first row through the graph with
-// made-up answers. Loads nothing, writes nothing. Throws Error for a source that fails.
-RunPlan PlanRun(const Graph& graph, std::optional<uint64_t> limit);
+// made-up answers. Loads nothing, writes nothing. Throws Error for a source that fails, and
+// {kCancelled} soon after `stop`.
+RunPlan PlanRun(const Graph& graph, std::optional<uint64_t> limit, std::stop_token stop = {});
 
 // The plan for a terminal.
 std::string ToText(const RunPlan& plan);

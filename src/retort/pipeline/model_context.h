@@ -32,6 +32,7 @@ class ModelContext : public RowContext {
   std::vector<Scores> Score(std::vector<Prompt> prompts,
                             std::vector<std::string> continuations) override;
   std::vector<float> Embed(Prompt prompt, PoolingKind pooling, bool normalize) override;
+  std::stop_token stop() const override { return stop_; }
   std::string_view model_name() const override;
   void KeepRaw(std::string_view text) override { raw_ = text; }
 

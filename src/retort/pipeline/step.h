@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,6 +83,8 @@ class RowContext {
 
   // Whether `structured_output` says what the answers of this row are.
   virtual bool has_structured_output() const { return false; }
+  // Somebody asked the run to stop: for work in the step itself that may take long.
+  virtual std::stop_token stop() const { return {}; }
 
   // The name of the step's model in the pipeline file, or "".
   virtual std::string_view model_name() const = 0;

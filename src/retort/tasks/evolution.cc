@@ -33,7 +33,7 @@ std::vector<std::string> Evolution::Run(Json values, std::string_view evolving,
   std::vector<std::string> texts = {values.at(evolving).get<std::string>()};
   for (int64_t i = 0; i < num_evolutions_; ++i) {
     const size_t drawn = context.Random(static_cast<uint64_t>(i)) % prompts_.size();
-    std::vector<Prompt> prompts = {prompts_[drawn].Render(values)};
+    std::vector<Prompt> prompts = {prompts_[drawn].Render(values, context.stop())};
     const Completion completion = context.Generate(std::move(prompts)).front();
     context.KeepRaw(completion.text);
     texts.push_back(RequireText(completion.text, "rewritten text", context));

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,9 @@ class FakeRowContext : public RowContext {
   std::vector<Prompt> asked;
   std::vector<std::shared_ptr<const ConstraintText>> constraints;  // of each call of Generate
   PoolingKind pooling = PoolingKind::kMean;
+  std::stop_source stopper;
 
+  std::stop_token stop() const override { return stopper.get_token(); }
   uint64_t Random(uint64_t draw) const override { return random + draw; }
   using RowContext::Generate;
   std::vector<Completion> Generate(std::vector<Prompt> wanted,

@@ -156,7 +156,7 @@ Json ListScorer::Scores(const Row& inputs, RowContext& context) const {
 }
 
 Json ListScorer::ListwiseScores(const Row& inputs, size_t num_items, RowContext& context) const {
-  std::vector<Prompt> prompts = {prompt_.Render(inputs)};
+  std::vector<Prompt> prompts = {prompt_.Render(inputs, context.stop())};
   // A model that honours it cannot answer wrongly; another's answer is read as it is.
   const Completion completion =
       context.Generate(std::move(prompts), ListwiseConstraint(num_items)).front();
@@ -170,7 +170,7 @@ Json ListScorer::ExpectedScores(const Row& inputs, RowContext& context) const {
   const Json& items = inputs.at(list_variable_);
   for (const Json& item : items) {
     values[item_variable_] = item;
-    prompts.push_back(prompt_.Render(values));
+    prompts.push_back(prompt_.Render(values, context.stop()));
   }
   Json scores = Json::array();
   for (const retort::Scores& answer : context.Score(std::move(prompts), score_tokens_)) {

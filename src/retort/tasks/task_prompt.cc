@@ -28,8 +28,10 @@ TaskPrompt::TaskPrompt(std::string_view source, std::string_view parameter,
   }
 }
 
-Prompt TaskPrompt::Render(const Json& values) const {
-  std::vector<Span> spans = template_.Render(values);
+Prompt TaskPrompt::Render(const Json& values, std::stop_token stop) const {
+  RenderOptions options;
+  options.stop = std::move(stop);
+  std::vector<Span> spans = template_.Render(values, options);
   if (raw_) return spans;
   ChatPrompt chat;
   if (!system_prompt_.empty()) {

@@ -21,7 +21,8 @@ class TaskPrompt {
   TaskPrompt(std::string_view source, std::string_view parameter,
              std::span<const std::string_view> variables, const Params& params);
 
-  Prompt Render(const Json& values) const;
+  // Throws Error{kCancelled} soon after `stop`.
+  Prompt Render(const Json& values, std::stop_token stop) const;
 
  private:
   Template template_;

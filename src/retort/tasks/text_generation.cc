@@ -26,8 +26,8 @@ class TextGeneration : public RowStep {
         num_generations_(static_cast<size_t>(params.Int("num_generations"))) {}
 
   Row Process(const Row& inputs, RowContext& context) const override {
-    const std::vector<Completion> completions =
-        context.Generate(std::vector<Prompt>(num_generations_, prompt_.Render(inputs)));
+    const std::vector<Completion> completions = context.Generate(
+        std::vector<Prompt>(num_generations_, prompt_.Render(inputs, context.stop())));
     Json texts = Json::array();
     for (const Completion& completion : completions) {
       context.KeepRaw(completion.text);

@@ -26,6 +26,17 @@ TEST(TextGeneration, TemplateOverColumnsAndSystemPrompt) {
   EXPECT_EQ(context.prompts, std::vector<std::string>{"system: Be brief.\nuser: 1-TWO\n"});
 }
 
+TEST(TextGeneration, AStopEndsTheRenderingOfItsPrompt) {
+  FakeRowContext context;
+  context.stopper.request_stop();
+  try {
+    RunTask(TextGenerationType(), {}, {{"instruction", "Why?"}}, context);
+    ADD_FAILURE() << "asked";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+  }
+}
+
 TEST(TextGeneration, SeveralGenerationsAreAList) {
   FakeRowContext context;
   context.answers = {"x", "y"};

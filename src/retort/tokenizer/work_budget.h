@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace retort {
+
+// Bounds on what a tokenizer file can make a text cost, per byte of the text (of a load: per byte of
+// the vocabulary). The most that a stage of today's files writes is 11 bytes for one (NFKC of
+// U+FDFA), and they have up to eight stages.
+inline constexpr uint64_t kStageBytesPerByteMax = 128;
+inline constexpr uint64_t kStageBytesSlack = 1 << 20;  // so that a short text may be prepended to
+// A search for a word takes a few dozen steps, each of which looks at some characters. Counted is
+// the most that both can come to: see RegexMatches.
+inline constexpr uint64_t kSearchLooksPerByteMax = 1 << 14;
+inline constexpr uint64_t kSearchLooksSlack = 1 << 30;  // a second of the processor
+
+// What the stages of one tokenizer file may write, and how often its patterns and added tokens may
+// look at a text, for one text or for one load. Throws Error{kExhausted} naming the stage.
+class WorkBudget {
+ public:
+  // `place` names the tokenizer in messages, and must outlive this.
+  WorkBudget(size_t num_bytes, std::string_view place);
+
+  // Who works now, in messages: it must outlive its work.
+  void SetPlace(std::string_view place) { place_ = place; }
+  std::string_view place() const { return place_; }
+
+  void Write(uint64_t num_bytes) {
+    if (num_bytes > bytes_left_) FailBytes();
+    bytes_left_ -= num_bytes;
+  }
+  void Look(uint64_t num_looks) {
+    if (num_looks > looks_left_) FailLooks();
+    looks_left_ -= num_looks;
+  }
+
+ private:
+  [[noreturn]] void FailBytes() const;
+  [[noreturn]] void FailLooks() const;
+
+  size_t num_bytes_;
+  std::string_view place_;
+  uint64_t bytes_left_;
+  uint64_t looks_left_;
+};
+
+}  // namespace retort
