@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "retort/base/error.h"
+#include "retort/base/json.h"
 #include "retort/base/log.h"
 #include "retort/cli/command.h"
 #include "retort/cli/command_list.h"
@@ -23,6 +24,27 @@ void CheckCommandName(int argc, char** argv) {
                 word, retort::DidYouMean(word, names));
 }
 
+void AddOptionNames(const CLI::App& app, std::vector<std::string>& names) {
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  for (const CLI::App* used : app.get_subcommands()) AddOptionNames(*used, names);
+}
+
+// For each option that the command does not have, the nearest that it has.
+void PrintNearestOptions(const CLI::App& app) {
+  std::vector<std::string> names;
+  AddOptionNames(app, names);
+  for (const std::string& word : app.remaining(true)) {
+    if (!word.starts_with("--")) continue;
+    const std::string name = word.substr(0, word.find('='));
+    const std::string nearest = retort::NearestName(name, names);
+    if (!nearest.empty()) {
+      std::fprintf(stderr, "'%s': did you mean '%s'?\n", name.c_str(), nearest.c_str());
+    }
+  }
+}
+
 int RunMain(int argc, char** argv) {
   CLI::App app("Load a language model once, run everything on it.", "retort");
   app.set_version_flag("--version", kVersion);
@@ -41,6 +63,7 @@ int RunMain(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     const int status = app.exit(error);
+    PrintNearestOptions(app);
     return status == 0 ? retort::kExitDone : retort::kExitInvalid;
   }
   if (verbose) retort::SetLogLevel(retort::LogLevel::kDebug);

@@ -4,6 +4,7 @@
 
 #include "retort/base/log.h"
 #include "retort/cli/command_list.h"
+#include "retort/cli/model_opening.h"
 #include "retort/cli/step_types.h"
 #include "retort/cli/table.h"
 #include "retort/pipeline/graph.h"
@@ -22,8 +23,9 @@ std::function<int()> AddValidateCommand(CLI::App& app) {
   return [options] {
     const std::vector<StepType> types = AllStepTypes();
     std::vector<Problem> warnings;
-    const Graph graph = LoadPipeline(options->file, options->set, types, {}, &warnings);
-    for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
+    const Graph graph =
+        LoadPipeline(options->file, options->set, types, {.check_model = CheckModel}, &warnings);
+    for (const Problem& warning : warnings) LogWarning("{}", PlacedMessage(warning));
     fmt::print("{} is valid: {}, {}\n", options->file, CountOf(graph.steps.size(), "step"),
                CountOf(graph.UsedModels().size(), "model"));
     return 0;

@@ -42,6 +42,17 @@ std::string_view AsText(const std::vector<int32_t>& ids) {
 
 }  // namespace
 
+void CheckEngineOptions(const EngineOptions& options) {
+  if (options.context_tokens_max < 0 || options.queue_requests_max < 0) {
+    Throw(ErrorCode::kInvalid,
+          "context_tokens_max is {} and queue_requests_max {}: neither may be "
+          "negative",
+          options.context_tokens_max, options.queue_requests_max);
+  }
+  CheckSchedulerOptions(
+      {options.max_num_seqs, options.max_batch_tokens, options.prefill_chunk_tokens});
+}
+
 Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device)
     : Impl(options, std::move(device), Checkpoint::Open(options.path)) {}
 
@@ -62,12 +73,6 @@ Engine::Impl::Impl(const EngineOptions& options, std::unique_ptr<Device> device,
                                                                                : Format::kBF16)),
       name_(options.name.empty() ? options.path.string() : options.name),
       log_(options.engine_log) {
-  if (options.context_tokens_max < 0 || options.queue_requests_max < 0) {
-    Throw(ErrorCode::kInvalid,
-          "context_tokens_max is {} and queue_requests_max {}: neither may be "
-          "negative",
-          options.context_tokens_max, options.queue_requests_max);
-  }
   const DecoderSpec& spec = decoder_->spec();
   std::set<int32_t> end_ids(spec.eos_token_ids.begin(), spec.eos_token_ids.end());
   const auto turn_ends = encoder_.tokenizer()->end_ids();
@@ -275,12 +280,14 @@ void Engine::Impl::Stop() {
 }
 
 std::shared_ptr<Engine> Engine::Open(const EngineOptions& options) {
+  CheckEngineOptions(options);
   return Open(options, OpenDevice(options.device, {.num_threads = options.num_threads,
                                                    .dispatch_level = options.dispatch_level,
                                                    .pack_late = true}));
 }
 
 std::shared_ptr<Engine> Engine::Open(const EngineOptions& options, std::unique_ptr<Device> device) {
+  CheckEngineOptions(options);
   return std::shared_ptr<Engine>(new Engine(std::make_shared<Impl>(options, std::move(device))));
 }
 

@@ -35,6 +35,9 @@ struct EngineOptions {
   LoadProgress progress;
 };
 
+// Throws Error{kInvalid} for options that cannot work, whatever the model: what needs no file.
+void CheckEngineOptions(const EngineOptions& options);
+
 // One loaded model at work. All requests, whoever sends them, share its steps: prompts in chunks
 // and one token of every running completion (continuous batching: Yu et al. 2022, "Orca"; paged
 // keys and values: Kwon et al. 2023). Prompts are rendered and tokenised on the thread that

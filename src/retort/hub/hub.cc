@@ -76,6 +76,10 @@ fs::path DefaultHome() {
   return fs::path(home != nullptr && *home != '\0' ? home : "/tmp") / ".cache" / "retort";
 }
 
+bool CanBePulled(std::string_view name) {
+  return !name.empty() && (FindKnown(name) != nullptr || LooksLikeHubName(name));
+}
+
 std::vector<std::string> PulledModels(const fs::path& home) {
   std::vector<std::string> names;
   AddPulled(home / "models", "", names);

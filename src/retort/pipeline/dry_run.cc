@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "retort/base/random.h"
+#include "retort/pipeline/input_kinds.h"
 #include "retort/pipeline/step_runner.h"
 
 namespace retort {
@@ -34,15 +35,14 @@ class RecordingContext : public RowContext {
   explicit RecordingContext(const GraphStep& step) : step_(step) {}
 
   uint64_t Random(uint64_t draw) const override { return RandomBits(0, draw); }
-  using RowContext::Generate;
-  std::vector<Completion> Generate(std::vector<Prompt> prompts,
+  std::vector<Answer> GenerateEach(std::vector<Prompt> prompts,
                                    std::shared_ptr<const ConstraintText>) override {
-    std::vector<Completion> completions(prompts.size());
+    std::vector<Answer> answers(prompts.size());
     for (size_t i = 0; i < prompts.size(); ++i) {
       Record(prompts[i]);
-      completions[i].text = fmt::format("<answer {} of {}>", num_requests, step_.name());
+      answers[i].completion.text = fmt::format("<answer {} of {}>", num_requests, step_.name());
     }
-    return completions;
+    return answers;
   }
   std::vector<Scores> Score(std::vector<Prompt> prompts,
                             std::vector<std::string> continuations) override {
@@ -178,6 +178,7 @@ class Planner {
       RecordingContext context(step);
       std::optional<Row> outputs;
       try {
+        CheckInputKinds(*step.type, step.inputs, inputs);
         outputs = dynamic_cast<const RowStep&>(*runnable).Process(inputs, context);
       } catch (const std::exception&) {
         reason = CurrentError().message();

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "retort/pipeline/answer_marks.h"
 #include "retort/pipeline/ledger.h"
 #include "retort/pipeline/step.h"
 #include "retort/pipeline/step_runtime.h"
@@ -26,8 +27,7 @@ class ModelContext : public RowContext {
   ModelContext(StepRuntime& step, Ledger* ledger, const LineageKey& row_key, std::stop_token stop);
 
   uint64_t Random(uint64_t draw) const override;
-  using RowContext::Generate;
-  std::vector<Completion> Generate(std::vector<Prompt> prompts,
+  std::vector<Answer> GenerateEach(std::vector<Prompt> prompts,
                                    std::shared_ptr<const ConstraintText> constraint) override;
   std::vector<Scores> Score(std::vector<Prompt> prompts,
                             std::vector<std::string> continuations) override;
@@ -41,6 +41,8 @@ class ModelContext : public RowContext {
   }
 
   const std::string& raw() const { return raw_; }
+  // Of the answers so far.
+  const AnswerMarks& marks() const { return marks_; }
   // The error that must stop the whole run (the ledger's, a model that is gone), not this row
   // alone.
   const std::optional<Error>& fatal() const { return fatal_; }
@@ -64,6 +66,7 @@ class ModelContext : public RowContext {
   uint64_t draw_seed_;
   uint64_t num_generations_ = 0;
   std::string raw_;
+  AnswerMarks marks_;
   std::shared_ptr<const ConstraintText> constraint_;  // the step's or the row's; null: none
   std::optional<Error> fatal_;
 };

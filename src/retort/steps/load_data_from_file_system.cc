@@ -70,6 +70,7 @@ StepType LoadDataFromFileSystemType() {
   return {
       .name = "LoadDataFromFileSystem",
       .summary = "Rows of JSONL, JSON or CSV files.",
+      .example = "data_files: seeds.jsonl",
       .kind = StepKind::kSource,
       .params = {{.name = "data_files",
                   .type = ParamType::kAny,

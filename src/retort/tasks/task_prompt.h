@@ -16,15 +16,21 @@ namespace retort {
 // text). Values of variables are content: whatever they spell, they cannot form control tokens.
 class TaskPrompt {
  public:
-  // `source` may use `variables` and nothing else. Throws Error{kInvalid} naming `parameter`, the
+  // `source` may use `variables` and nothing else, and one of them at least if there are any: else
+  // every row would get one and the same prompt. Throws Error{kInvalid} naming `parameter`, the
   // line, and the variables there are.
   TaskPrompt(std::string_view source, std::string_view parameter,
              std::span<const std::string_view> variables, const Params& params);
 
   Prompt Render(const Json& values) const;
 
+  bool Uses(std::string_view variable) const;
+  // What looks like a variable, but is sent as it stands. One sentence each.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
  private:
   Template template_;
+  std::vector<std::string> warnings_;
   std::string system_prompt_;
   bool raw_;
 };
@@ -35,9 +41,5 @@ std::vector<ParamSpec> WithPromptParams(std::vector<ParamSpec> own, std::string_
 
 // The same without `template`, for tasks with several.
 std::vector<ParamSpec> WithChatParams(std::vector<ParamSpec> own);
-
-// Text without white space at its ends. Throws Error{kInvalid} if nothing is left: an empty answer
-// is a failed row.
-std::string RequireText(std::string_view text, std::string_view what);
 
 }  // namespace retort
