@@ -112,5 +112,36 @@ TEST(ConfiguredModels, RefuseWhatThisBuildCannotDo) {
               HasSubstr("remote models"));
 }
 
+// A pipeline whose models can be told not to open is not valid.
+TEST(CheckModel, SaysWhatCannotBeOpened) {
+  const auto problems_of = [](const auto& change) {
+    ModelConfig model;
+    model.name = "m";
+    model.path = kSource.string();
+    change(model);
+    Problems problems;
+    CheckModel(model, problems);
+    std::string text;
+    for (const Problem& problem : problems.items()) text += ProblemText(problem) + "\n";
+    return text;
+  };
+  const auto with_path = [&](const char* path) {
+    return problems_of([path](ModelConfig& m) { m.path = path; });
+  };
+  EXPECT_EQ(problems_of([](ModelConfig&) {}), "");
+  EXPECT_THAT(with_path("smollm2-135m-instuct"), HasSubstr("did you mean 'smollm2-135m-instruct'"));
+  EXPECT_THAT(with_path("smollm2-135m-instuct"), testing::Not(HasSubstr("warning")));
+  EXPECT_THAT(with_path("./no/such/model.gguf"), HasSubstr("no model at './no/such/model.gguf'"));
+  EXPECT_THAT(with_path("/no/such/folder"), HasSubstr("no model at"));
+  // It may be there when the run begins.
+  EXPECT_THAT(with_path("some-org/some-model"),
+              testing::AllOf(testing::StartsWith("warning: model 'm'"), HasSubstr("retort pull")));
+  EXPECT_THAT(problems_of([](ModelConfig& m) { m.device_map = "cuda"; }), HasSubstr("use auto"));
+  EXPECT_THAT(problems_of([](ModelConfig& m) { m.dtype = "fp16"; }), HasSubstr("use auto"));
+  EXPECT_THAT(problems_of([](ModelConfig& m) { m.engine.max_num_seqs = 513; }),
+              HasSubstr("max_batch_tokens is 512, which is less than one for each"));
+  EXPECT_EQ(problems_of([](ModelConfig& m) { m.engine.max_num_seqs = 512; }), "");
+}
+
 }  // namespace
 }  // namespace retort

@@ -202,10 +202,10 @@ int Generate(const GenerateOptions& options) {
         num_cut, answers.size());
   }
   if (num_stopped > 0) {
-    fmt::print(stderr,
-               "{} of {} answers were cut by the stop text {} before they met the constraint: "
-               "remove it, or give --close, with which it ends an answer only where it is whole\n",
-               num_stopped, answers.size(), Quoted(options.sampling.stop));
+    Note(
+        "{} of {} answers were cut by the stop text {} before they met the constraint: remove it, "
+        "or give --close, with which it ends an answer only where it is whole\n",
+        num_stopped, answers.size(), Quoted(options.sampling.stop));
   }
   if (failure) throw *failure;
   return 0;

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "retort/base/error.h"
+#include "retort/base/json.h"
 #include "retort/base/log.h"
 #include "retort/cli/command.h"
 #include "retort/cli/command_line.h"
@@ -23,6 +24,27 @@ void CheckCommandName(int argc, char** argv) {
   if (std::find(names.begin(), names.end(), word) != names.end()) return;
   retort::Throw(retort::ErrorCode::kInvalid, "no command is named '{}'{}: retort --help lists them",
                 word, retort::DidYouMean(word, names));
+}
+
+void AddOptionNames(const CLI::App& app, std::vector<std::string>& names) {
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  for (const CLI::App* used : app.get_subcommands()) AddOptionNames(*used, names);
+}
+
+// For each option that the command does not have, the nearest that it has.
+void PrintNearestOptions(const CLI::App& app) {
+  std::vector<std::string> names;
+  AddOptionNames(app, names);
+  for (const std::string& word : app.remaining(true)) {
+    if (!word.starts_with("--")) continue;
+    const std::string name = word.substr(0, word.find('='));
+    const std::string nearest = retort::NearestName(name, names);
+    if (!nearest.empty()) {
+      retort::Note("'{}': did you mean '{}'?\n", name, nearest);
+    }
+  }
 }
 
 int RunMain(int argc, char** argv) {
@@ -49,6 +71,7 @@ int RunMain(int argc, char** argv) {
     const int status = app.exit(error, out, err);
     retort::PrintText(out.str());
     retort::NoteText(err.str());
+    PrintNearestOptions(app);
     return status == 0 ? retort::kExitDone : retort::kExitInvalid;
   }
   if (verbose) retort::SetLogLevel(retort::LogLevel::kDebug);

@@ -17,23 +17,20 @@ namespace {
 // What this build cannot do is said before anything loads, never ignored.
 void CheckSupported(const ModelConfig& model) {
   if (!model.openai.is_null()) {
-    Throw(ErrorCode::kUnsupported, "{}: model '{}': remote models are not in this build",
-          MarkText(model.mark), model.name);
+    Throw(ErrorCode::kUnsupported, "remote models are not in this build");
   }
   if (model.device_map != "auto") {
-    Throw(ErrorCode::kUnsupported, "{}: model '{}': device_map {} is not in this build: use auto",
-          MarkText(model.mark), model.name, DumpJson(model.device_map));
+    Throw(ErrorCode::kUnsupported,
+          "device_map {} is not in this build, which runs models on the processor: use auto",
+          DumpJson(model.device_map));
   }
   if (!model.shared_instance) {
     Throw(ErrorCode::kUnsupported,
-          "{}: model '{}': instance private is not in this build, which shares every model: use "
-          "shared",
-          MarkText(model.mark), model.name);
+          "instance private is not in this build, which shares every model: use shared");
   }
   if (model.dtype != "auto") {
     Throw(ErrorCode::kUnsupported,
-          "{}: model '{}': dtype {} is not in this build, which keeps the stored one: use auto",
-          MarkText(model.mark), model.name, model.dtype);
+          "dtype {} is not in this build, which keeps the stored one: use auto", model.dtype);
   }
 }
 
@@ -85,6 +82,30 @@ void AddLocalModelOptions(CLI::App& app, LocalModelOptions& options) {
   app.add_flag("--exact", options.exact, "Keep activations, keys and values in 32-bit floats");
 }
 
+void CheckModel(const ModelConfig& model, Problems& problems) {
+  const auto check = [&](const auto& act) {
+    try {
+      act();
+    } catch (const Error& error) {
+      problems.Add({error.code(), model.mark,
+                    fmt::format("model '{}': {}", model.name, error.message()), false});
+    }
+  };
+  check([&] { CheckSupported(model); });
+  check([&] { CheckEngineOptions(EngineOptionsOf(model, {})); });
+  try {
+    ResolveModel(model.path, DefaultHome());
+  } catch (const Error& error) {
+    const bool can_be_pulled = error.code() == ErrorCode::kNotFound && CanBePulled(model.path);
+    const std::string nearest =
+        can_be_pulled ? NearestName(model.path, PulledModels(DefaultHome())) : "";
+    problems.Add({error.code(), model.mark,
+                  fmt::format("model '{}': {}{}", model.name, error.message(),
+                              nearest.empty() ? "" : fmt::format("; '{}' is there", nearest)),
+                  can_be_pulled});
+  }
+}
+
 std::shared_ptr<LanguageModel> OpenLocalModel(const LocalModelOptions& options) {
   EngineOptions engine;
   engine.path = options.model;
@@ -107,7 +128,11 @@ ConfiguredModels::ConfiguredModels(const PipelineConfig& config, const OpeningOp
     : state_(new State) {
   std::vector<ModelEntry> entries;
   for (const ModelConfig& model : config.models) {
-    CheckSupported(model);
+    try {
+      CheckSupported(model);
+    } catch (const Error& error) {
+      Throw(error.code(), "{}: model '{}': {}", MarkText(model.mark), model.name, error.message());
+    }
     EngineLoader loader = MakeEngineLoader(EngineOptionsOf(model, options), DefaultHome());
     entries.push_back({.name = model.name,
                        .load = std::move(loader.load),

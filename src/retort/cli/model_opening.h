@@ -33,6 +33,11 @@ void AddLocalModelOptions(CLI::App& app, LocalModelOptions& options);
 // Resolves the name, opens the checkpoint and starts an engine on it.
 std::shared_ptr<LanguageModel> OpenLocalModel(const LocalModelOptions& options);
 
+// Adds to `problems` what keeps a pipeline's model from being opened and can be told without
+// opening it: no such file or pulled model, settings that this build or no engine can follow. A
+// model that could be pulled is a warning.
+void CheckModel(const ModelConfig& model, Problems& problems);
+
 struct OpeningOptions {
   int threads = 0;         // 0: the pipeline's own setting, else all cores
   std::string engine_log;  // empty: none

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
+
 #include "retort/base/error.h"
 #include "retort/base/log.h"
 #include "retort/cli/command.h"
@@ -13,7 +15,9 @@
 #include "retort/cli/standard_streams.h"
 #include "retort/cli/step_types.h"
 #include "retort/cli/table.h"
+#include "retort/hub/hub.h"
 #include "retort/pipeline/dry_run.h"
+#include "retort/pipeline/earlier_output.h"
 #include "retort/pipeline/executor.h"
 #include "retort/pipeline/ledger.h"
 
@@ -53,12 +57,30 @@ ConfigOverrides WithInput(const Options& options) {
         options.file);
 }
 
+// The words of the command, secrets masked.
+Json WordsOfCommand() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  Json words = Json::array();
+  for (std::string word; std::getline(file, word, '\0');) words.push_back(WithoutSecret(word));
+  return words;
+}
+
+// Where a model's files are, or null if there are none.
+Json ModelFiles(const std::string& path) {
+  try {
+    return std::filesystem::absolute(ResolveModel(path, DefaultHome())).string();
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
+
 int Run(const Options& options) {
   const std::vector<StepType> types = AllStepTypes();
   std::vector<Problem> warnings;
   const Graph graph =
-      LoadPipeline(options.file, WithInput(options), types, {.strict = options.strict}, &warnings);
-  for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
+      LoadPipeline(options.file, WithInput(options), types,
+                   {.strict = options.strict, .check_model = CheckModel}, &warnings);
+  for (const Problem& warning : warnings) LogWarning("{}", PlacedMessage(warning));
   SignalStop signals;
   if (options.dry_run) {
     Print("{}", ToText(PlanRun(graph, options.limit, signals.token())));
@@ -80,7 +102,13 @@ int Run(const Options& options) {
   run_options.amend_report = [&](Json& report) {
     report["model_loads"] = models.num_loads();
     report["retort_version"] = RETORT_VERSION;
-    report["pipeline"] = options.file;
+    report["command"] = WordsOfCommand();
+    report["set"] = Json::array();
+    for (const std::string& text : options.set) report["set"].push_back(WithoutSecret(text));
+    if (options.limit) report["limit"] = *options.limit;
+    for (Json& model : report["models"]) {
+      model["files"] = ModelFiles(model.at("path").get<std::string>());
+    }
   };
   run_options.stop = signals.token();
   const std::filesystem::path output_dir = run_options.output_dir;
@@ -91,11 +119,20 @@ int Run(const Options& options) {
     const RunDisplay display(run, options.quiet);
     report = run.Execute();
   }
-  if (!options.quiet) Note("{}", ReportText(report, models.num_loads()));
+  if (!options.quiet) {
+    Note("{}", ReportText(report, models.num_loads(), StderrSize().columns));
+  }
   if (!report.stopped_by.empty()) LogWarning("stopped: {}", report.stopped_by);
+  if (report.moved_earlier_output) {
+    Note("What an earlier run left in {} is in {} now.\n", output_dir.string(),
+         (output_dir / kPreviousFolder).string());
+  }
   if (report.outcome == RunOutcome::kInterrupted) {
-    Note("Interrupted. What is finished is kept{}; run the same command again to go on.\n",
-         options.no_cache ? " in the partial outputs only (--no-cache)" : "");
+    Note("Interrupted. {}\n",
+         options.no_cache
+             ? "Finished rows are in the partial outputs only: with --no-cache the same "
+               "command starts from the beginning, and replaces them."
+             : "What is finished is kept; run the same command again to go on.");
   }
   if (report.rows_failed > 0) {
     Note("{} failed: see {}\n", CountOf(report.rows_failed, "row"),

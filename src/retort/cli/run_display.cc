@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
+#include <numeric>
 
 #include "retort/base/log.h"
 #include "retort/cli/standard_streams.h"
@@ -21,6 +22,7 @@ namespace {
 constexpr auto kRedrawInterval = std::chrono::milliseconds(200);
 constexpr auto kLineInterval = std::chrono::seconds(10);
 constexpr size_t kBarWidth = 20;
+constexpr size_t kNameWidthMin = 8;
 
 // What decides how long a token takes: one that is answered costs about as much as this many that
 // are only read, which share their pass over the weights.
@@ -103,48 +105,65 @@ std::string TimeLeft(const RunProgress& progress) {
                      all_read ? "" : " for what has begun");
 }
 
-size_t TerminalWidth() {
-  winsize size = {};
-  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
+bool AtWork(const StepProgress& step) {
+  return step.is_root ? !step.ended : step.rows_done < step.rows_in;
 }
 
-std::string Cut(std::string line, size_t width) {
-  size_t columns = 0;
-  for (size_t i = 0; i < line.size(); ++i) {
-    if ((static_cast<unsigned char>(line[i]) & 0xC0) != 0x80 && ++columns > width) {
-      line.resize(i);
-      break;
-    }
-  }
-  return line;
+// Which steps are shown where there is room for `num_shown`: in file order, those at work first,
+// then those that wait, then those that are done.
+std::vector<size_t> ShownSteps(const RunProgress& progress, size_t num_shown) {
+  const auto rank = [](const StepProgress& step) {
+    if (AtWork(step)) return 0;
+    return step.rows_in == 0 && !step.ended ? 1 : 2;
+  };
+  std::vector<size_t> shown(progress.steps.size());
+  std::iota(shown.begin(), shown.end(), size_t{0});
+  if (shown.size() <= num_shown) return shown;
+  std::stable_sort(shown.begin(), shown.end(), [&](size_t a, size_t b) {
+    return rank(progress.steps[a]) < rank(progress.steps[b]);
+  });
+  shown.resize(num_shown);
+  std::sort(shown.begin(), shown.end());
+  return shown;
 }
 
 }  // namespace
 
-std::vector<std::string> ProgressLines(const RunProgress& progress, size_t width) {
+std::vector<std::string> ProgressLines(const RunProgress& progress, size_t width,
+                                       size_t num_lines) {
+  // The line for the whole, and that for the steps that have none.
+  const size_t num_steps = progress.steps.size();
+  const size_t num_shown = num_steps < num_lines ? num_steps : num_lines < 2 ? 0 : num_lines - 2;
+  const std::vector<size_t> shown = ShownSteps(progress, num_shown);
   size_t name_width = 0;
-  for (const StepProgress& step : progress.steps) {
-    name_width = std::max(name_width, DisplayWidth(step.name));
+  for (const size_t i : shown) {
+    name_width = std::max(name_width, DisplayWidth(progress.steps[i].name));
   }
+  name_width = std::min(name_width, std::max(kNameWidthMin, width / 3));
   std::vector<std::string> lines;
   Forecast forecast(progress);
-  for (size_t i = 0; i < progress.steps.size(); ++i) {
+  for (const size_t i : shown) {
     const StepProgress& step = progress.steps[i];
-    std::string line = fmt::format("{}{}  {} {:>7} rows", step.name,
-                                   std::string(name_width - DisplayWidth(step.name), ' '),
-                                   Bar(forecast.Share(i)), FormatCount(step.rows_out));
+    const std::string name = CutMiddle(step.name, name_width);
+    std::string line =
+        fmt::format("{}{}  {} {:>7} rows", name, std::string(name_width - DisplayWidth(name), ' '),
+                    Bar(forecast.Share(i)), FormatCount(step.rows_out));
     if (step.rows_cached > 0) line += fmt::format(", {} from cache", FormatCount(step.rows_cached));
     if (step.rows_failed > 0) line += fmt::format(", {} failed", FormatCount(step.rows_failed));
     if (step.completion_tokens > 0) {
       line += fmt::format(", {} tokens", FormatCount(step.completion_tokens));
     }
-    lines.push_back(Cut(std::move(line), width));
+    lines.push_back(CutEnd(line, width));
+  }
+  if (shown.size() < num_steps && num_lines >= 2) {
+    lines.push_back(
+        CutEnd(fmt::format("... and {}", CountOf(num_steps - shown.size(), "step")), width));
   }
   const double rate =
       progress.wall_s > 0 ? static_cast<double>(CompletionTokens(progress)) / progress.wall_s : 0;
-  lines.push_back(Cut(fmt::format("{}, {:.0f} tokens/s{}", FormatSeconds(progress.wall_s), rate,
-                                  TimeLeft(progress)),
-                      width));
+  lines.push_back(CutEnd(fmt::format("{}, {:.0f} tokens/s{}", FormatSeconds(progress.wall_s), rate,
+                                     TimeLeft(progress)),
+                         width));
   return lines;
 }
 
@@ -178,7 +197,9 @@ struct RunDisplay::State {
   }
   void Draw() {
     std::string text;
-    const auto lines = ProgressLines(run.progress(), TerminalWidth() - 1);
+    // A line that fills the last column, or a frame as high as the terminal, would scroll it.
+    const TerminalSize size = StderrSize();
+    const auto lines = ProgressLines(run.progress(), size.columns - 1, size.lines - 1);
     for (const std::string& line : lines) text += line + "\n";
     Erase();
     NoteText(text);
@@ -220,18 +241,27 @@ RunDisplay::~RunDisplay() {
   if (state_->terminal) SetLogSink(nullptr);
 }
 
-std::string ReportText(const RunReport& report, uint64_t num_model_loads) {
-  Table steps({"step", "in", "out", "cached", "failed", "passed on", "dropped", "answers",
-               "from ledger", "tokens"});
+TerminalSize StderrSize() {
+  winsize size = {};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0) return {};
+  // A terminal that says nothing of itself counts as the least one that there was.
+  return {.columns = size.ws_col < 2 ? size_t{80} : size.ws_col,
+          .lines = size.ws_row < 2 ? size_t{24} : size.ws_row};
+}
+
+std::string ReportText(const RunReport& report, uint64_t num_model_loads, size_t width) {
+  Table steps({"step", "in", "out", "cached", "failed", "passed on", "dropped", "cut", "gaps",
+               "answers", "from ledger", "tokens"});
   for (const StepProgress& step : report.progress.steps) {
     std::string failed = FormatCount(step.rows_failed);
     for (const auto& [code, count] : step.failures) failed += fmt::format(" {}:{}", code, count);
     steps.AddRow({step.name, FormatCount(step.rows_in), FormatCount(step.rows_out),
                   FormatCount(step.rows_cached), failed, FormatCount(step.rows_upstream_failed),
-                  FormatCount(step.rows_dropped), FormatCount(step.num_requests),
+                  FormatCount(step.rows_dropped), FormatCount(step.rows_cut),
+                  FormatCount(step.rows_with_gaps), FormatCount(step.num_requests),
                   FormatCount(step.num_requests_cached), FormatCount(step.completion_tokens)});
   }
-  std::string text = "\n" + steps.Text();
+  std::string text = "\n" + steps.Text(width);
   const double wall_s = report.progress.wall_s;
   for (const ModelProgress& model : report.progress.models) {
     const ModelStats& stats = model.stats;
@@ -239,18 +269,17 @@ std::string ReportText(const RunReport& report, uint64_t num_model_loads) {
     text += fmt::format(
         "\nmodel {} ({}), {}\n"
         "  tokens            {} in ({:.0f} % from the prefix cache), {} out, {:.0f} out/s\n"
-        "  engine            {} steps, {:.1f} sequences per step ({:.1f} until 90 % of the tokens "
-        "were "
-        "made), busy {:.1f} % of the time\n"
+        "  engine            {} steps, busy {:.1f} % of the time\n"
+        "  sequences         {:.1f} per step, {:.1f} until 90 % of the tokens were made\n"
         "  memory            {} weights, {} keys and values\n",
         model.name, model.description.dispatch_level, CountOf(model.num_consumers, "consumer"),
         FormatCount(stats.prompt_tokens), 100 * ratio(stats.cached_tokens, stats.prompt_tokens),
         FormatCount(stats.completion_tokens), ratio(stats.completion_tokens, wall_s),
-        FormatCount(stats.num_steps), ratio(stats.num_step_sequences, stats.num_steps),
-        model.mean_sequences_until_90, 100 * ratio(stats.busy_ns / 1e9, wall_s),
+        FormatCount(stats.num_steps), 100 * ratio(stats.busy_ns / 1e9, wall_s),
+        ratio(stats.num_step_sequences, stats.num_steps), model.mean_sequences_until_90,
         FormatBytes(stats.weight_bytes), FormatBytes(stats.kv_bytes));
   }
-  text += fmt::format("\n{} in {}: {}, {} failed; model loads {}; peak memory {} ({} anonymous)\n",
+  text += fmt::format("\n{} in {}: {}, {} failed; model loads {}\npeak memory {} ({} anonymous)\n",
                       RunOutcomeName(report.outcome), FormatSeconds(wall_s),
                       CountOf(report.rows_written, "row"), FormatCount(report.rows_failed),
                       num_model_loads, FormatBytes(report.peak_rss_bytes),

@@ -3,6 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <sstream>
+
+#include "retort/cli/table.h"
+
 namespace retort {
 namespace {
 
@@ -37,7 +42,7 @@ RunProgress HalfWay() {
 }
 
 TEST(ProgressLines, BarsMeasureAgainstWhatIsToCome) {
-  const std::vector<std::string> lines = ProgressLines(HalfWay(), 100);
+  const std::vector<std::string> lines = ProgressLines(HalfWay(), 100, 99);
   ASSERT_EQ(lines.size(), 5u);
   EXPECT_THAT(lines[0], StartsWith("load    ████████████████████       8 rows"));
   EXPECT_THAT(lines[1], StartsWith("ask     ██████████░░░░░░░░░░       4 rows"));
@@ -48,19 +53,19 @@ TEST(ProgressLines, BarsMeasureAgainstWhatIsToCome) {
 TEST(ProgressLines, KeptFailuresAreNotCountedTwice) {
   RunProgress progress = HalfWay();
   progress.steps[1].rows_failed = 4;
-  EXPECT_THAT(ProgressLines(progress, 100)[1], HasSubstr(" ██████████░░░░░░░░░░ "));
+  EXPECT_THAT(ProgressLines(progress, 100, 99)[1], HasSubstr(" ██████████░░░░░░░░░░ "));
 }
 
 TEST(ProgressLines, TimeLeftFollowsTheModelsWork) {
   // 200 tokens of 100 * 8/4 + 100 * 24/6 = 600 took 10 s.
-  EXPECT_THAT(ProgressLines(HalfWay(), 100).back(), HasSubstr(", about 20 s left"));
+  EXPECT_THAT(ProgressLines(HalfWay(), 100, 99).back(), HasSubstr(", about 20 s left"));
   EXPECT_THAT(ProgressLine(HalfWay()), HasSubstr(", about 20 s left"));
 }
 
 TEST(ProgressLines, NoTimeLeftBeforeEveryTaskHasBegun) {
   RunProgress progress = HalfWay();
   progress.steps[3].rows_done = 0;
-  EXPECT_THAT(ProgressLines(progress, 100).back(), Not(HasSubstr("left")));
+  EXPECT_THAT(ProgressLines(progress, 100, 99).back(), Not(HasSubstr("left")));
 }
 
 TEST(ProgressLines, NoTimeLeftWhenAllIsDone) {
@@ -68,7 +73,7 @@ TEST(ProgressLines, NoTimeLeftWhenAllIsDone) {
   progress.steps[1].rows_done = progress.steps[1].rows_out = 8;
   progress.steps[2] = Step("expand", {1}, 8, 8, 24);
   progress.steps[3].rows_in = progress.steps[3].rows_done = progress.steps[3].rows_out = 24;
-  EXPECT_THAT(ProgressLines(progress, 100).back(), Not(HasSubstr("left")));
+  EXPECT_THAT(ProgressLines(progress, 100, 99).back(), Not(HasSubstr("left")));
 }
 
 TEST(ProgressLines, AJoinTakesOneRowOfAllBranches) {
@@ -76,15 +81,69 @@ TEST(ProgressLines, AJoinTakesOneRowOfAllBranches) {
   progress.steps = {Step("load", {}, 0, 0, 4), Step("a", {0}, 4, 4, 4), Step("b", {0}, 4, 4, 4),
                     Step("join", {1, 2}, 2, 2, 2)};
   progress.steps[3].is_join = true;
-  EXPECT_THAT(ProgressLines(progress, 100)[3], HasSubstr(" ██████████░░░░░░░░░░ "));
+  EXPECT_THAT(ProgressLines(progress, 100, 99)[3], HasSubstr(" ██████████░░░░░░░░░░ "));
 }
 
 TEST(ProgressLines, NothingHasBegun) {
-  EXPECT_THAT(ProgressLines(RunProgress(), 100).back(), StartsWith("0.0 s, 0 tokens/s"));
+  EXPECT_THAT(ProgressLines(RunProgress(), 100, 99).back(), StartsWith("0.0 s, 0 tokens/s"));
 }
 
 TEST(ProgressLines, CutToTheTerminal) {
-  for (const std::string& line : ProgressLines(HalfWay(), 30)) EXPECT_LE(line.size(), 30u + 2 * 20);
+  RunProgress progress = HalfWay();
+  progress.steps[1].name = std::string(100, 'x');
+  for (const size_t width : {1u, 10u, 30u, 80u}) {
+    for (const std::string& line : ProgressLines(progress, width, 99)) {
+      EXPECT_LE(DisplayWidth(line), width) << line;
+    }
+  }
+}
+
+// A long name takes a third of the width: the bars of all steps stay in sight.
+TEST(ProgressLines, ALongNameHidesNoBar) {
+  RunProgress progress = HalfWay();
+  progress.steps[1].name = std::string(50, 'a') + std::string(50, 'z');
+  for (const std::string& line : ProgressLines(progress, 80, 99)) {
+    if (line != ProgressLines(progress, 80, 99).back()) EXPECT_THAT(line, HasSubstr(" rows"));
+  }
+  EXPECT_THAT(ProgressLines(progress, 80, 99)[1], StartsWith("aaaaaaaaaaaaa…zzzzzzzzzzzz  ███"));
+}
+
+TEST(ProgressLines, NeverMoreLinesThanThereAre) {
+  RunProgress progress = HalfWay();
+  for (size_t num_lines = 1; num_lines <= 6; ++num_lines) {
+    const auto lines = ProgressLines(progress, 80, num_lines);
+    EXPECT_EQ(lines.size(), std::min<size_t>(num_lines, 5));
+    EXPECT_THAT(lines.back(), HasSubstr("tokens/s"));
+  }
+  // The source and the expansion are done with what came: the tasks at work are shown.
+  const auto lines = ProgressLines(progress, 80, 4);
+  EXPECT_THAT(lines[0], StartsWith("ask "));
+  EXPECT_THAT(lines[1], StartsWith("rate "));
+  EXPECT_EQ(lines[2], "... and 2 steps");
+}
+
+TEST(ReportText, FitsTheTerminal) {
+  RunReport report;
+  report.progress = HalfWay();
+  StepProgress& step = report.progress.steps[1];
+  step.name = "a_step_with_a_long_name_that_says_what_it_does";
+  step.rows_failed = 12345;
+  step.failures = {{"exhausted", 12000}, {"invalid", 345}};
+  step.rows_cached = step.rows_upstream_failed = step.rows_dropped = step.rows_cut = 1234567;
+  step.rows_with_gaps = step.num_requests = step.num_requests_cached = 1234567;
+  for (const size_t width : {40u, 80u, 120u}) {
+    std::istringstream lines(ReportText(report, 1, width));
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(DisplayWidth(line), width) << line;
+  }
+  EXPECT_THAT(ReportText(report, 1, SIZE_MAX), HasSubstr(step.name));
+}
+
+TEST(ReportText, ColumnsOfZerosAreLeftOut) {
+  RunReport report;
+  report.progress = HalfWay();
+  EXPECT_THAT(ReportText(report, 1, 80), Not(HasSubstr("cut")));
+  report.progress.steps[1].rows_cut = 3;
+  EXPECT_THAT(ReportText(report, 1, 80), HasSubstr("cut"));
 }
 
 }  // namespace

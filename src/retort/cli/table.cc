@@ -15,24 +15,99 @@ void Table::AddRow(std::vector<std::string> cells) {
   rows_.push_back(std::move(cells));
 }
 
-std::string Table::Text() const {
-  const size_t num_columns = rows_.front().size();
+namespace {
+
+constexpr size_t kNameWidthMin = 8;  // of a first column that is shortened
+constexpr std::string_view kGap = "  ";
+
+// The bytes of the first `columns` columns.
+size_t BytesOf(std::string_view text, size_t columns) {
+  size_t bytes = 0;
+  while (bytes < text.size()) {
+    size_t next = bytes + 1;
+    while (next < text.size() && (static_cast<unsigned char>(text[next]) & 0xC0) == 0x80) ++next;
+    const size_t width = DisplayWidth(text.substr(bytes, next - bytes));
+    if (width > columns) break;
+    columns -= width;
+    bytes = next;
+  }
+  return bytes;
+}
+
+// "a 1, b 2" in lines of at most `width` columns, those after the first indented.
+std::string Stacked(const std::vector<std::string>& header, const std::vector<std::string>& row,
+                    size_t width) {
+  std::string text = CutMiddle(row[0], width);
+  size_t column = DisplayWidth(text);
+  for (size_t c = 1; c < row.size(); ++c) {
+    const std::string part = fmt::format("{} {}", header[c], row[c]);
+    if (column + kGap.size() + DisplayWidth(part) > width) {
+      text += "\n" + std::string(kGap);
+      column = kGap.size();
+    } else {
+      text += kGap;
+      column += kGap.size();
+    }
+    text += CutEnd(part, width - kGap.size());
+    column += DisplayWidth(part);
+  }
+  return text + "\n";
+}
+
+}  // namespace
+
+std::string CutEnd(std::string_view text, size_t width) {
+  if (DisplayWidth(text) <= width) return std::string(text);
+  if (width == 0) return "";
+  return std::string(text.substr(0, BytesOf(text, width - 1))) + "…";
+}
+
+std::string CutMiddle(std::string_view text, size_t width) {
+  const size_t all = DisplayWidth(text);
+  if (all <= width || width < 3) return CutEnd(text, width);
+  const size_t behind = (width - 1) / 2;
+  return std::string(text.substr(0, BytesOf(text, width - 1 - behind))) + "…" +
+         std::string(text.substr(BytesOf(text, all - behind)));
+}
+
+std::string Table::Text(size_t width) const {
+  const auto says_nothing = [](const std::string& cell) { return cell.empty() || cell == "0"; };
+  std::vector<std::vector<std::string>> rows(rows_.size());
+  for (size_t c = 0; c < rows_.front().size(); ++c) {
+    const bool shown = c == 0 || rows_.size() == 1 ||
+                       !std::all_of(rows_.begin() + 1, rows_.end(),
+                                    [&](const auto& row) { return says_nothing(row[c]); });
+    for (size_t r = 0; shown && r < rows_.size(); ++r) rows[r].push_back(rows_[r][c]);
+  }
+  const size_t num_columns = rows.front().size();
   std::vector<size_t> widths(num_columns, 0);
-  std::vector<bool> numeric(num_columns, rows_.size() > 1);
-  for (size_t r = 0; r < rows_.size(); ++r) {
+  std::vector<bool> numeric(num_columns, rows.size() > 1);
+  for (size_t r = 0; r < rows.size(); ++r) {
     for (size_t c = 0; c < num_columns; ++c) {
-      const std::string& cell = rows_[r][c];
+      const std::string& cell = rows[r][c];
       widths[c] = std::max(widths[c], DisplayWidth(cell));
       if (r > 0 && !cell.empty() && (cell[0] < '0' || cell[0] > '9')) numeric[c] = false;
     }
   }
+  size_t all = kGap.size() * (num_columns - 1);
+  for (const size_t column : widths) all += column;
+  if (all > width) {
+    const size_t excess = all - width;
+    if (widths[0] < kNameWidthMin + excess) {
+      std::string text;
+      for (size_t r = 1; r < rows.size(); ++r) text += Stacked(rows[0], rows[r], width);
+      return text;
+    }
+    widths[0] -= excess;
+    for (auto& row : rows) row[0] = CutMiddle(row[0], widths[0]);
+  }
   std::string text;
-  for (const auto& row : rows_) {
+  for (const auto& row : rows) {
     std::string line;
     for (size_t c = 0; c < num_columns; ++c) {
       const std::string padding(widths[c] - DisplayWidth(row[c]), ' ');
       line += numeric[c] ? padding + row[c] : row[c] + padding;
-      line += "  ";
+      line += kGap;
     }
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";

@@ -14,8 +14,10 @@ class Table {
 
   // One cell per column of the header.
   void AddRow(std::vector<std::string> cells);
-  // Ends with a newline.
-  std::string Text() const;
+  // Ends with a newline. Columns in which every cell says nothing ("" or "0") are left out, the
+  // first excepted. A table wider than `width` gets its first column shortened; if that does not
+  // do, each row is written as lines of "header value" pairs.
+  std::string Text(size_t width = SIZE_MAX) const;
 
  private:
   std::vector<std::vector<std::string>> rows_;
@@ -31,5 +33,8 @@ std::string CountOf(uint64_t count, std::string_view thing);
 std::string FormatSeconds(double seconds);
 // Columns that a text takes in a terminal: code points, control characters not counted.
 size_t DisplayWidth(std::string_view text);
+// The text in at most `width` columns: the end is cut, or the middle, and an ellipsis stands there.
+std::string CutEnd(std::string_view text, size_t width);
+std::string CutMiddle(std::string_view text, size_t width);
 
 }  // namespace retort

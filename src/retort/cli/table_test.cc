@@ -15,6 +15,33 @@ TEST(Table, NumbersToTheRightTextToTheLeft) {
             "é     1,234\n");
 }
 
+TEST(Table, FitsAWidthByItsFirstColumnElseInLines) {
+  Table table({"step", "in", "empty"});
+  table.AddRow({"a_long_name_of_a_step", "1,234", "0"});
+  EXPECT_EQ(table.Text(28),
+            "step                      in\n"
+            "a_long_name_of_a_step  1,234\n");
+  EXPECT_EQ(table.Text(27),
+            "step                     in\n"
+            "a_long_nam…e_of_step  1,234\n");
+  EXPECT_EQ(table.Text(15),
+            "step         in\n"
+            "a_lo…tep  1,234\n");
+  EXPECT_EQ(table.Text(14),
+            "a_long_…a_step\n"
+            "  in 1,234\n");
+}
+
+TEST(Cut, KeepsCharactersWhole) {
+  EXPECT_EQ(CutEnd("äöü", 3), "äöü");
+  EXPECT_EQ(CutEnd("äöü", 2), "ä…");
+  EXPECT_EQ(CutEnd("äöü", 0), "");
+  EXPECT_EQ(CutMiddle("äöüßé", 5), "äöüßé");
+  EXPECT_EQ(CutMiddle("äöüßé", 4), "äö…é");
+  EXPECT_EQ(CutMiddle("äöüßé", 3), "ä…é");
+  EXPECT_EQ(CutMiddle("äöüßé", 2), "ä…");
+}
+
 TEST(Format, BytesCountsAndSeconds) {
   EXPECT_EQ(FormatBytes(0), "0 B");
   EXPECT_EQ(FormatBytes(1023), "1023 B");

@@ -2,6 +2,7 @@
 
 #include "retort/base/log.h"
 #include "retort/cli/command_list.h"
+#include "retort/cli/model_opening.h"
 #include "retort/cli/standard_streams.h"
 #include "retort/cli/step_types.h"
 #include "retort/cli/table.h"
@@ -24,8 +25,9 @@ std::function<int()> AddValidateCommand(CLI::App& app) {
     const std::vector<StepType> types = AllStepTypes();
     std::vector<Problem> warnings;
     const Graph graph =
-        LoadPipeline(options->file, options->set, types, {.strict = options->strict}, &warnings);
-    for (const Problem& warning : warnings) LogWarning("{}", ProblemText(warning));
+        LoadPipeline(options->file, options->set, types,
+                     {.strict = options->strict, .check_model = CheckModel}, &warnings);
+    for (const Problem& warning : warnings) LogWarning("{}", PlacedMessage(warning));
     Print("{} is valid: {}, {}\n", options->file, CountOf(graph.steps.size(), "step"),
           CountOf(graph.UsedModels().size(), "model"));
     return 0;

@@ -41,6 +41,17 @@ std::unique_ptr<Decoder> LoadDecoder(const EngineIdentity& identity, Device& dev
 
 }  // namespace
 
+void CheckEngineOptions(const EngineOptions& options) {
+  if (options.context_tokens_max < 0 || options.queue_requests_max < 0) {
+    Throw(ErrorCode::kInvalid,
+          "context_tokens_max is {} and queue_requests_max {}: neither may be "
+          "negative",
+          options.context_tokens_max, options.queue_requests_max);
+  }
+  CheckSchedulerOptions(
+      {options.max_num_seqs, options.max_batch_tokens, options.prefill_chunk_tokens});
+}
+
 Engine::Impl::Impl(std::shared_ptr<const EngineIdentity> identity, std::unique_ptr<Device> device)
     : identity_(std::move(identity)),
       options_(identity_->options()),

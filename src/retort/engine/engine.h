@@ -38,6 +38,9 @@ struct EngineOptions {
 // A device that fails so often in a row is taken for broken: more would only fail more requests.
 inline constexpr int kFailedStepsMax = 8;
 
+// Throws Error{kInvalid} for options that cannot work, whatever the model: what needs no file.
+void CheckEngineOptions(const EngineOptions& options);
+
 class EngineIdentity;
 
 // One loaded model at work. All requests, whoever sends them, share its steps: prompts in chunks

@@ -73,12 +73,7 @@ EngineIdentity::EngineIdentity(const EngineOptions& options, const Device& devic
       dispatch_level_(device.info().dispatch_level),
       kv_format_(options.kv_format.value_or(options.compute == Compute::kExact ? Format::kF32
                                                                                : Format::kBF16)) {
-  if (options.context_tokens_max < 0 || options.queue_requests_max < 0) {
-    Throw(ErrorCode::kInvalid,
-          "context_tokens_max is {} and queue_requests_max {}: neither may be "
-          "negative",
-          options.context_tokens_max, options.queue_requests_max);
-  }
+  CheckEngineOptions(options);
   num_kv_pages_ = CountPages(options, device, spec_, kv_format_);
   const int64_t pool_tokens = int64_t{num_kv_pages_} * kPageTokens;
   context_tokens_max_ = spec_.context_tokens_max;

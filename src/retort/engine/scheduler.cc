@@ -7,8 +7,7 @@
 
 namespace retort {
 
-Scheduler::Scheduler(const SchedulerOptions& options, KvPool& pool)
-    : options_(options), pool_(pool) {
+void CheckSchedulerOptions(const SchedulerOptions& options) {
   if (options.max_num_seqs < 1 || options.prefill_chunk_tokens < 1) {
     Throw(ErrorCode::kInvalid,
           "max_num_seqs is {} and prefill_chunk_tokens {}: both must be at least 1",
@@ -19,6 +18,11 @@ Scheduler::Scheduler(const SchedulerOptions& options, KvPool& pool)
           "max_batch_tokens is {}, which is less than one for each of max_num_seqs = {}",
           options.max_batch_tokens, options.max_num_seqs);
   }
+}
+
+Scheduler::Scheduler(const SchedulerOptions& options, KvPool& pool)
+    : options_(options), pool_(pool) {
+  CheckSchedulerOptions(options);
 }
 
 Sequence* Scheduler::Add(Sequence sequence) {

@@ -19,6 +19,9 @@ struct SchedulerOptions {
   int prefill_chunk_tokens = 256;  // tokens of one sequence in one step
 };
 
+// Throws Error{kInvalid} for options that let no step compute a token of every running sequence.
+void CheckSchedulerOptions(const SchedulerOptions& options);
+
 // A sequence of tokens whose keys and values are to be computed.
 struct Sequence {
   using TimePoint = std::chrono::steady_clock::time_point;

@@ -74,6 +74,10 @@ void AddPulled(const fs::path& directory, const std::string& prefix,
 
 std::span<const KnownModel> KnownModels() { return kKnownModels; }
 
+bool CanBePulled(std::string_view name) {
+  return !name.empty() && (FindKnown(name) != nullptr || LooksLikeHubName(name));
+}
+
 std::vector<std::string> PulledModels(const fs::path& home) {
   std::vector<std::string> names;
   AddPulled(home / "models", "", names);

@@ -28,6 +28,9 @@ std::span<const KnownModel> KnownModels();
 std::filesystem::path ResolveModel(std::string_view name_or_path,
                                    const std::filesystem::path& home);
 
+// Whether PullModel would look for it: a known short name, or one of the form "org/name".
+bool CanBePulled(std::string_view name);
+
 // Names of the models that are complete under `home`, sorted.
 std::vector<std::string> PulledModels(const std::filesystem::path& home);
 

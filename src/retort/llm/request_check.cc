@@ -3,10 +3,8 @@
 #include <cmath>
 
 namespace retort {
-namespace {
 
-void Check(const Generation& work) {
-  const SamplingParams& sampling = work.sampling;
+void CheckSampling(const SamplingParams& sampling) {
   const auto require = [](bool holds, const char* name, auto value, const char* expected) {
     if (!holds) Throw(ErrorCode::kInvalid, "{} is {}, it must be {}", name, value, expected);
   };
@@ -25,6 +23,10 @@ void Check(const Generation& work) {
             stop.size(), "1 to 4096 bytes");
   }
 }
+
+namespace {
+
+void Check(const Generation& work) { CheckSampling(work.sampling); }
 
 void Check(const Scoring& work) {
   const size_t count = work.continuations.size();

@@ -4,7 +4,10 @@
 #include <charconv>
 #include <set>
 
+#include "retort/base/digest.h"
+#include "retort/base/file.h"
 #include "retort/base/text_file.h"
+#include "retort/llm/request_check.h"
 #include "retort/pipeline/config_overrides.h"
 #include "retort/pipeline/node_reader.h"
 
@@ -31,43 +34,36 @@ void CheckName(const std::string& name, const Mark& mark, std::string_view what,
   }
 }
 
+std::optional<int> ReadCount(const YamlNode& node, const std::string& label, Problems& problems) {
+  const auto number = ReadInt(node, label, -kCountMax, kCountMax, problems);
+  return number ? std::optional(static_cast<int>(*number)) : std::nullopt;
+}
+
 GenerationSettings ReadGeneration(const YamlNode& node, const std::string& label,
                                   Problems& problems) {
   GenerationSettings settings;
   MapReader map(node, label, problems);
-  const auto read_int = [&](std::string_view key, int64_t min, int64_t max,
-                            std::optional<int>& value) {
-    if (const YamlNode* given = map.Take(key)) {
-      if (const auto number = ReadInt(*given, map.Label(key), min, max, problems)) {
-        value = static_cast<int>(*number);
-      }
+  // Reads one key into its field, and asks the one who checks requests whether it is in range.
+  const auto read = [&](std::string_view key, auto field, const auto& reader) {
+    const YamlNode* given = map.Take(key);
+    if (given == nullptr) return;
+    GenerationSettings one;
+    one.*field = reader(*given, map.Label(key), problems);
+    try {
+      CheckSampling(ToSamplingParams(one));
+      settings.*field = one.*field;
+    } catch (const Error& error) {
+      problems.Add(given->mark, "'{}': {}", map.Label(key), error.message());
     }
   };
-  const auto read_float = [&](std::string_view key, double min, double max,
-                              std::optional<double>& value) {
-    if (const YamlNode* given = map.Take(key)) {
-      value = ReadFloat(*given, map.Label(key), min, max, problems);
-    }
-  };
-  read_float("temperature", 0, 100, settings.temperature);
-  read_int("top_k", 0, kCountMax, settings.top_k);
-  read_float("top_p", 0, 1, settings.top_p);
-  read_float("min_p", 0, 1, settings.min_p);
-  read_int("max_new_tokens", 1, kCountMax, settings.max_new_tokens);
-  if (const YamlNode* stop = map.Take("stop")) {
-    settings.stop = ReadTexts(*stop, map.Label("stop"), problems);
-    if (settings.stop &&
-        std::find(settings.stop->begin(), settings.stop->end(), "") != settings.stop->end()) {
-      problems.Add(stop->mark, "'{}' holds an empty text, which would stop at once",
-                   map.Label("stop"));
-    }
-  }
-  if (const YamlNode* given = map.Take("ignore_eos")) {
-    settings.ignore_eos = ReadBool(*given, map.Label("ignore_eos"), problems);
-  }
-  if (const YamlNode* given = map.Take("seed")) {
-    settings.seed = ReadSeed(*given, map.Label("seed"), problems);
-  }
+  read("temperature", &GenerationSettings::temperature, ReadFloat);
+  read("top_k", &GenerationSettings::top_k, ReadCount);
+  read("top_p", &GenerationSettings::top_p, ReadFloat);
+  read("min_p", &GenerationSettings::min_p, ReadFloat);
+  read("max_new_tokens", &GenerationSettings::max_new_tokens, ReadCount);
+  read("stop", &GenerationSettings::stop, ReadTexts);
+  read("ignore_eos", &GenerationSettings::ignore_eos, ReadBool);
+  read("seed", &GenerationSettings::seed, ReadSeed);
   map.Finish();
   return settings;
 }
@@ -131,9 +127,8 @@ void ReadDeviceMap(const YamlNode& node, const std::string& label, ModelConfig& 
                    Problems& problems) {
   if (node.kind == YamlNode::Kind::kMap) {
     model.device_map = YamlToJson(node);
-  } else if (const auto name = ReadChoice(
-                 node, label, {"auto", "balanced", "balanced_low_0", "sequential"}, problems)) {
-    model.device_map = *name;
+  } else if (const auto name = ReadText(node, label, problems)) {
+    model.device_map = *name;  // CheckModel says which there are
   }
 }
 
@@ -170,9 +165,7 @@ ModelConfig ReadModel(const YamlNode& key, const YamlNode& node, Problems& probl
     ReadDeviceMap(*given, map.Label("device_map"), model, problems);
   }
   if (const YamlNode* given = map.Take("dtype")) {
-    model.dtype =
-        ReadChoice(*given, map.Label("dtype"), {"auto", "float32", "float16", "bfloat16"}, problems)
-            .value_or("auto");
+    model.dtype = ReadText(*given, map.Label("dtype"), problems).value_or("auto");
   }
   if (const YamlNode* given = map.Take("load")) {
     ReadLoad(*given, map.Label("load"), model, problems);
@@ -305,6 +298,12 @@ void ReadSteps(const YamlNode* node, const Mark& top, PipelineConfig& config, Pr
 
 }  // namespace
 
+std::span<const std::string_view> GenerationKeys() {
+  static constexpr std::string_view kKeys[] = {"temperature",    "top_k", "top_p",      "min_p",
+                                               "max_new_tokens", "stop",  "ignore_eos", "seed"};
+  return kKeys;
+}
+
 GenerationSettings Overlay(const GenerationSettings& over, const GenerationSettings& under) {
   GenerationSettings result = over;
   const auto inherit = [](auto& value, const auto& from) {
@@ -352,9 +351,13 @@ PipelineConfig ParseConfig(std::string_view text, const std::filesystem::path& f
   config.file = file;
   config.base_dir = file.parent_path();
   config.name = file.stem().string();
+  config.digest = Sha256Hex(text);
   MapReader map(root, "pipeline", problems);
   if (const YamlNode* given = map.Take("name")) {
     config.name = ReadText(*given, map.Label("name"), problems).value_or(config.name);
+    CheckName(config.name, given->mark, "pipeline", problems);
+  } else if (config.name.find_first_not_of('.') == std::string::npos) {
+    problems.Add(root.mark, "the file's name makes no name for the pipeline: give it a 'name'");
   }
   if (const YamlNode* given = map.Take("description")) {
     config.description = ReadText(*given, map.Label("description"), problems).value_or("");

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,9 @@ struct GenerationSettings {
 
   bool operator==(const GenerationSettings&) const = default;
 };
+
+// The keys of `generation:`.
+std::span<const std::string_view> GenerationKeys();
 
 // `over`, and from `under` what it leaves unset.
 GenerationSettings Overlay(const GenerationSettings& over, const GenerationSettings& under);
@@ -103,6 +107,7 @@ struct PipelineConfig {
   std::string description;
   std::filesystem::path file;
   std::filesystem::path base_dir;  // relative paths in the file start here
+  std::string digest;              // SHA-256 of the file's text, in hex, before --set
   uint64_t seed = 0;
   std::vector<ModelConfig> models;
   std::vector<StepConfig> steps;

@@ -1,8 +1,10 @@
 #include "retort/pipeline/config.h"
 
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "retort/llm/request_check.h"
 #include "retort/pipeline/fake_steps_test.h"
 #include "retort/pipeline/graph.h"
 
@@ -155,10 +157,9 @@ TEST(Config, EachProblemIsOneClearMessageWithItsPlace) {
        "p.yaml:4: 'a.generation' has no key 'temprature' (did you mean 'temperature'?); it knows "
        "temperature, top_k, top_p, min_p, max_new_tokens, stop, ignore_eos, seed"},
       {"generation range", Steps("  - {name: a, type: Ask, llm: m, generation: {top_p: 2}}"),
-       "p.yaml:4: 'a.generation.top_p' must be a number from 0 to 1, found the number 2"},
+       "p.yaml:4: 'a.generation.top_p': top_p is 2, it must be above 0, at most 1"},
       {"not finite", Steps("  - {name: a, type: Ask, llm: m, generation: {temperature: .nan}}"),
-       "p.yaml:4: 'a.generation.temperature' must be a number from 0 to 100, found the number "
-       ".nan"},
+       "p.yaml:4: 'a.generation.temperature' must be a finite number, found the number .nan"},
       {"duplicate name", Steps("  - {name: rows, type: Rows}"),
        "p.yaml:4: the name 'rows' is taken by the step at p.yaml:3"},
       {"bad name", Steps("  - {name: a b, type: Split}"),
@@ -341,6 +342,83 @@ TEST(Config, BadSetArguments) {
       {"ask..x=1", "an empty name in the path 'ask..x'"},
   };
   for (const auto& test : cases) EXPECT_THAT(Check(kGood, {test.set}), HasSubstr(test.message));
+}
+
+// A pipeline's name becomes a folder's, a step's a file's.
+TEST(Config, NamesLeadNowhere) {
+  const auto named = [](const std::string& name) {
+    return Check("name: " + name + "\nsteps:\n" + kRows + "  - {name: a, type: Split}\n");
+  };
+  EXPECT_EQ(named(std::string(100, 'x')), "");
+  EXPECT_EQ(named("A-z_09"), "");
+  for (const std::string& bad :
+       {std::string("../../evil"), std::string("/tmp/evil"), std::string("a/b"), std::string(".."),
+        std::string("'.'"), std::string("''"), std::string("'a b'"), std::string(101, 'x')}) {
+    EXPECT_THAT(named(bad), HasSubstr("of a pipeline must be 1 to 100 of the characters")) << bad;
+  }
+  EXPECT_THAT(Check(kGood, {"name=../../evil"}), HasSubstr("of a pipeline must be"));
+  EXPECT_THAT(Check("models: {../m: tiny}\nsteps:\n" + std::string(kRows)),
+              HasSubstr("of a model must be"));
+  // Without a name, the file's stands for it.
+  Problems problems;
+  ParseConfig(Steps("  - {name: a, type: Split}"), "/x/...yaml", {}, problems);
+  ASSERT_EQ(problems.num_errors(), 1u);
+  EXPECT_THAT(ProblemText(problems.items()[0]), HasSubstr("give it a 'name'"));
+}
+
+// `validate` refuses what the engine would refuse, and nothing else.
+TEST(Config, SamplingSettingsHaveTheRangesOfRequests) {
+  const auto check = [](const std::string& setting) {
+    const std::string of_step =
+        Check(Steps("  - {name: a, type: Ask, llm: m, generation: {" + setting + "}}"));
+    const std::string of_model =
+        Check("models: {m: {path: tiny, generation: {" + setting + "}}}\nsteps:\n" +
+              std::string(kRows) + "  - {name: a, type: Ask, llm: m}");
+    EXPECT_EQ(of_step.empty(), of_model.empty()) << setting;
+    return of_step;
+  };
+  std::string stops = "stop: [a";
+  for (int i = 1; i < kStopStringsMax; ++i) stops += ", a";
+  for (const std::string& good :
+       {std::string("temperature: 0"), std::string("temperature: 1e6"), std::string("top_k: 0"),
+        std::string("top_p: 1"), std::string("top_p: 1e-30"), std::string("min_p: 0"),
+        std::string("min_p: 1"), std::string("max_new_tokens: 1"), std::string("stop: x"),
+        std::string("stop: []"), stops + "]", "stop: " + std::string(kStopStringBytesMax, 'x')}) {
+    EXPECT_EQ(check(good), "") << good;
+  }
+  const std::vector<std::pair<std::string, std::string>> bad = {
+      {"temperature: -0.001", "temperature is -0.001, it must be a number from 0"},
+      {"temperature: 1e39", "temperature is inf"},
+      {"temperature: .inf", "must be a finite number"},
+      {"temperature: true", "must be a finite number"},
+      {"top_k: -1", "top_k is -1"},
+      {"top_k: 1.5", "must be an integer"},
+      {"top_p: 0", "top_p is 0, it must be above 0, at most 1"},
+      {"top_p: 1e-60", "top_p is 0"},  // in the 32 bits of a request
+      {"top_p: 1.1", "top_p is 1.1"},
+      {"min_p: -0.1", "min_p is -0.1"},
+      {"min_p: 1.1", "min_p is 1.1"},
+      {"max_new_tokens: 0", "max_new_tokens is 0, it must be 1 or more"},
+      {"max_new_tokens: 9999999999", "must be an integer"},
+      {"stop: ['']", "the length of a stop string is 0"},
+      {stops + ", a]", "the number of stop strings is 65, it must be at most 64"},
+      {"stop: " + std::string(kStopStringBytesMax + 1, 'x'), "the length of a stop string is 4097"},
+  };
+  for (const auto& [setting, message] : bad) {
+    EXPECT_THAT(check(setting), testing::AllOf(HasSubstr("generation."), HasSubstr(message)))
+        << setting;
+  }
+}
+
+TEST(Config, ASamplingSettingOutOfPlaceIsShownItsPlace) {
+  for (const std::string_view key : GenerationKeys()) {
+    EXPECT_THAT(Check(Steps(fmt::format("  - {{name: a, type: Ask, llm: m, {}: 1}}", key))),
+                HasSubstr(fmt::format("no parameter '{0}' (did you mean 'generation.{0}'?)", key)));
+  }
+  EXPECT_THAT(Check(kGood, {"ask.temperature=1"}), HasSubstr("'generation.temperature'"));
+  std::string known = fmt::format("{}", fmt::join(GenerationKeys(), ", "));
+  EXPECT_THAT(Check(Steps("  - {name: a, type: Ask, llm: m, generation: {zebra: 1}}")),
+              HasSubstr("it knows " + known));
 }
 
 TEST(Config, HostileYamlIsBounded) {

@@ -7,7 +7,9 @@
 #include <sstream>
 
 #include "retort/base/random.h"
+#include "retort/pipeline/input_kinds.h"
 #include "retort/pipeline/row_columns.h"
+#include "retort/pipeline/step_runner.h"
 
 namespace retort {
 namespace {
@@ -35,15 +37,14 @@ class RecordingContext : public RowContext {
       : step_(step), stop_(std::move(stop)) {}
 
   uint64_t Random(uint64_t draw) const override { return RandomBits(0, draw); }
-  using RowContext::Generate;
-  std::vector<Completion> Generate(std::vector<Prompt> prompts,
+  std::vector<Answer> GenerateEach(std::vector<Prompt> prompts,
                                    std::shared_ptr<const ConstraintText>) override {
-    std::vector<Completion> completions(prompts.size());
+    std::vector<Answer> answers(prompts.size());
     for (size_t i = 0; i < prompts.size(); ++i) {
       Record(prompts[i]);
-      completions[i].text = fmt::format("<answer {} of {}>", num_requests, step_.name());
+      answers[i].completion.text = fmt::format("<answer {} of {}>", num_requests, step_.name());
     }
-    return completions;
+    return answers;
   }
   std::vector<Scores> Score(std::vector<Prompt> prompts,
                             std::vector<std::string> continuations) override {
@@ -188,6 +189,7 @@ class Planner {
       RecordingContext context(step, stop_);
       std::optional<Row> outputs;
       try {
+        CheckInputKinds(*step.type, step.inputs, inputs);
         outputs = dynamic_cast<const RowStep&>(*runnable).Process(inputs, context);
       } catch (const std::exception&) {
         ThrowIfStopped();

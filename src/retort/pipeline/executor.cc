@@ -1,7 +1,10 @@
 #include "retort/pipeline/executor.h"
 
+#include <fmt/chrono.h>
 #include <algorithm>
+
 #include <chrono>
+#include <ctime>
 #include <thread>
 #include <unordered_map>
 
@@ -34,6 +37,9 @@ int NumWorkers(const Graph& graph, int asked) {
   return std::clamp(2 * sequences, std::max(1, cores), kRowWorkersMax);
 }
 
+// "2026-01-31T12:00:00Z".
+std::string UtcNow() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
+
 }  // namespace
 
 class PipelineRun::Impl {
@@ -64,6 +70,7 @@ class PipelineRun::Impl {
 
   RunReport Execute() {
     begun_at_ = std::chrono::steady_clock::now();
+    started_at_ = UtcNow();
     std::stop_callback forward(options_.stop, [this] { Halt(); });
     {
       Ticker ticker(kSampleInterval, [this] { Sample(); });
@@ -89,6 +96,7 @@ class PipelineRun::Impl {
     for (size_t i = 0; i < models_.size(); ++i) {
       ModelProgress model;
       model.name = models_[i]->name();
+      model.path = graph_.config.FindModel(model.name)->path;
       model.num_consumers = models_[i]->num_consumers;
       model.description = models_[i]->description();
       model.stats = models_[i]->StatsSince();
@@ -465,8 +473,17 @@ class PipelineRun::Impl {
     }
     const bool interrupted = halt_.stop_requested() && !error_ && !stopped_by_;
     const bool whole = !error_ && !stopped_by_ && !interrupted;
-    sequencer_->Finish(whole);
+    bool has_room = false;  // else the earlier run.json is needed still
+    try {
+      report.moved_earlier_output =
+          MoveEarlierOutput(options_.output_dir, sequencer_->MadeFiles(whole));
+      has_room = true;
+      sequencer_->Finish(whole);
+    } catch (const Error& error) {
+      if (!error_) error_ = error;
+    }
     report.progress = progress();
+    for (const StepProgress& step : report.progress.steps) WarnOfAnswers(step);
     report.outputs = sequencer_->OutputPaths();
     report.rows_written = sequencer_->rows_written();
     report.rows_failed = sequencer_->rows_failed();
@@ -482,14 +499,39 @@ class PipelineRun::Impl {
     } else if (report.rows_failed > 0) {
       report.outcome = RunOutcome::kDoneWithFailures;
     }
-    WriteReport(report);
+    if (has_room) WriteReport(report);
     if (error_) throw *error_;
     return report;
   }
 
+  void WarnOfAnswers(const StepProgress& step) {
+    const auto rows = static_cast<double>(step.rows_out);
+    if (static_cast<double>(step.rows_cut) > kCutShareWarned * rows) {
+      const GraphStep& graph_step = *graph_.Find(step.name);
+      Warn(fmt::format(
+          "step '{}': in {} of {} rows an answer was cut after max_new_tokens ({}) or at "
+          "the context's end: raise max_new_tokens, or ask for less",
+          step.name, step.rows_cut, step.rows_out,
+          ToSamplingParams(graph_step.generation).max_new_tokens));
+    }
+    if (step.rows_with_gaps > 0) {
+      Warn(fmt::format(
+          "step '{}': in {} of {} rows one of several answers is missing: it was empty, "
+          "or not what structured_output asks for",
+          step.name, step.rows_with_gaps, step.rows_out));
+    }
+  }
+
   void WriteReport(const RunReport& report) {
     Json json = ToJson(report);
+    json["started_at"] = started_at_;
+    json["ended_at"] = UtcNow();
     json["pipeline"] = graph_.config.name;
+    json["pipeline_file"] = graph_.config.file.string();
+    json["pipeline_sha256"] = graph_.config.digest;
+    for (size_t i = 0; i < graph_.steps.size(); ++i) {
+      json["steps"][i]["settings"] = SettingsToJson(graph_, graph_.steps[i]);
+    }
     json["seed"] = seed_;
     json["workers"] = num_workers_;
     if (ledger_) json["cache"] = ledger_->path().string();
@@ -524,6 +566,7 @@ class PipelineRun::Impl {
   std::atomic<std::chrono::steady_clock::time_point> begun_at_ =
       std::chrono::steady_clock::time_point();
   std::atomic<bool> sources_ended_ = false;
+  std::string started_at_;
 
   std::mutex stop_mutex_;
   std::optional<Error> error_;

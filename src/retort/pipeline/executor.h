@@ -55,6 +55,10 @@ struct StepProgress {
   uint64_t rows_failed = 0;           // of rows_in
   uint64_t rows_upstream_failed = 0;  // of rows_in: passed on, an input was missing
   uint64_t rows_dropped = 0;          // of rows_in: ended here (by on_error, a filter, a join)
+  // Of rows_out, from the ledger or not: with an answer that max_new_tokens or the context ended,
+  // and with a null among several answers.
+  uint64_t rows_cut = 0;
+  uint64_t rows_with_gaps = 0;
   std::map<std::string, uint64_t> failures;  // rows_failed by code
   uint64_t num_requests = 0;                 // answered by the model
   uint64_t num_requests_cached = 0;          // answered by the ledger
@@ -65,6 +69,7 @@ struct StepProgress {
 
 struct ModelProgress {
   std::string name;
+  std::string path;  // as the pipeline file says
   ModelDescription description;
   ModelStats stats;  // since the run began to use it
   int num_consumers = 0;
@@ -81,6 +86,9 @@ struct RunProgress {
   bool sources_ended = false;  // no more families will begin
   double wall_s = 0;
 };
+
+// A run warns if more of a step's rows than this hold an answer that was cut.
+inline constexpr double kCutShareWarned = 0.05;
 
 enum class RunOutcome {
   kDone,
@@ -99,14 +107,21 @@ struct RunReport {
   RunProgress progress;
   std::vector<std::filesystem::path> outputs;  // finished, or partial if the run did not end
   uint64_t rows_written = 0;
-  uint64_t rows_failed = 0;  // lines of failed.jsonl
-  std::string stopped_by;    // of kStoppedByFailure: what failed
+  uint64_t rows_failed = 0;           // lines of failed.jsonl
+  std::string stopped_by;             // of kStoppedByFailure: what failed
+  bool moved_earlier_output = false;  // to `previous` in the output folder
   uint64_t peak_rss_bytes = 0;
   uint64_t peak_anonymous_bytes = 0;  // sampled
 };
 
 // As in run.json.
 Json ToJson(const RunReport& report);
+// Of a step, all that it was told to do, defaults included; in run.json beside what it did.
+Json SettingsToJson(const Graph& graph, const GraphStep& step);
+// A value for others to read: what stands under a name that means a secret ("api_key") is masked.
+Json WithoutSecrets(Json value);
+// The same of a `--set` argument.
+std::string WithoutSecret(std::string_view override_text);
 
 // One run of a checked graph. Rows flow: each goes on as soon as its own step is done, the oldest
 // first. Rows come out in the order of the sources and of each expansion, whatever finished first.

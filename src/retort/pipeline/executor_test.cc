@@ -6,6 +6,7 @@
 #include <barrier>
 #include <thread>
 
+#include "retort/pipeline/fault_streak.h"
 #include "retort/pipeline/ledger.h"
 #include "retort/pipeline/run_harness_test.h"
 
@@ -195,6 +196,124 @@ TEST_F(ExecutorTest, AModelThatIsGoneStopsTheRunInsteadOfFailingEveryRow) {
     EXPECT_EQ(error.message(), "model 'm' left 16 requests in a row unanswered: dead");
   }
   EXPECT_LE(model->num_calls(), static_cast<uint64_t>(4 * kRowWorkersMax));
+}
+
+// A fault of the model, one after another: the other rows would only fail too.
+TEST_F(ExecutorTest, AModelWhoseEveryRequestFailsStopsTheRun) {
+  for (const char* code : {"internal", "io", "corrupt"}) {
+    fake::TempDir dir;
+    const auto model =
+        MakeModel({{"rules", {{{"match", ""}, {"error", code}, {"message", "no number"}}}}}, 1);
+    RunOptions options;
+    options.num_workers = 2;
+    try {
+      RunGraph(MakeGraph("models: {m: t}\nsteps:\n  - {name: r, type: Rows, count: 1000}\n"
+                         "  - {name: a, type: Ask, llm: m, input_mappings: {text: id}}\n"),
+               model, dir.path(), options);
+      ADD_FAILURE() << "a broken model went unnoticed: " << code;
+    } catch (const Error& error) {
+      EXPECT_EQ(ErrorCodeName(error.code()), code);
+      EXPECT_EQ(error.message(), "model 'm' failed 4 times one after another: no number");
+    }
+    EXPECT_LE(model->num_calls(), 20u);
+  }
+}
+
+// The other step's answers do not hide it.
+TEST_F(ExecutorTest, AStepWhoseEveryRequestFailsStopsTheRun) {
+  const auto model = MakeModel(
+      Json::parse(R"({"rules": [{"match": "two", "error": "internal", "message": "no number"}]})"),
+      1);
+  RunOptions options;
+  options.num_workers = 2;
+  try {
+    RunGraph(MakeGraph("models: {m: t}\nsteps:\n  - {name: r, type: Rows, count: 1000}\n"
+                       "  - {name: one, type: Ask, llm: m, input_mappings: {text: id}, "
+                       "output_mappings: {answer: first}}\n"
+                       "  - {name: two, type: Ask, llm: m, prompt: 'two ', "
+                       "input_mappings: {text: first}}\n"),
+             model, dir_.path(), options);
+    ADD_FAILURE() << "a step without an answer went unnoticed";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), HasSubstr("one after another at step 'two': no number"));
+  }
+  EXPECT_LE(model->num_calls(), 40u);
+}
+
+// Faults with answers between them are the rows' own.
+TEST_F(ExecutorTest, FaultsHereAndThereFailTheirRowsOnly) {
+  const auto model = MakeModel(
+      Json::parse(R"({"rules": [{"match": "[13579]\\n", "error": "internal", "message": "odd"}]})"),
+      1);
+  RunOptions options;
+  options.num_workers = 1;
+  const RunReport report =
+      RunGraph(MakeGraph("models: {m: t}\nsteps:\n  - {name: r, type: Rows, count: 100}\n"
+                         "  - {name: a, type: Ask, llm: m, input_mappings: {text: id}}\n"),
+               model, dir_.path(), options);
+  EXPECT_EQ(report.rows_failed, 50u);
+}
+
+// One fault of an engine fails all that it was at work on; it counts once.
+TEST(FaultStreak, CountsFaultsNotTheRequestsTheyHit) {
+  FaultStreak streak;
+  for (int fault = 1; fault < kFaultsInARowMax; ++fault) {
+    const uint64_t mark = streak.Mark();
+    for (int request = 0; request < 100; ++request) EXPECT_TRUE(streak.Count(mark, true));
+  }
+  EXPECT_FALSE(streak.Count(streak.Mark(), true));
+  EXPECT_TRUE(streak.Count(streak.Mark(), false));
+  for (int fault = 1; fault < kFaultsInARowMax; ++fault) {
+    EXPECT_TRUE(streak.Count(streak.Mark(), true));
+  }
+  EXPECT_FALSE(streak.Count(streak.Mark(), true));
+}
+
+// Who reads a data set must be able to say what made it.
+TEST_F(ExecutorTest, TheReportSaysWhatWasRun) {
+  Graph graph = MakeGraph(R"(
+name: demo
+models: {m: {path: tiny, generation: {temperature: 0.5, stop: [x]}}}
+steps:
+  - {name: rows, type: Rows, data: [{text: a}]}
+  - {name: one, type: Ask, llm: m, generation: {max_new_tokens: 9}, output_mappings: {answer: b}}
+)");
+  RunGraph(graph, MakeModel(kEcho), dir_.path());
+  const Json report = Json::parse(FileText(Out("run.json")));
+  EXPECT_EQ(report.at("pipeline"), "demo");
+  EXPECT_EQ(report.at("pipeline_file"), "p.yaml");
+  EXPECT_EQ(report.at("pipeline_sha256"), graph.config.digest);
+  EXPECT_EQ(graph.config.digest.size(), 64u);
+  EXPECT_THAT(report.at("started_at").get<std::string>(),
+              testing::MatchesRegex("20..-..-..T..:..:..Z"));
+  EXPECT_LE(report.at("started_at").get<std::string>(), report.at("ended_at").get<std::string>());
+  EXPECT_EQ(report.at("models").at(0).at("path"), "tiny");
+  const Json settings = report.at("steps").at(1).at("settings");
+  EXPECT_EQ(settings.at("after"), Json({"rows"}));
+  EXPECT_EQ(settings.at("llm"), "m");
+  EXPECT_EQ(settings.at("params").at("rounds"), 1);  // a default
+  EXPECT_EQ(settings.at("generation").at("temperature"), 0.5);
+  EXPECT_EQ(settings.at("generation").at("max_new_tokens"), 9);
+  EXPECT_EQ(settings.at("generation").at("stop"), Json({"x"}));
+  EXPECT_EQ(settings.at("output_mappings"), Json({{"answer", "b"}}));
+  EXPECT_EQ(settings.at("on_error"), "keep");
+}
+
+TEST(RunReport, SecretsAreMaskedAndLongValuesNamedByTheirDigest) {
+  EXPECT_EQ(
+      WithoutSecrets(Json::parse(
+          R"({"api_key": "s", "a": [{"token": "s", "max_tokens": 3}], "score_tokens": 1})")),
+      Json::parse(
+          R"({"api_key": "***", "a": [{"token": "***", "max_tokens": 3}], "score_tokens": 1})"));
+  EXPECT_EQ(WithoutSecret("models.m.openai.api_key=s=t"), "models.m.openai.api_key=***");
+  EXPECT_EQ(WithoutSecret("a.max_new_tokens=3"), "a.max_new_tokens=3");
+  EXPECT_EQ(WithoutSecret("a.token"), "a.token");
+  std::string rows = "[";
+  for (int i = 0; i < 10'000; ++i) rows += fmt::format("{}{{text: t{}}}", i == 0 ? "" : ", ", i);
+  const Graph graph = MakeGraph("steps:\n  - {name: r, type: Rows, data: " + rows + "]}\n");
+  const Json data = SettingsToJson(graph, graph.steps[0]).at("params").at("data");
+  EXPECT_GT(data.at("bytes"), 64 << 10);
+  EXPECT_EQ(data.at("sha256").get<std::string>().size(), 64u);
 }
 
 TEST_F(ExecutorTest, ARowWithManyRequestsLeavesRoomForOthers) {

@@ -60,6 +60,11 @@ void GraphBuilder::ResolveType(size_t index) {
   node.params =
       CheckParams(*node.type, node.config.params, node.name(), node.config.mark, problems_);
   params_good_[index] = problems_.num_errors() == errors_before;
+  if (!params_good_[index]) return;
+  for (const std::string& warning : node.type->warnings(node.params)) {
+    problems_.Warn(MarkOfParam(node.config.params, warning, node.config.mark), "step '{}': {}",
+                   node.name(), warning);
+  }
 }
 
 void GraphBuilder::ResolveModel(size_t index) {
@@ -102,11 +107,15 @@ void GraphBuilder::ResolveModel(size_t index) {
                                      : Overlay(node.config.generation, model->generation);
 }
 
-void GraphBuilder::CheckUnusedModels() {
+void GraphBuilder::CheckModels() {
   for (const ModelConfig& model : graph_.config.models) {
     const bool used = std::any_of(graph_.steps.begin(), graph_.steps.end(),
                                   [&](const auto& node) { return node.config.llm == model.name; });
-    if (!used) problems_.Warn(model.mark, "the model '{}' is used by no step", model.name);
+    if (!used) {
+      problems_.Warn(model.mark, "the model '{}' is used by no step", model.name);
+    } else if (options_.check_model && !model.path.empty()) {
+      options_.check_model(model, problems_);
+    }
   }
 }
 
@@ -308,7 +317,7 @@ Graph GraphBuilder::Build() {
     ResolveModel(i);
     types_good = types_good && step(i).type != nullptr;
   }
-  CheckUnusedModels();
+  CheckModels();
   const size_t errors_before = problems_.num_errors();
   for (size_t i = 0; i < graph_.steps.size(); ++i) Connect(i);
   const bool connected = problems_.num_errors() == errors_before;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -77,6 +78,9 @@ struct GraphOptions {
   // missing files and columns before anything is loaded.
   bool peek_sources = true;
   bool strict = false;  // warnings are errors
+  // Asks whoever opens models whether a model that some step uses can be opened, as far as that
+  // can be told without opening it. What is wrong goes to the problems.
+  std::function<void(const ModelConfig&, Problems&)> check_model = {};
 };
 inline constexpr size_t kPeekRows = 100;
 inline constexpr size_t kStepsMax = 1000;

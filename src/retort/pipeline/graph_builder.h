@@ -26,7 +26,7 @@ class GraphBuilder {
   void CheckNames();
   void ResolveType(size_t index);
   void ResolveModel(size_t index);
-  void CheckUnusedModels();
+  void CheckModels();
   void Connect(size_t index);
   void ConnectTo(size_t index, const std::vector<std::string>& names);
   void ReportCycle();

@@ -250,6 +250,28 @@ TEST_F(LedgerTest, AClockThatWasSetBackDoesNotKeepRecordsForEver) {
   EXPECT_EQ(CollectLedger(path(), std::chrono::minutes(30), std::nullopt), 1u);
 }
 
+// While another process has the file open. What it puts afterwards may get the ids of what is gone,
+// and is found all the same when the file is opened again.
+TEST_F(LedgerTest, CollectingUnderAnOpenLedgerHidesNothingThatComesLater) {
+  {
+    Ledger ledger(path());
+    for (uint64_t i = 0; i < 10; ++i) ledger.Put({KeyOf(i), RecordKind::kCompletion, "old"});
+    ledger.Flush();
+    EXPECT_EQ(CollectLedger(path(), std::nullopt, 0), 10u);
+    for (uint64_t i = 100; i < 103; ++i) ledger.Put({KeyOf(i), RecordKind::kCompletion, "new"});
+    ledger.Flush();
+    EXPECT_EQ(ledger.Find(KeyOf(3), RecordKind::kCompletion), std::nullopt);
+    EXPECT_EQ(ledger.Find(KeyOf(101), RecordKind::kCompletion), "new");
+  }
+  Ledger ledger(path());
+  for (uint64_t i = 0; i < 10; ++i) {
+    EXPECT_EQ(ledger.Find(KeyOf(i), RecordKind::kCompletion), std::nullopt);
+  }
+  for (uint64_t i = 100; i < 103; ++i) {
+    EXPECT_EQ(ledger.Find(KeyOf(i), RecordKind::kCompletion), "new") << i;
+  }
+}
+
 TEST_F(LedgerTest, UsingARecordMakesItYoung) {
   {
     Ledger ledger(path());

@@ -21,21 +21,23 @@ uint64_t DrawSeed(StepRuntime& step, const LineageKey& row_key) {
 }
 
 // Why an answer is not what structured_output asks for, and what to do.
-[[noreturn]] void FailCut(const Completion& completion, const std::vector<std::string>& stops) {
+Error CutError(const Completion& completion, const std::vector<std::string>& stops) {
   const size_t num_tokens = completion.token_ids.size();
   if (completion.finish_reason == FinishReason::kLength || stops.empty()) {
-    Throw(ErrorCode::kExhausted,
-          "the answer was cut after {} tokens, before it was what structured_output asks for: "
-          "raise max_new_tokens, or say 'close: true'",
-          num_tokens);
+    return Error(
+        ErrorCode::kExhausted,
+        fmt::format("the answer was cut after {} tokens, before it was what structured_output asks "
+                    "for: raise max_new_tokens, or say 'close: true'",
+                    num_tokens));
   }
   std::string names;
   for (const std::string& stop : stops) names += (names.empty() ? "" : " or ") + DumpJson(stop);
-  Throw(ErrorCode::kExhausted,
-        "the stop text {} cut the answer after {} tokens, before it was what structured_output "
-        "asks for: remove it from 'stop', or say 'close: true', with which a stop text ends an "
-        "answer only where it is whole",
-        names, num_tokens);
+  return Error(
+      ErrorCode::kExhausted,
+      fmt::format("the stop text {} cut the answer after {} tokens, before it was what "
+                  "structured_output asks for: remove it from 'stop', or say 'close: true', with "
+                  "which a stop text ends an answer only where it is whole",
+                  names, num_tokens));
 }
 
 }  // namespace
@@ -45,6 +47,8 @@ struct ModelContext::Asked {
   LineageKey key;
   std::optional<Response> response;
   std::optional<Error> fatal;  // the ledger's, or that of loading the model
+  uint64_t model_mark = 0;  // of the streaks of faults, when it was asked
+  uint64_t step_mark = 0;
   bool from_ledger = false;    // or from an equal request whose answer went there
 };
 
@@ -92,7 +96,7 @@ Request ModelContext::MakeRequest(Prompt prompt) const {
   return request;
 }
 
-std::vector<Completion> ModelContext::Generate(std::vector<Prompt> prompts,
+std::vector<Answer> ModelContext::GenerateEach(std::vector<Prompt> prompts,
                                                std::shared_ptr<const ConstraintText> constraint) {
   if (constraint_ != nullptr) constraint = constraint_;
   std::vector<Request> requests;
@@ -110,15 +114,21 @@ std::vector<Completion> ModelContext::Generate(std::vector<Prompt> prompts,
     request.work = std::move(generation);
     requests.push_back(std::move(request));
   }
-  std::vector<Completion> completions;
+  std::vector<Answer> answers;
   for (Response& response : Ask(std::move(requests))) {
-    completions.push_back(std::get<Completion>(std::move(response.result)));
-    const Completion& completion = completions.back();
+    Answer& answer = answers.emplace_back();
+    answer.completion = std::get<Completion>(std::move(response.result));
+    const Completion& completion = answer.completion;
+    answer.as_generated = constraint_ != nullptr;
+    const bool met = constraint != nullptr && completion.constraint_met;
+    // A text that is all it should be is whole, whatever ended it.
+    if (completion.finish_reason == FinishReason::kLength && !met) marks_.cut = true;
+    if (!met && IsBlank(completion.text)) marks_.missing = true;
     if (constraint_ == nullptr || completion.constraint_met) continue;
-    KeepRaw(completion.text);
-    FailCut(completion, step_.sampling.stop);
+    marks_.missing = true;
+    answer.error = CutError(completion, step_.sampling.stop);
   }
-  return completions;
+  return answers;
 }
 
 std::vector<Scores> ModelContext::Score(std::vector<Prompt> prompts,
@@ -220,7 +230,11 @@ bool ModelContext::FindInLedger(Asked& asked) const {
 void ModelContext::AskOnce(const std::vector<Asked*>& open) {
   Waiter waiter;
   waiter.num_open = open.size();
-  for (Asked* asked : open) Submit(*asked, waiter);
+  for (Asked* asked : open) {
+    asked->model_mark = step_.model->faults.Mark();
+    asked->step_mark = step_.faults.Mark();
+    Submit(*asked, waiter);
+  }
   waiter.Wait();
   StepCounters& counters = step_.counters;
   for (const Asked* asked : open) {
@@ -277,6 +291,16 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
     if (asked.from_ledger) continue;
     const Error* error = std::get_if<Error>(&asked.response->result);
     const bool away = error != nullptr && error->code() == ErrorCode::kUnavailable;
+    const bool fault = error != nullptr && IsModelFault(error->code());
+    const bool model_goes_on = step_.model->faults.Count(asked.model_mark, fault);
+    if (!step_.faults.Count(asked.step_mark, fault) || !model_goes_on) {
+      fatal_ = Error(error->code(),
+                     fmt::format("model '{}' failed {} times one after another{}: {}", model_name(),
+                                 kFaultsInARowMax,
+                                 model_goes_on ? " at step '" + step_.graph->name() + "'" : "",
+                                 error->message()));
+      throw *fatal_;
+    }
     if (step_.model->CountAnswer(!away)) continue;
     fatal_ = Error(error->code(), fmt::format("model '{}' left {} requests in a row unanswered: {}",
                                               model_name(), kUnansweredMax, error->message()));

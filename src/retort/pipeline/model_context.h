@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "retort/pipeline/answer_marks.h"
 #include "retort/pipeline/ledger.h"
 #include "retort/pipeline/step.h"
 #include "retort/pipeline/step_runtime.h"
@@ -26,8 +27,7 @@ class ModelContext : public RowContext {
   ModelContext(StepRuntime& step, Ledger* ledger, const LineageKey& row_key, std::stop_token stop);
 
   uint64_t Random(uint64_t draw) const override;
-  using RowContext::Generate;
-  std::vector<Completion> Generate(std::vector<Prompt> prompts,
+  std::vector<Answer> GenerateEach(std::vector<Prompt> prompts,
                                    std::shared_ptr<const ConstraintText> constraint) override;
   std::vector<Scores> Score(std::vector<Prompt> prompts,
                             std::vector<std::string> continuations) override;
@@ -37,7 +37,6 @@ class ModelContext : public RowContext {
   void KeepRaw(std::string_view text) override { raw_ = text; }
 
   // What the row itself asks its answers to be.
-  bool has_structured_output() const override { return constraint_ != nullptr; }
   void SetConstraint(std::shared_ptr<const ConstraintText> constraint) {
     constraint_ = std::move(constraint);
   }
@@ -46,6 +45,8 @@ class ModelContext : public RowContext {
   // False: they may be others next time under the same key of the step, since a request failed or
   // the context, which is not part of that key, had a part in an answer.
   bool outputs_are_final() const { return outputs_are_final_; }
+  // Of the answers so far.
+  const AnswerMarks& marks() const { return marks_; }
   // The error that must stop the whole run (the ledger's, a model that is gone), not this row
   // alone.
   const std::optional<Error>& fatal() const { return fatal_; }
@@ -71,6 +72,7 @@ class ModelContext : public RowContext {
   uint64_t num_generations_ = 0;
   std::string raw_;
   bool outputs_are_final_ = true;
+  AnswerMarks marks_;
   std::shared_ptr<const ConstraintText> constraint_;  // the step's or the row's; null: none
   std::optional<Error> fatal_;
 };

@@ -49,15 +49,11 @@ std::optional<uint64_t> ReadSeed(const YamlNode& node, const std::string& label,
   return std::nullopt;
 }
 
-std::optional<double> ReadFloat(const YamlNode& node, const std::string& label, double min,
-                                double max, Problems& problems) {
+std::optional<double> ReadFloat(const YamlNode& node, const std::string& label,
+                                Problems& problems) {
   const Json value = node.kind == YamlNode::Kind::kScalar ? YamlToJson(node) : Json();
-  if (value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() >= min &&
-      value.get<double>() <= max) {
-    return value.get<double>();
-  }
-  problems.Add(node.mark, "'{}' must be a number from {} to {}, found {}", label, min, max,
-               DescribeNode(node));
+  if (value.is_number() && std::isfinite(value.get<double>())) return value.get<double>();
+  problems.Add(node.mark, "'{}' must be a finite number, found {}", label, DescribeNode(node));
   return std::nullopt;
 }
 

@@ -22,8 +22,8 @@ std::optional<int64_t> ReadInt(const YamlNode& node, const std::string& label, i
                                int64_t max, Problems& problems);
 std::optional<uint64_t> ReadSeed(const YamlNode& node, const std::string& label,
                                  Problems& problems);
-std::optional<double> ReadFloat(const YamlNode& node, const std::string& label, double min,
-                                double max, Problems& problems);
+// A finite number.
+std::optional<double> ReadFloat(const YamlNode& node, const std::string& label, Problems& problems);
 std::optional<std::string> ReadChoice(const YamlNode& node, const std::string& label,
                                       std::initializer_list<std::string_view> choices,
                                       Problems& problems);

@@ -110,6 +110,16 @@ void OutputSequencer::WriteFailure(const FailureRecord& failure, uint64_t family
   ++rows_failed_;
 }
 
+std::vector<MadeFile> OutputSequencer::MadeFiles(bool whole) const {
+  std::lock_guard lock(mutex_);
+  const auto made = [](const JsonlWriter& writer, bool takes_name) {
+    return MadeFile{writer.path().filename().string(), writer.partial_path(), takes_name};
+  };
+  std::vector<MadeFile> files = {made(*failed_, rows_failed_ > 0)};
+  for (const auto& [leaf, writer] : writers_) files.push_back(made(*writer, whole));
+  return files;
+}
+
 void OutputSequencer::Finish(bool whole) {
   std::lock_guard lock(mutex_);
   failed_->Finish();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "retort/dataset/jsonl_writer.h"
+#include "retort/pipeline/earlier_output.h"
 #include "retort/pipeline/graph.h"
 #include "retort/pipeline/row_flow.h"
 
@@ -37,6 +38,8 @@ class OutputSequencer {
   // The failure that stops a run is written at once, before those of earlier families.
   void WriteFailure(const FailureRecord& failure, uint64_t family);
 
+  // What Finish() gives a name, and what it leaves as it is.
+  std::vector<MadeFile> MadeFiles(bool whole) const;
   // Gives the files their names. `whole`: the leaves' too, not only failed.jsonl.
   void Finish(bool whole);
 

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <set>
 
+#include "retort/pipeline/config.h"
 #include "retort/pipeline/node_reader.h"
+#include "retort/pipeline/step_help.h"
 
 namespace retort {
 namespace {
@@ -114,15 +116,10 @@ const ParamSpec* FindSpec(const StepType& type, std::string_view name) {
   return nullptr;
 }
 
-// Keys that every step has; offered for typos.
-constexpr std::string_view kCommonKeys[] = {
-    "name",     "type",     "llm", "generation", "after", "input_mappings", "output_mappings",
-    "on_error", "use_cache"};
-
 std::vector<std::string> KnownKeys(const StepType& type) {
   std::vector<std::string> names;
   for (const ParamSpec& spec : type.params) names.emplace_back(spec.name);
-  names.insert(names.end(), std::begin(kCommonKeys), std::end(kCommonKeys));
+  for (const StepKey& key : StepKeys()) names.emplace_back(key.name);
   return names;
 }
 
@@ -156,8 +153,13 @@ Params CheckParams(const StepType& type, const std::vector<std::pair<YamlNode, Y
   for (const auto& [key, node] : given) {
     const ParamSpec* spec = FindSpec(type, key.text);
     if (spec == nullptr) {
+      // A sampling setting stands one level deeper.
+      const auto settings = GenerationKeys();
+      const bool nested = std::find(settings.begin(), settings.end(), key.text) != settings.end();
       problems.Add(key.mark, "step '{}' ({}) has no parameter '{}'{}", step_name, type.name,
-                   key.text, DidYouMean(key.text, KnownKeys(type)));
+                   key.text,
+                   nested ? fmt::format(" (did you mean 'generation.{}'?)", key.text)
+                          : DidYouMean(key.text, KnownKeys(type)));
       continue;
     }
     if (node.IsNull()) continue;  // as if it were not given
@@ -191,18 +193,18 @@ Params CheckParams(const StepType& type, const std::vector<std::pair<YamlNode, Y
     type.check(params);
   } catch (const std::exception&) {
     const Error error = CurrentError();
-    Mark place = mark;
-    // The check's message names its parameter; point to it if it can be found.
-    for (const auto& [key, node] : given) {
-      if (error.message().find("'" + key.text + "'") != std::string::npos) {
-        place = key.mark;
-        break;
-      }
-    }
-    problems.Add(
-        {error.code(), place, fmt::format("step '{}': {}", step_name, error.message()), false});
+    problems.Add({error.code(), MarkOfParam(given, error.message(), mark),
+                  fmt::format("step '{}': {}", step_name, error.message()), false});
   }
   return params;
+}
+
+Mark MarkOfParam(const std::vector<std::pair<YamlNode, YamlNode>>& given, std::string_view message,
+                 const Mark& otherwise) {
+  for (const auto& [key, node] : given) {
+    if (message.find("'" + key.text + "'") != std::string_view::npos) return key.mark;
+  }
+  return otherwise;
 }
 
 Params MakeParams(const StepType& type, const Json& given) {

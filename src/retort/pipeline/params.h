@@ -16,6 +16,10 @@ namespace retort {
 Params CheckParams(const StepType& type, const std::vector<std::pair<YamlNode, YamlNode>>& given,
                    const std::string& step_name, const Mark& mark, Problems& problems);
 
+// Where the parameter stands that a message names in quotes; `otherwise` if none of `given` does.
+Mark MarkOfParam(const std::vector<std::pair<YamlNode, YamlNode>>& given, std::string_view message,
+                 const Mark& otherwise);
+
 // The same from JSON: for tests and for callers that have no file. Throws Error{kInvalid}.
 Params MakeParams(const StepType& type, const Json& given = Json::object());
 

@@ -9,10 +9,19 @@ std::string MarkText(const Mark& mark) {
   return mark.line > 0 ? fmt::format("{}:{}", mark.file, mark.line) : mark.file;
 }
 
+namespace {
+
+std::string Placed(const Mark& mark, std::string_view text) {
+  const std::string place = MarkText(mark);
+  return fmt::format("{}{}{}", place, place.empty() ? "" : ": ", text);
+}
+
+}  // namespace
+
+std::string PlacedMessage(const Problem& problem) { return Placed(problem.mark, problem.message); }
+
 std::string ProblemText(const Problem& problem) {
-  const std::string place = MarkText(problem.mark);
-  return (place.empty() ? "" : place + ": ") + (problem.warning ? "warning: " : "") +
-         problem.message;
+  return Placed(problem.mark, (problem.warning ? "warning: " : "") + problem.message);
 }
 
 size_t Problems::num_errors() const {

@@ -60,6 +60,8 @@ class Problems {
 };
 
 // "file:line: message".
+std::string PlacedMessage(const Problem& problem);
+// The same, with "warning: " before the message of one.
 std::string ProblemText(const Problem& problem);
 
 }  // namespace retort

@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "retort/base/digest.h"
 #include "retort/pipeline/executor.h"
 
 namespace retort {
@@ -16,6 +19,8 @@ Json StepToJson(const StepProgress& step) {
           {"rows_failed", step.rows_failed},
           {"rows_upstream_failed", step.rows_upstream_failed},
           {"rows_dropped", step.rows_dropped},
+          {"rows_cut", step.rows_cut},
+          {"rows_with_gaps", step.rows_with_gaps},
           {"failures", Json(step.failures)},
           {"requests", step.num_requests},
           {"requests_cached", step.num_requests_cached},
@@ -27,6 +32,7 @@ Json StepToJson(const StepProgress& step) {
 Json ModelToJson(const ModelProgress& model, double wall_s) {
   const ModelStats& stats = model.stats;
   return {{"name", model.name},
+          {"path", model.path},
           {"digest", model.description.digest},
           {"dispatch_level", model.description.dispatch_level},
           {"consumers", model.num_consumers},
@@ -47,7 +53,95 @@ Json ModelToJson(const ModelProgress& model, double wall_s) {
           {"kv_bytes", stats.kv_bytes}};
 }
 
+// Longer values of parameters (the rows of LoadDataFromDicts) are named by their digest.
+constexpr size_t kParamBytesMax = 64 << 10;
+
+constexpr std::string_view kSecretNames[] = {"api_key", "apikey",        "token",   "hf_token",
+                                             "secret",  "authorization", "password"};
+constexpr std::string_view kMask = "***";
+
+bool MeansASecret(std::string_view name) {
+  return std::find(std::begin(kSecretNames), std::end(kSecretNames), name) !=
+         std::end(kSecretNames);
+}
+
+Json Shortened(Json value) {
+  const std::string text = DumpJson(value);
+  if (text.size() <= kParamBytesMax) return value;
+  return {{"sha256", Sha256Hex(text)}, {"bytes", text.size()}};
+}
+
+Json GenerationToJson(const GenerationSettings& settings) {
+  const SamplingParams sampling = ToSamplingParams(settings);
+  Json json = {{"temperature", settings.temperature.value_or(sampling.temperature)},
+               {"top_k", sampling.top_k},
+               {"top_p", settings.top_p.value_or(sampling.top_p)},
+               {"min_p", settings.min_p.value_or(sampling.min_p)},
+               {"max_new_tokens", sampling.max_new_tokens},
+               {"stop", sampling.stop},
+               {"ignore_eos", sampling.ignore_eos}};
+  if (settings.seed) json["seed"] = *settings.seed;
+  return json;
+}
+
+std::string_view OnErrorName(OnError on_error) {
+  switch (on_error) {
+    case OnError::kKeep:
+      return "keep";
+    case OnError::kDrop:
+      return "drop";
+    case OnError::kFail:
+      return "fail";
+  }
+  return "keep";
+}
+
 }  // namespace
+
+Json WithoutSecrets(Json value) {
+  if (value.is_array()) {
+    for (Json& item : value) item = WithoutSecrets(std::move(item));
+  } else if (value.is_object()) {
+    for (auto& [name, item] : value.items()) {
+      item = MeansASecret(name) ? Json(kMask) : WithoutSecrets(std::move(item));
+    }
+  }
+  return value;
+}
+
+std::string WithoutSecret(std::string_view override_text) {
+  const size_t equals = override_text.find('=');
+  const std::string_view path = override_text.substr(0, equals);
+  const size_t dot = path.rfind('.');
+  const std::string_view name = dot == std::string_view::npos ? path : path.substr(dot + 1);
+  if (equals == std::string_view::npos) return std::string(override_text);
+  if (MeansASecret(name)) return fmt::format("{}={}", path, kMask);
+  return std::string(override_text);
+}
+
+Json SettingsToJson(const Graph& graph, const GraphStep& step) {
+  Json json = Json::object();
+  json["after"] = Json::array();
+  for (const size_t before : step.after) json["after"].push_back(graph.steps[before].name());
+  if (step.config.llm) json["llm"] = *step.config.llm;
+  json["params"] = Json::object();
+  for (const auto& [name, value] : step.params.values().items()) {
+    json["params"][name] = Shortened(WithoutSecrets(value));
+  }
+  if (step.model_use == ModelUse::kGenerate) json["generation"] = GenerationToJson(step.generation);
+  if (step.config.structured_output) {
+    json["structured_output"] = Shortened(YamlToJson(*step.config.structured_output));
+  }
+  for (const auto& [name, mappings] :
+       {std::pair{"input_mappings", &step.config.input_mappings},
+        std::pair{"output_mappings", &step.config.output_mappings}}) {
+    if (!mappings->empty()) json[name] = *mappings;
+  }
+  json["on_error"] = OnErrorName(step.config.on_error);
+  json["use_cache"] = step.config.use_cache;
+  json["version"] = step.type->version;
+  return json;
+}
 
 int ExitStatus(RunOutcome outcome) {
   switch (outcome) {

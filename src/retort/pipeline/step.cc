@@ -21,4 +21,21 @@ std::vector<std::string> Params::Strings(std::string_view name) const {
   return At(name).get<std::vector<std::string>>();
 }
 
+bool IsBlank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
+}
+
+std::vector<Completion> RowContext::Generate(std::vector<Prompt> prompts,
+                                             std::shared_ptr<const ConstraintText> constraint) {
+  std::vector<Completion> completions;
+  for (Answer& answer : GenerateEach(std::move(prompts), std::move(constraint))) {
+    if (answer.error) {
+      KeepRaw(answer.completion.text);
+      throw *answer.error;
+    }
+    completions.push_back(std::move(answer.completion));
+  }
+  return completions;
+}
+
 }  // namespace retort

@@ -3,12 +3,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "retort/base/error.h"
 #include "retort/base/json.h"
 #include "retort/llm/request.h"
 
@@ -54,6 +57,18 @@ class Params {
   Json values_;
 };
 
+// One of several answers to a row's prompts.
+struct Answer {
+  Completion completion;
+  // Why the text is no answer: it is not what the step's `structured_output` asks for.
+  std::optional<Error> error;
+  // `structured_output` says what the text is to the letter, white space at its ends included.
+  bool as_generated = false;
+};
+
+// A text of white space, or of nothing.
+bool IsBlank(std::string_view text);
+
 // What one row's processing may use beside its inputs. Calls to the model block until the answer is
 // there; they throw the request's Error. One context serves one row of one step and one thread.
 class RowContext {
@@ -66,23 +81,20 @@ class RowContext {
 
   // Continuations of each prompt, submitted together, with the step's `generation` settings and a
   // seed of its own for each. The n-th prompt of a row ever asked for has the same seed in every
-  // run.
+  // run. Throws if a request fails; its siblings' answers are kept for the next run.
   //
-  // Each is a text that the step's (or the row's) `structured_output` asks for, else the row fails.
-  // Without one it is a text of `constraint`, if given, as far as the model honours it: check
-  // Completion::constraint_met, or what it says.
-  virtual std::vector<Completion> Generate(std::vector<Prompt> prompts,
+  // Without the step's (or the row's) `structured_output`, an answer is a text of `constraint`, if
+  // given, as far as the model honours it: check Completion::constraint_met, or what it says.
+  virtual std::vector<Answer> GenerateEach(std::vector<Prompt> prompts,
                                            std::shared_ptr<const ConstraintText> constraint) = 0;
-  std::vector<Completion> Generate(std::vector<Prompt> prompts) {
-    return Generate(std::move(prompts), nullptr);
-  }
+  // The same for those who need every answer: the first that is none fails the row.
+  std::vector<Completion> Generate(std::vector<Prompt> prompts,
+                                   std::shared_ptr<const ConstraintText> constraint = nullptr);
   // Log-probabilities of the same continuations after each prompt, submitted together.
   virtual std::vector<Scores> Score(std::vector<Prompt> prompts,
                                     std::vector<std::string> continuations) = 0;
   virtual std::vector<float> Embed(Prompt prompt, PoolingKind pooling, bool normalize) = 0;
 
-  // Whether `structured_output` says what the answers of this row are.
-  virtual bool has_structured_output() const { return false; }
   // Somebody asked the run to stop: for work in the step itself that may take long.
   virtual std::stop_token stop() const { return {}; }
 
@@ -149,12 +161,21 @@ class JoinStep : public Step {
 
 enum class StepKind { kSource, kRow, kRows, kGlobal, kJoin };
 
+// What a step's input column holds. Rows with another type fail before the step sees them.
+enum class InputKind {
+  kAny,
+  kText,
+  kTextList,            // of texts, and nulls where an answer is missing
+  kTextOrConversation,  // a text, or a list of chat messages
+};
+
 enum class ModelUse { kNone, kGenerate, kScore, kEmbed };
 
 // Describes a kind of step: everything validation, documentation and the executor need.
 struct StepType {
   std::string_view name;          // "EvolInstruct", as in the pipeline file's `type:`
   std::string_view summary = {};  // one sentence, and the paper it is after
+  std::string_view example = {};  // YAML: its own parameters as someone might set them
   int version =
       1;  // of its code and prompts: part of every cache key; raise it when answers may change
   StepKind kind = StepKind::kRow;
@@ -170,6 +191,8 @@ struct StepType {
   std::function<std::vector<std::string>(const Params&)> outputs = [](const Params&) {
     return std::vector<std::string>();
   };
+  // Of a row step: input columns, under its own names, that must hold more than any value.
+  std::vector<std::pair<std::string_view, InputKind>> input_kinds = {};
   // For kinds that rewrite rows (kRows, kGlobal): the columns after the step, given those before
   // it. Unset: before + outputs.
   std::function<std::vector<std::string>(const Params&, const std::vector<std::string>& before)>
@@ -178,6 +201,11 @@ struct StepType {
   // Checks that go beyond types and ranges (parameters that exclude each other, a template that
   // does not parse): throws Error{kInvalid} naming the parameter.
   std::function<void(const Params&)> check = [](const Params&) {};
+
+  // What is allowed, but is likely a mistake: one sentence each, naming the parameter.
+  std::function<std::vector<std::string>(const Params&)> warnings = [](const Params&) {
+    return std::vector<std::string>();
+  };
 
   // Which ways it uses a model: needs `llm:` in the pipeline file unless kNone.
   std::function<ModelUse(const Params&)> model_use = [](const Params&) { return ModelUse::kNone; };

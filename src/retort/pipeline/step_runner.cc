@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "retort/base/json_object.h"
+#include "retort/pipeline/input_kinds.h"
 #include "retort/pipeline/model_context.h"
 #include "retort/pipeline/record_codec.h"
 #include "retort/pipeline/row_columns.h"
@@ -110,14 +111,14 @@ Item KeepFailed(const GraphStep& step, const Item& item, const LineageKey& step_
 
 }  // namespace
 
-std::optional<Row> StepRunner::FindOutputs(StepRuntime& step, const LineageKey& key,
-                                           std::string& encoded) const {
+std::optional<StoredOutputs> StepRunner::FindOutputs(StepRuntime& step, const LineageKey& key,
+                                                     std::string& encoded) const {
   auto value = ledger_->Find(key, RecordKind::kStepOutputs);
   if (!value) return std::nullopt;
   encoded = std::move(*value);
-  Row outputs = DecodeRow(encoded);
-  CheckOutputs(*step.graph, outputs);
-  return outputs;
+  StoredOutputs stored = DecodeOutputs(encoded);
+  CheckOutputs(*step.graph, stored.outputs);
+  return stored;
 }
 
 StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
@@ -140,21 +141,26 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
     outcome.results.push_back(KeepFailed(graph, item, step.key()));
     return outcome;
   }
+  try {
+    CheckInputKinds(*graph.type, graph.inputs, inputs);
+  } catch (const Error& error) {
+    return Failed(error);
+  }
   Ledger* ledger = step.use_cache ? ledger_ : nullptr;
   // Without a model, running the step again costs less than looking its outputs up.
   Ledger* outputs_ledger = step.model == nullptr ? nullptr : ledger;
   const LineageKey record_key = step.OutputsKey(item.key);
-  std::optional<Row> outputs;
+  std::optional<StoredOutputs> made;
   std::string encoded;
   if (outputs_ledger != nullptr) {
     try {
-      outputs = FindOutputs(step, record_key, encoded);
+      made = FindOutputs(step, record_key, encoded);
     } catch (const Error& error) {
       return Fatal(error);
     }
-    if (outputs) ++step.counters.rows_cached;
+    if (made) ++step.counters.rows_cached;
   }
-  if (!outputs) {
+  if (!made) {
     ModelContext context(step, ledger, item.key, stop_);
     try {
       if (!graph.structured_output.column.empty()) {
@@ -163,9 +169,9 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
         context.SetConstraint(constraint);
         inputs.erase(std::string(kStructuredOutputInput));
       }
-      outputs = dynamic_cast<const RowStep&>(*step.step).Process(inputs, context);
-      CheckOutputs(graph, *outputs);
-      if (step.model != nullptr) encoded = EncodeRow(*outputs);
+      made = {dynamic_cast<const RowStep&>(*step.step).Process(inputs, context), context.marks()};
+      CheckOutputs(graph, made->outputs);
+      if (step.model != nullptr) encoded = EncodeOutputs(made->outputs, made->marks);
     } catch (const std::exception&) {
       if (context.fatal()) return Fatal(*context.fatal());
       return Failed(CurrentError(), context.raw());
@@ -182,7 +188,9 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
   StepOutcome outcome;
   Item next = Follow(item);
   next.row = item.row;
-  PutOutputs(graph, std::move(*outputs), next.row);
+  if (made->marks.cut) ++step.counters.rows_cut;
+  if (made->marks.missing) ++step.counters.rows_with_gaps;
+  PutOutputs(graph, std::move(made->outputs), next.row);
   next.key = KeyAfter(step.key(), item.key, encoded);
   outcome.results.push_back(std::move(next));
   return outcome;

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "retort/pipeline/answer_marks.h"
 #include "retort/pipeline/ledger.h"
 #include "retort/pipeline/row_flow.h"
 #include "retort/pipeline/step_runtime.h"
@@ -42,8 +43,8 @@ class StepRunner {
   StepOutcome RunRow(StepRuntime& step, const Item& item) const;
   StepOutcome RunRows(StepRuntime& step, const Item& item) const;
   // `encoded` is set to the outputs as stored.
-  std::optional<Row> FindOutputs(StepRuntime& step, const LineageKey& key,
-                                 std::string& encoded) const;
+  std::optional<StoredOutputs> FindOutputs(StepRuntime& step, const LineageKey& key,
+                                           std::string& encoded) const;
 
   Ledger* ledger_;
   std::stop_token stop_;

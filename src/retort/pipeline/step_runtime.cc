@@ -114,6 +114,8 @@ StepProgress StepCounters::Snapshot(const GraphStep& step) const {
   progress.rows_failed = rows_failed;
   progress.rows_upstream_failed = rows_upstream_failed;
   progress.rows_dropped = rows_dropped;
+  progress.rows_cut = rows_cut;
+  progress.rows_with_gaps = rows_with_gaps;
   progress.num_requests = num_requests;
   progress.num_requests_cached = num_requests_cached;
   progress.prompt_tokens = prompt_tokens;

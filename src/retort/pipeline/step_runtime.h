@@ -11,6 +11,7 @@
 
 #include "retort/llm/language_model.h"
 #include "retort/pipeline/executor.h"
+#include "retort/pipeline/fault_streak.h"
 #include "retort/pipeline/graph.h"
 #include "retort/pipeline/lineage.h"
 #include "retort/pipeline/requests_in_flight.h"
@@ -48,6 +49,7 @@ class ModelSlot {
 
   int num_consumers = 0;
   RequestsInFlight in_flight;
+  FaultStreak faults;
 
  private:
   std::string name_;
@@ -71,6 +73,8 @@ struct StepCounters {
   std::atomic<uint64_t> rows_failed = 0;
   std::atomic<uint64_t> rows_upstream_failed = 0;
   std::atomic<uint64_t> rows_dropped = 0;
+  std::atomic<uint64_t> rows_cut = 0;
+  std::atomic<uint64_t> rows_with_gaps = 0;
   std::atomic<uint64_t> num_requests = 0;
   std::atomic<uint64_t> num_requests_cached = 0;
   std::atomic<uint64_t> prompt_tokens = 0;
@@ -94,6 +98,7 @@ struct StepRuntime {
   bool use_cache = true;
   std::optional<RowSchemas> row_schemas;  // where `structured_output` is a column
   StepCounters counters;
+  FaultStreak faults;  // of this step's own requests, whatever others of its model get
 
   // Names everything about the step that can change its outputs, its name not among it. Identifies
   // the model, if it uses one.

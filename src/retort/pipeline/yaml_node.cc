@@ -13,6 +13,7 @@
 #include <set>
 #include <sstream>
 
+#include "retort/base/text_file.h"
 #include "retort/dataset/line_reader.h"
 
 namespace retort {

@@ -133,7 +133,7 @@ TEST(Columns, WideRowsTakeTimeWithTheirColumns) {
 class NoContext : public RowContext {
  public:
   uint64_t Random(uint64_t) const override { return 0; }
-  std::vector<Completion> Generate(std::vector<Prompt>,
+  std::vector<Answer> GenerateEach(std::vector<Prompt>,
                                    std::shared_ptr<const ConstraintText>) override {
     return {};
   }

@@ -288,6 +288,7 @@ StepType DeitaFilteringType() {
       .name = "DeitaFiltering",
       .summary =
           "Keeps the best-scored rows that differ from one another (DEITA, Liu et al. 2024).",
+      .example = "data_budget: 100",
       .version = 2,
       .kind = StepKind::kGlobal,
       .params = {{.name = "data_budget",

@@ -112,6 +112,7 @@ StepType ExpandColumnsType() {
   return {
       .name = "ExpandColumns",
       .summary = "Makes one row of each item of list columns; the lists of a row have one length.",
+      .example = "columns: {generations: generation}",
       .kind = StepKind::kRows,
       .params = {{.name = "columns",
                   .type = ParamType::kAny,

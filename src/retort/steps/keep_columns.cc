@@ -36,6 +36,7 @@ StepType KeepColumnsType() {
   return {
       .name = "KeepColumns",
       .summary = "Keeps the named columns, in the order named, and drops the others.",
+      .example = "columns: [instruction, generation]",
       .kind = StepKind::kRows,
       .params = {{.name = "columns",
                   .type = ParamType::kStringList,

@@ -50,6 +50,7 @@ StepType LoadDataFromDictsType() {
   return {
       .name = "LoadDataFromDicts",
       .summary = "Rows written in the pipeline file itself.",
+      .example = "data:\n  - {instruction: Name a fruit.}\n  - {instruction: Name a stone.}",
       .kind = StepKind::kSource,
       .params = {{.name = "data",
                   .type = ParamType::kAny,

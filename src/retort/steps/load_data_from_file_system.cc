@@ -132,6 +132,7 @@ StepType LoadDataFromFileSystemType() {
       .summary =
           "Rows of JSONL, JSON or CSV files. A number is a 64-bit integer or a double; "
           "one that is neither makes a bad line, as does a key given twice.",
+      .example = "data_files: seeds.jsonl",
       .kind = StepKind::kSource,
       .params = {{.name = "data_files",
                   .type = ParamType::kAny,

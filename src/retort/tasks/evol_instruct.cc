@@ -41,6 +41,7 @@ constexpr std::array kMutations = {
         "Instruction:\n{{ instruction }}\n\nNew instruction:"},
 };
 constexpr std::array<std::string_view, 1> kVariables = {"instruction"};
+constexpr std::string_view kAnswerPrefix = "answer_";  // of the columns about generated answers
 
 class EvolInstruct : public RowStep {
  public:
@@ -48,46 +49,50 @@ class EvolInstruct : public RowStep {
       : evolution_(params, kMutations, kVariables),
         store_(params.Bool("store_evolutions")),
         include_original_(params.Bool("include_original_instruction")),
-        answer_(params.Bool("generate_answers")) {}
+        answer_(params.Bool("generate_answers")),
+        columns_(params) {}
 
   Row Process(const Row& inputs, RowContext& context) const override {
-    std::vector<std::string> texts = evolution_.Run(inputs, "instruction", context);
-    if (!store_) {
-      texts.erase(texts.begin(), texts.end() - 1);
-    } else if (!include_original_) {
-      texts.erase(texts.begin());
-    }
+    const Evolved evolved = evolution_.Run(inputs, "instruction", context);
+    const Json texts = evolved.Stored(store_, include_original_);
     Row outputs = Row::object();
-    outputs[store_ ? "evolved_instructions" : "evolved_instruction"] =
-        store_ ? Json(texts) : Json(texts.front());
-    if (answer_) {
-      const Json answers = Answers(texts, context);
-      outputs[store_ ? "answers" : "answer"] = store_ ? answers : answers.front();
-    }
+    outputs[store_ ? "evolved_instructions" : "evolved_instruction"] = texts;
+    columns_.Put(evolved.StoredAnswers(store_, include_original_), store_, outputs);
+    if (answer_) PutAnswers(store_ ? texts : Json::array({texts}), context, outputs);
     outputs["model_name"] = context.model_name();
     return outputs;
   }
 
  private:
-  static Json Answers(const std::vector<std::string>& instructions, RowContext& context) {
+  // One answer per instruction that there is.
+  void PutAnswers(const Json& instructions, RowContext& context, Row& outputs) const {
     std::vector<Prompt> prompts;
-    for (const std::string& instruction : instructions) {
+    for (const Json& instruction : instructions) {
+      if (instruction.is_null()) continue;
       ChatPrompt chat;
       chat.messages.push_back({{"role", "user"}, {"content", instruction}});
       prompts.emplace_back(std::move(chat));
     }
-    Json answers = Json::array();
-    for (const Completion& completion : context.Generate(std::move(prompts))) {
-      context.KeepRaw(completion.text);
-      answers.push_back(RequireText(completion.text, "answer", context));
+    const std::vector<Answer> answers = context.GenerateEach(std::move(prompts), nullptr);
+    std::vector<Json> texts = AnswerTexts(answers, "answer", context);
+    Json placed = Json::array();
+    std::vector<const Answer*> behind;
+    size_t next = 0;
+    for (const Json& instruction : instructions) {
+      const bool asked = !instruction.is_null();
+      placed.push_back(asked ? std::move(texts[next]) : Json(nullptr));
+      behind.push_back(asked ? &answers[next] : nullptr);
+      if (asked) ++next;
     }
-    return answers;
+    outputs[store_ ? "answers" : "answer"] = store_ ? placed : placed.front();
+    columns_.Put(behind, store_, outputs, kAnswerPrefix);
   }
 
   Evolution evolution_;
   bool store_;
   bool include_original_;
   bool answer_;
+  AnswerColumns columns_;
 };
 
 void Check(const Params& params) {
@@ -110,6 +115,7 @@ StepType EvolInstructType() {
   return {
       .name = "EvolInstruct",
       .summary = "Makes instructions harder step by step (WizardLM, Xu et al. 2023).",
+      .example = "num_evolutions: 2",
       .kind = StepKind::kRow,
       .params = WithChatParams(std::move(params)),
       .inputs = [](const Params&) { return std::vector<std::string>{"instruction"}; },
@@ -117,13 +123,23 @@ StepType EvolInstructType() {
           [](const Params& params) {
             std::vector<std::string> columns = {
                 EvolvedColumn(params, "evolved_instruction", "evolved_instructions")};
+            const auto add = [&](const std::vector<std::string>& names) {
+              columns.insert(columns.end(), names.begin(), names.end());
+            };
+            add(AnswerColumns(params).Names());
             if (params.Bool("generate_answers")) {
               columns.push_back(EvolvedColumn(params, "answer", "answers"));
+              add(AnswerColumns(params).Names(kAnswerPrefix));
             }
             columns.emplace_back("model_name");
             return columns;
           },
+      .input_kinds = {{"instruction", InputKind::kText}},
       .check = Check,
+      .warnings =
+          [](const Params& params) {
+            return Evolution(params, kMutations, kVariables).Warnings("instruction");
+          },
       .model_use = [](const Params&) { return ModelUse::kGenerate; },
       .create = [](const Params& params) -> std::unique_ptr<Step> {
         return std::make_unique<EvolInstruct>(params);

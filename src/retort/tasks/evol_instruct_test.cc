@@ -102,5 +102,48 @@ TEST(EvolInstruct, BadParametersAreFoundBeforeAnythingRuns) {
   }
 }
 
+// The chain goes on from the last text there is.
+TEST(EvolInstruct, AnEmptyRewriteDoesNotTakeTheOthersAlong) {
+  FakeRowContext context;
+  context.answers = {"one", " ", "three"};
+  const Json stored = {{"num_evolutions", 3},
+                       {"store_evolutions", true},
+                       {"include_original_instruction", true},
+                       {"add_finish_reason", true}};
+  Row out = RunTask(EvolInstructType(), stored, kRow, context);
+  EXPECT_EQ(out["evolved_instructions"], Json({"Name a fruit.", "one", nullptr, "three"}));
+  EXPECT_EQ(out["finish_reason"], Json({nullptr, "stop", "stop", "stop"}));
+  EXPECT_NE(context.prompts.at(2).find("one"), std::string::npos);
+
+  context.answers = {"one", context.cut, ""};
+  out = RunTask(EvolInstructType(), {{"num_evolutions", 3}, {"add_finish_reason", true}}, kRow,
+                context);
+  EXPECT_EQ(out["evolved_instruction"], "(cut)");
+  EXPECT_EQ(out["finish_reason"], "length");
+
+  context.answers = {"", "", " "};
+  EXPECT_THROW(RunTask(EvolInstructType(), {{"num_evolutions", 3}}, kRow, context), Error);
+  EXPECT_EQ(context.raw, R"(["",""," "])");
+}
+
+TEST(EvolInstruct, AnswersFollowTheInstructionsThereAre) {
+  FakeRowContext context;
+  context.answers = {"one", "", "three", "A", " "};
+  const Json set = {{"num_evolutions", 3}, {"store_evolutions", true}, {"generate_answers", true}};
+  const Row out = RunTask(EvolInstructType(), set, kRow, context);
+  EXPECT_EQ(out["evolved_instructions"], Json({"one", nullptr, "three"}));
+  EXPECT_EQ(out["answers"], Json({"A", nullptr, nullptr}));
+}
+
+TEST(EvolInstruct, ATemplateWithoutTheInstructionIsRefused) {
+  const StepType type = EvolInstructType();
+  const auto check = [&](const char* source) {
+    type.check(
+        WithDefaults(type, {{"num_evolutions", 1}, {"mutation_templates", {{"A", source}}}}));
+  };
+  EXPECT_NO_THROW(check("{{ instruction }}!"));
+  EXPECT_THROW(check("{instruction}!"), Error);
+}
+
 }  // namespace
 }  // namespace retort

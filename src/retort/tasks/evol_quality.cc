@@ -48,14 +48,15 @@ class EvolQuality : public RowStep {
   explicit EvolQuality(const Params& params)
       : evolution_(params, kMutations, kVariables),
         store_(params.Bool("store_evolutions")),
-        include_original_(params.Bool("include_original_response")) {}
+        include_original_(params.Bool("include_original_response")),
+        columns_(params) {}
 
   Row Process(const Row& inputs, RowContext& context) const override {
-    std::vector<std::string> texts = evolution_.Run(inputs, "response", context);
-    if (store_ && !include_original_) texts.erase(texts.begin());
+    const Evolved evolved = evolution_.Run(inputs, "response", context);
     Row outputs = Row::object();
     outputs[store_ ? "evolved_responses" : "evolved_response"] =
-        store_ ? Json(texts) : Json(texts.back());
+        evolved.Stored(store_, include_original_);
+    columns_.Put(evolved.StoredAnswers(store_, include_original_), store_, outputs);
     outputs["model_name"] = context.model_name();
     return outputs;
   }
@@ -64,6 +65,7 @@ class EvolQuality : public RowStep {
   Evolution evolution_;
   bool store_;
   bool include_original_;
+  AnswerColumns columns_;
 };
 
 }  // namespace
@@ -72,6 +74,7 @@ StepType EvolQualityType() {
   return {
       .name = "EvolQuality",
       .summary = "Makes responses better step by step (DEITA, Liu et al. 2024).",
+      .example = "num_evolutions: 2",
       .kind = StepKind::kRow,
       .params = WithChatParams(EvolutionParams("include_original_response")),
       .inputs =
@@ -80,10 +83,20 @@ StepType EvolQualityType() {
           },
       .outputs =
           [](const Params& params) {
-            return std::vector<std::string>{
-                EvolvedColumn(params, "evolved_response", "evolved_responses"), "model_name"};
+            std::vector<std::string> columns = {
+                EvolvedColumn(params, "evolved_response", "evolved_responses")};
+            for (std::string& name : AnswerColumns(params).Names()) {
+              columns.push_back(std::move(name));
+            }
+            columns.emplace_back("model_name");
+            return columns;
           },
+      .input_kinds = {{"instruction", InputKind::kText}, {"response", InputKind::kText}},
       .check = [](const Params& params) { Evolution(params, kMutations, kVariables); },
+      .warnings =
+          [](const Params& params) {
+            return Evolution(params, kMutations, kVariables).Warnings("response");
+          },
       .model_use = [](const Params&) { return ModelUse::kGenerate; },
       .create = [](const Params& params) -> std::unique_ptr<Step> {
         return std::make_unique<EvolQuality>(params);

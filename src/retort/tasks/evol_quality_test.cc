@@ -33,5 +33,27 @@ TEST(EvolQuality, StoredWithAndWithoutTheOriginal) {
   }
 }
 
+TEST(EvolQuality, AnEmptyRewriteDoesNotTakeTheOthersAlong) {
+  FakeRowContext context;
+  context.answers = {"", "two"};
+  EXPECT_EQ(RunTask(EvolQualityType(), {{"num_evolutions", 2}, {"store_evolutions", true}}, kRow,
+                    context)["evolved_responses"],
+            Json({nullptr, "two"}));
+  context.answers = {"one", ""};
+  EXPECT_EQ(RunTask(EvolQualityType(), {{"num_evolutions", 2}}, kRow, context)["evolved_response"],
+            "one");
+}
+
+TEST(EvolQuality, ATemplateBlindToTheResponseIsWarnedOf) {
+  const StepType type = EvolQualityType();
+  const auto warnings = [&](const char* source) {
+    return type.warnings(
+        WithDefaults(type, {{"num_evolutions", 1}, {"mutation_templates", {{"A", source}}}}));
+  };
+  EXPECT_TRUE(warnings("{{ response }}").empty());
+  ASSERT_EQ(warnings("{{ instruction }}").size(), 1u);
+  EXPECT_NE(warnings("{{ instruction }}")[0].find("mutation_templates.A"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace retort

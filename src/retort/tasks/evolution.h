@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "retort/pipeline/step.h"
+#include "retort/tasks/answers.h"
 #include "retort/tasks/task_prompt.h"
 
 namespace retort {
@@ -14,6 +15,23 @@ namespace retort {
 struct Mutation {
   std::string_view name;
   std::string_view prompt;
+};
+
+// What a chain of rewrites made.
+struct Evolved {
+  // The original, then one text per evolution; null where the model's answer was empty. The
+  // evolution after that starts from the last text there is.
+  std::vector<Json> texts;
+  std::vector<Answer> answers;  // one per evolution
+
+  // The outputs of the columns that hold texts: the list of `texts` if they are stored, with the
+  // original if it is included; else the last text.
+  Json Stored(bool store, bool include_original) const;
+  // The answers behind them, null for the original.
+  std::vector<const Answer*> StoredAnswers(bool store, bool include_original) const;
+
+ private:
+  size_t Last() const;  // the last text that is there
 };
 
 // The chain of rewrites that EvolInstruct and EvolQuality share: each evolution draws one mutation
@@ -25,12 +43,16 @@ class Evolution {
   Evolution(const Params& params, std::span<const Mutation> defaults,
             std::span<const std::string_view> variables);
 
-  // The original, then one text per evolution. `values` holds the template variables; `evolving`
-  // names the one that is replaced by each new text.
-  std::vector<std::string> Run(Json values, std::string_view evolving, RowContext& context) const;
+  // `values` holds the template variables; `evolving` names the one that is replaced by each new
+  // text. Throws if no evolution made a text.
+  Evolved Run(Json values, std::string_view evolving, RowContext& context) const;
+
+  // Of `evolving`: what is likely a mistake in the templates.
+  std::vector<std::string> Warnings(std::string_view evolving) const;
 
  private:
   std::vector<TaskPrompt> prompts_;
+  std::vector<std::string> names_;  // of the prompts, as a parameter
   int64_t num_evolutions_;
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "retort/pipeline/input_kinds.h"
 #include "retort/pipeline/step.h"
 
 namespace retort {
@@ -14,9 +15,11 @@ namespace retort {
 class FakeRowContext : public RowContext {
  public:
   std::deque<std::string> answers;
+  bool structured = false;        // the step has a structured_output
+  std::string unmet = "(unmet)";  // the answer that is not what structured_output asks for
+  std::string cut = "(cut)";      // the answer that max_new_tokens ended
   std::function<std::vector<double>(const std::string& prompt)> first_token_logprobs;
   std::vector<float> embedding = {1, 2};
-  bool structured = false;  // has_structured_output()
   uint64_t random = 0;      // Random(draw) is random + draw
 
   std::vector<std::string> prompts;  // as text: chat messages as "role: content" lines
@@ -28,19 +31,22 @@ class FakeRowContext : public RowContext {
 
   std::stop_token stop() const override { return stopper.get_token(); }
   uint64_t Random(uint64_t draw) const override { return random + draw; }
-  using RowContext::Generate;
-  std::vector<Completion> Generate(std::vector<Prompt> wanted,
+  std::vector<Answer> GenerateEach(std::vector<Prompt> wanted,
                                    std::shared_ptr<const ConstraintText> constraint) override {
     constraints.push_back(std::move(constraint));
-    std::vector<Completion> completions;
+    std::vector<Answer> given;
     for (Prompt& prompt : wanted) {
       Keep(std::move(prompt));
-      Completion completion;
-      completion.text = answers.at(0);
+      Answer& answer = given.emplace_back();
+      answer.completion.text = answers.at(0);
+      answer.as_generated = structured;
       answers.pop_front();
-      completions.push_back(std::move(completion));
+      if (answer.completion.text == unmet) {
+        answer.error = Error(ErrorCode::kExhausted, "not what structured_output asks for");
+      }
+      if (answer.completion.text == cut) answer.completion.finish_reason = FinishReason::kLength;
     }
-    return completions;
+    return given;
   }
   std::vector<Scores> Score(std::vector<Prompt> wanted,
                             std::vector<std::string> continuations) override {
@@ -62,7 +68,6 @@ class FakeRowContext : public RowContext {
     pooling = kind;
     return embedding;
   }
-  bool has_structured_output() const override { return structured; }
   std::string_view model_name() const override { return "fake"; }
   void KeepRaw(std::string_view text) override { raw = text; }
 
@@ -94,6 +99,9 @@ inline Params WithDefaults(const StepType& type, const Json& set) {
 inline Row RunTask(const StepType& type, const Json& set, const Row& inputs, RowContext& context) {
   const Params params = WithDefaults(type, set);
   type.check(params);
+  std::vector<ColumnBinding> bindings;
+  for (const std::string& name : type.inputs(params)) bindings.push_back({name, name, true});
+  CheckInputKinds(type, bindings, inputs);
   const auto step = type.create(params);
   return dynamic_cast<RowStep&>(*step).Process(inputs, context);
 }

@@ -23,14 +23,10 @@ class GenerateEmbeddings : public RowStep {
       if (content.empty()) Throw(ErrorCode::kInvalid, "column 'text' is empty: nothing to embed");
       return std::vector<Span>{{content, false}};
     }
-    if (text.is_array() && !text.empty()) {
-      ChatPrompt chat;
-      chat.messages = text;
-      chat.add_generation_prompt = false;
-      return chat;
-    }
-    Throw(ErrorCode::kInvalid, "column 'text' must be a text or a conversation, found {}",
-          text.is_array() ? "an empty list" : text.type_name());
+    ChatPrompt chat;
+    chat.messages = text;
+    chat.add_generation_prompt = false;
+    return chat;
   }
 
   PoolingKind pooling_;
@@ -43,6 +39,7 @@ StepType GenerateEmbeddingsType() {
   return {
       .name = "GenerateEmbeddings",
       .summary = "The model's hidden state over a text or a conversation, after its last norm.",
+      .example = "pooling: mean",
       .kind = StepKind::kRow,
       .params = {{.name = "pooling",
                   .type = ParamType::kString,
@@ -58,6 +55,7 @@ StepType GenerateEmbeddingsType() {
           [](const Params&) {
             return std::vector<std::string>{"embedding", "model_name"};
           },
+      .input_kinds = {{"text", InputKind::kTextOrConversation}},
       .model_use = [](const Params&) { return ModelUse::kEmbed; },
       .create = [](const Params& params) -> std::unique_ptr<Step> {
         return std::make_unique<GenerateEmbeddings>(params);

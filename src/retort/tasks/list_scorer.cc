@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "retort/base/error.h"
+#include "retort/llm/request_check.h"
 
 namespace retort {
 namespace {
@@ -134,6 +135,7 @@ std::shared_ptr<const ConstraintText> ListwiseConstraint(size_t num_items) {
 ListScorer::ListScorer(const Params& params, const ListScorerTexts& texts)
     : list_variable_(texts.list_variable),
       item_variable_(texts.item_variable),
+      other_variables_(texts.other_variables.begin(), texts.other_variables.end()),
       expectation_(Expectation(params)),
       score_tokens_(params.Strings("score_tokens")),
       score_values_(ValuesOf(score_tokens_)),
@@ -141,18 +143,50 @@ ListScorer::ListScorer(const Params& params, const ListScorerTexts& texts)
   if (score_tokens_.size() < 2 || std::count(score_tokens_.begin(), score_tokens_.end(), "") > 0) {
     Throw(ErrorCode::kInvalid, "parameter 'score_tokens' needs two tokens or more, none empty");
   }
+  Request request;
+  request.work = Scoring{score_tokens_};
+  try {
+    CheckRequest(request);
+  } catch (const Error& error) {
+    Throw(error.code(), "parameter 'score_tokens': {}", error.message());
+  }
+  // Else all items of a row would get one score.
+  const std::string& scored = expectation_ ? item_variable_ : list_variable_;
+  if (!prompt_.Uses(scored)) {
+    Throw(
+        ErrorCode::kInvalid,
+        "parameter 'template' does not use '{}', which is to be scored: write '{{{{ {} }}}}' where "
+        "its value belongs",
+        scored, scored);
+  }
+}
+
+std::vector<std::string> ListScorer::Warnings() const {
+  std::vector<std::string> warnings = prompt_.warnings();
+  for (const std::string& name : other_variables_) {
+    if (prompt_.Uses(name)) continue;
+    warnings.push_back(
+        fmt::format("parameter 'template' does not use '{}': its value is in no prompt", name));
+  }
+  return warnings;
 }
 
 Json ListScorer::Scores(const Row& inputs, RowContext& context) const {
   const Json& items = inputs.at(list_variable_);
-  if (!items.is_array() ||
-      !std::all_of(items.begin(), items.end(), [](const Json& item) { return item.is_string(); })) {
-    Throw(ErrorCode::kInvalid, "column '{}' must be a list of texts, found {}", list_variable_,
-          items.type_name());
+  Row values = inputs;
+  Json& present = values[list_variable_] = Json::array();
+  for (const Json& item : items) {
+    if (!item.is_null()) present.push_back(item);
   }
-  if (items.empty()) return Json::array();
-  return expectation_ ? ExpectedScores(inputs, context)
-                      : ListwiseScores(inputs, items.size(), context);
+  if (present.empty()) return Json(items.size(), nullptr);
+  Json found = expectation_ ? ExpectedScores(values, context)
+                            : ListwiseScores(values, present.size(), context);
+  Json scores = Json::array();
+  size_t next = 0;
+  for (const Json& item : items) {
+    scores.push_back(item.is_null() ? Json(nullptr) : std::move(found[next++]));
+  }
+  return scores;
 }
 
 Json ListScorer::ListwiseScores(const Row& inputs, size_t num_items, RowContext& context) const {
@@ -218,6 +252,15 @@ ModelUse ModelUseOf(const Params& params) {
   return Expectation(params) ? ModelUse::kScore : ModelUse::kGenerate;
 }
 
+std::vector<std::pair<std::string_view, InputKind>> InputKindsOf(const ListScorerTexts& texts) {
+  std::vector<std::pair<std::string_view, InputKind>> types;
+  for (const std::string_view name : texts.other_variables) {
+    types.emplace_back(name, InputKind::kText);
+  }
+  types.emplace_back(texts.list_variable, InputKind::kTextList);
+  return types;
+}
+
 class ListScorerStep : public RowStep {
  public:
   ListScorerStep(const Params& params, const ListScorerTexts& texts) : scorer_(params, texts) {}
@@ -237,6 +280,7 @@ StepType MakeListScorerType(std::string_view name, std::string_view summary,
   return {
       .name = name,
       .summary = summary,
+      .example = "scoring: expectation",
       .version = 2,
       .kind = StepKind::kRow,
       .params = ListScorerParams(),
@@ -251,7 +295,9 @@ StepType MakeListScorerType(std::string_view name, std::string_view summary,
           [](const Params&) {
             return std::vector<std::string>{"scores", "model_name"};
           },
+      .input_kinds = InputKindsOf(texts),
       .check = [texts](const Params& params) { ListScorer(params, texts); },
+      .warnings = [texts](const Params& params) { return ListScorer(params, texts).Warnings(); },
       .model_use = ModelUseOf,
       .create = [texts](const Params& params) -> std::unique_ptr<Step> {
         return std::make_unique<ListScorerStep>(params, texts);

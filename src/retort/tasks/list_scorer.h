@@ -27,9 +27,12 @@ class ListScorer {
  public:
   ListScorer(const Params& params, const ListScorerTexts& texts);
 
-  // One finite score per item of `inputs[list_variable]`. Throws Error{kInvalid} if the list is
-  // none, an item is no text, or the answer cannot be read.
+  // One finite score per item of `inputs[list_variable]`, null for an item that is null. Throws
+  // Error{kInvalid} if the answer cannot be read.
   Json Scores(const Row& inputs, RowContext& context) const;
+
+  // What is likely a mistake in the template.
+  std::vector<std::string> Warnings() const;
 
  private:
   Json ListwiseScores(const Row& inputs, size_t num_items, RowContext& context) const;
@@ -37,6 +40,7 @@ class ListScorer {
 
   std::string list_variable_;
   std::string item_variable_;
+  std::vector<std::string> other_variables_;
   bool expectation_;
   std::vector<std::string> score_tokens_;
   std::vector<double> score_values_;

@@ -151,6 +151,30 @@ TEST(ComplexityScorer, NothingToScore) {
   EXPECT_THROW(RunTask(ComplexityScorerType(), {}, {{"instructions", {1}}}, context), Error);
 }
 
+// An answer that is missing keeps its place and gets no score.
+TEST(ListScorer, NullsAreSkippedAndKeepTheirPlaces) {
+  FakeRowContext context;
+  context.answers = {"[1] Score: 2\n[2] Score: 5"};
+  const Row row = {{"instruction", "Why?"}, {"responses", {nullptr, "so", nullptr, "because"}}};
+  EXPECT_EQ(RunTask(QualityScorerType(), {}, row, context)["scores"],
+            Json({nullptr, 2.0, nullptr, 5.0}));
+  EXPECT_EQ(*context.constraints.at(0), *ListwiseConstraint(2));
+  EXPECT_NE(context.prompts.at(0).find("[2] because"), std::string::npos);
+  EXPECT_EQ(context.prompts.at(0).find("None"), std::string::npos);
+
+  context.first_token_logprobs = [](const std::string&) { return std::vector<double>(6, -1.0); };
+  EXPECT_EQ(RunTask(QualityScorerType(), {{"scoring", "expectation"}}, row, context)["scores"],
+            Json({nullptr, 3.5, nullptr, 3.5}));
+  EXPECT_EQ(context.prompts.size(), 3u);
+  for (const char* scoring : {"listwise", "expectation"}) {
+    EXPECT_EQ(
+        RunTask(QualityScorerType(), {{"scoring", scoring}},
+                {{"instruction", "Why?"}, {"responses", {nullptr, nullptr}}}, context)["scores"],
+        Json({nullptr, nullptr}));
+  }
+  EXPECT_EQ(context.prompts.size(), 3u);
+}
+
 TEST(ComplexityScorer, NoProbabilityAtAllFailsTheRow) {
   FakeRowContext context;
   context.first_token_logprobs = [](const std::string&) {
@@ -186,9 +210,14 @@ TEST(QualityScorer, UnparsableAnswerKeepsTheRawText) {
 
 TEST(ListScorer, BadParametersAreFoundBeforeAnythingRuns) {
   const StepType type = ComplexityScorerType();
-  for (const Json& set : {Json{{"score_tokens", {"1"}}}, Json{{"score_tokens", {"1", ""}}},
-                          Json{{"template", "{{ instruction }}"}},  // the other mode's variable
-                          Json{{"scoring", "expectation"}, {"template", "{{ instructions }}"}}}) {
+  const std::vector<std::string> too_many(kContinuationsMax + 1, "1");
+  EXPECT_NO_THROW(type.check(
+      WithDefaults(type, {{"score_tokens", std::vector<std::string>(kContinuationsMax, "1")}})));
+  for (const Json& set :
+       {Json{{"score_tokens", {"1"}}}, Json{{"score_tokens", {"1", ""}}},
+        Json{{"score_tokens", too_many}}, Json{{"template", "Rate them: {instructions}"}},
+        Json{{"template", "{{ instruction }}"}},  // the other mode's variable
+        Json{{"scoring", "expectation"}, {"template", "{{ instructions }}"}}}) {
     EXPECT_THROW(type.check(WithDefaults(type, set)), Error) << set.dump();
   }
 }

@@ -16,7 +16,8 @@ namespace retort {
 // text). Values of variables are content: whatever they spell, they cannot form control tokens.
 class TaskPrompt {
  public:
-  // `source` may use `variables` and nothing else. Throws Error{kInvalid} naming `parameter`, the
+  // `source` may use `variables` and nothing else, and one of them at least if there are any: else
+  // every row would get one and the same prompt. Throws Error{kInvalid} naming `parameter`, the
   // line, and the variables there are.
   TaskPrompt(std::string_view source, std::string_view parameter,
              std::span<const std::string_view> variables, const Params& params);
@@ -24,8 +25,13 @@ class TaskPrompt {
   // Throws Error{kCancelled} soon after `stop`.
   Prompt Render(const Json& values, std::stop_token stop) const;
 
+  bool Uses(std::string_view variable) const;
+  // What looks like a variable, but is sent as it stands. One sentence each.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
  private:
   Template template_;
+  std::vector<std::string> warnings_;
   std::string system_prompt_;
   bool raw_;
 };
@@ -36,10 +42,5 @@ std::vector<ParamSpec> WithPromptParams(std::vector<ParamSpec> own, std::string_
 
 // The same without `template`, for tasks with several.
 std::vector<ParamSpec> WithChatParams(std::vector<ParamSpec> own);
-
-// An answer as it is stored. What `structured_output` asks for is never altered; other text has no
-// white space at its ends. Throws Error{kInvalid} if nothing is left of it: an empty answer is a
-// failed row.
-std::string RequireText(std::string_view text, std::string_view what, const RowContext& context);
 
 }  // namespace retort
