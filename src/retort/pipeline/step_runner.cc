@@ -134,9 +134,11 @@ Row ToColumnNames(const GraphStep& step, Row row) {
 
 std::optional<Row> StepRunner::FindOutputs(StepRuntime& step, const LineageKey& key,
                                            std::string& encoded) const {
-  auto value = ledger_->Find(key, RecordKind::kStepOutputs);
+  const auto value = ledger_->Find(key, RecordKind::kStepOutputs);
   if (!value) return std::nullopt;
-  encoded = std::move(*value);
+  StepOutputs kept = DecodeOutputs(*value);
+  if (kept.context_tokens > step.model->description().context_tokens_max) return std::nullopt;
+  encoded = std::move(kept.row);
   Row outputs = DecodeRow(encoded);
   CheckOutputs(*step.graph, outputs);
   return outputs;
@@ -192,7 +194,8 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
     if (context.fatal()) return Fatal(*context.fatal());
     if (outputs_ledger != nullptr && context.outputs_are_final()) {
       try {
-        outputs_ledger->Put({record_key, RecordKind::kStepOutputs, encoded});
+        outputs_ledger->Put({record_key, RecordKind::kStepOutputs,
+                             EncodeOutputs({context.context_tokens(), encoded})});
       } catch (const Error& error) {
         return Fatal(error);
       }
