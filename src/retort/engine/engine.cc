@@ -131,11 +131,9 @@ Work Engine::Impl::MakeWork(const Request& request, const PromptEncoder::Encoded
     const int64_t max_new =
         std::min<int64_t>(generation->sampling.max_new_tokens, context_tokens_max - num_tokens);
     sequence.tokens_max = num_tokens + max_new;
-    GenerationWork work(generation->sampling, identity_->encoder().tokenizer(),
-                        prompt.answer_is_a_text, end_ids_, static_cast<int>(max_new),
-                        StartConstraint(*generation));
-    if (identity_->ReachesContext(request, num_tokens)) work.SetContextBound();
-    return work;
+    return GenerationWork(generation->sampling, identity_->encoder().tokenizer(),
+                          prompt.answer_is_a_text, end_ids_, static_cast<int>(max_new),
+                          StartConstraint(*generation));
   }
   if (const auto* scoring = std::get_if<Scoring>(&request.work)) {
     std::vector<std::vector<int32_t>> continuations;

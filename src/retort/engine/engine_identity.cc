@@ -123,12 +123,6 @@ PromptEncoder::Encoded EngineIdentity::Encode(const Request& request) const {
   return encoder().Encode(request);
 }
 
-bool EngineIdentity::ReachesContext(const Request& request, int64_t num_prompt_tokens) const {
-  const auto* generation = std::get_if<Generation>(&request.work);
-  return generation != nullptr &&
-         num_prompt_tokens + generation->sampling.max_new_tokens > context_tokens_max_;
-}
-
 std::string EngineIdentity::RequestKey(const Request& request) const {
   const PromptEncoder::Encoded prompt = Encode(request);
   Sha256 digest;
@@ -137,8 +131,11 @@ std::string EngineIdentity::RequestKey(const Request& request) const {
       .Field(AsText(prompt.token_ids))
       .Field(uint64_t{prompt.answer_is_a_text});
   AddWork(digest, request);
-  if (ReachesContext(request, static_cast<int64_t>(prompt.token_ids.size()))) {
-    digest.Field(static_cast<uint64_t>(context_tokens_max_));
+  if (const auto* generation = std::get_if<Generation>(&request.work)) {
+    // The context matters only to what might reach its end.
+    const int64_t wanted =
+        static_cast<int64_t>(prompt.token_ids.size()) + generation->sampling.max_new_tokens;
+    if (wanted > context_tokens_max_) digest.Field(static_cast<uint64_t>(context_tokens_max_));
   }
   return digest.Hex();
 }

@@ -57,9 +57,6 @@ class EngineIdentity : public ModelIdentity {
   Format kv_format() const { return kv_format_; }
   int num_kv_pages() const { return num_kv_pages_; }
   int64_t context_tokens_max() const { return context_tokens_max_; }
-  // Whether the context leaves less room behind the prompt than a generation may take: then it has
-  // a part in the answer.
-  bool ReachesContext(const Request& request, int64_t num_prompt_tokens) const;
 
  private:
   EngineIdentity(const EngineOptions& options, const Device& device);

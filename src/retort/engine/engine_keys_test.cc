@@ -71,15 +71,16 @@ std::vector<Request> SomeRequests() {
 
 // Reaches the end of the small contexts below.
 Request LongRequest() {
-  SamplingParams sampling = Greedy(100);
+  SamplingParams sampling = Greedy(200);
   sampling.ignore_eos = true;
   return Ask("Once", sampling);
 }
 
 TEST_F(EngineKeys, EveryOptionIsPartOfTheKeyOrChangesNoAnswer) {
-  const auto [path, name, device, num_threads, dispatch_level, max_num_seqs, max_batch_tokens,
-              prefill_chunk_tokens, kv_bytes, context_tokens_max, prefix_cache, compute, kv_format,
-              queue_requests_max, engine_log, progress] = EngineOptions();
+  [[maybe_unused]] const auto [path, name, device, num_threads, dispatch_level, max_num_seqs,
+                               max_batch_tokens, prefill_chunk_tokens, kv_bytes, context_tokens_max,
+                               prefix_cache, compute, kv_format, queue_requests_max, engine_log,
+                               progress] = EngineOptions();
   struct Line {
     const char* option;
     std::function<void(EngineOptions&)> change;
@@ -103,7 +104,7 @@ TEST_F(EngineKeys, EveryOptionIsPartOfTheKeyOrChangesNoAnswer) {
       {"max_batch_tokens", [](EngineOptions& o) { o.max_batch_tokens = 7; }, Effect::kNone},
       {"prefill_chunk_tokens", [](EngineOptions& o) { o.prefill_chunk_tokens = 3; }, Effect::kNone},
       {"kv_bytes", [](EngineOptions& o) { o.kv_bytes = 16 << 20; }, Effect::kNone},
-      {"kv_bytes that clip the context", [](EngineOptions& o) { o.kv_bytes = 60'000; },
+      {"kv_bytes that clip the context", [](EngineOptions& o) { o.kv_bytes = 100'000; },
        Effect::kContext},
       {"context_tokens_max", [](EngineOptions& o) { o.context_tokens_max = 64; }, Effect::kContext},
       {"prefix_cache", [](EngineOptions& o) { o.prefix_cache = false; }, Effect::kNone},
@@ -136,8 +137,6 @@ TEST_F(EngineKeys, EveryOptionIsPartOfTheKeyOrChangesNoAnswer) {
       if (other_answers) continue;
       const Response response = Await(*engine, requests[i]);
       EXPECT_EQ(Bits(response), Bits(expected[i])) << i;
-      const auto* completion = std::get_if<Completion>(&response.result);
-      EXPECT_FALSE(completion != nullptr && completion->context_bound);
     }
     const bool cut = line.effect == Effect::kContext;
     EXPECT_EQ(engine->RequestKey(LongRequest()) != base->RequestKey(LongRequest()),
@@ -145,7 +144,6 @@ TEST_F(EngineKeys, EveryOptionIsPartOfTheKeyOrChangesNoAnswer) {
     if (other_answers) continue;
     const Response response = Await(*engine, LongRequest());
     EXPECT_EQ(Bits(response) != long_answer, cut);
-    EXPECT_EQ(CompletionOf(response).context_bound, cut);
   }
 }
 
@@ -161,7 +159,7 @@ TEST_F(EngineKeys, TheDispatchLevelOfTheEnvironmentIsPartOfTheKey) {
 
 TEST(AnswersKey, HasEveryOrigin) {
   const AnswerOrigins base;
-  const auto& [files, device, dispatch_level, compute, kv_format, code] = base;
+  [[maybe_unused]] const auto& [files, device, dispatch_level, compute, kv_format, code] = base;
   const std::function<void(AnswerOrigins&)> changes[] = {
       [](AnswerOrigins&) {},
       [](AnswerOrigins& o) { o.files = "x"; },
@@ -196,16 +194,17 @@ TEST_F(EngineKeys, EveryFileIsPartOfTheKey) {
 }
 
 TEST_F(EngineKeys, EveryFieldOfARequestIsPartOfItsKeyOrChangesNoAnswer) {
-  const auto [id, tag, prompt, work, priority, deadline, stop] = Request();
-  const auto [messages, tools, add_generation_prompt, template_arguments] = ChatPrompt();
-  const auto [text, is_template] = Span();
-  const auto [sampling, constraint, close] = Generation();
-  const auto [temperature, top_k, top_p, min_p, seed, max_new_tokens, stop_texts, ignore_eos,
-              num_top_logprobs] = SamplingParams();
-  const auto [continuations] = Scoring();
-  const auto [pooling, normalize] = Embedding();
-  const auto [kind, constraint_text, choices, any_property_order, formats_are_annotations] =
-      ConstraintText();
+  [[maybe_unused]] const auto [id, tag, prompt, work, priority, deadline, stop] = Request();
+  [[maybe_unused]] const auto [messages, tools, add_generation_prompt, template_arguments] =
+      ChatPrompt();
+  [[maybe_unused]] const auto [text, is_template] = Span();
+  [[maybe_unused]] const auto [sampling, constraint, close] = Generation();
+  [[maybe_unused]] const auto [temperature, top_k, top_p, min_p, seed, max_new_tokens, stop_texts,
+                               ignore_eos, num_top_logprobs] = SamplingParams();
+  [[maybe_unused]] const auto [continuations] = Scoring();
+  [[maybe_unused]] const auto [pooling, normalize] = Embedding();
+  [[maybe_unused]] const auto [kind, constraint_text, choices, any_property_order,
+                               formats_are_annotations] = ConstraintText();
 
   using Change = std::function<void(Request&)>;
   struct Line {
@@ -277,16 +276,16 @@ TEST_F(EngineKeys, EveryFieldOfARequestIsPartOfItsKeyOrChangesNoAnswer) {
        })},
       {"ignore_eos", draw([](SamplingParams& s) { s.ignore_eos = true; })},
       {"num_top_logprobs", draw([](SamplingParams& s) { s.num_top_logprobs = 0; })},
-      {"constraint", constrain({Kind::kRegex, "a"})},
-      {"constraint_text", constrain({Kind::kRegex, "b"})},
-      {"kind", constrain({Kind::kJsonSchema, "true"})},
+      {"constraint", constrain({Kind::kRegex, "a", {}})},
+      {"constraint_text", constrain({Kind::kRegex, "b", {}})},
+      {"kind", constrain({Kind::kJsonSchema, "true", {}})},
       {"any_property_order", constrain({Kind::kJsonSchema, "true", {}, true})},
       {"formats_are_annotations", constrain({Kind::kJsonSchema, "true", {}, false, true})},
       {"choices", constrain({Kind::kChoice, "", {"a", "b"}})},
       {"one choice", constrain({Kind::kChoice, "", {"ab"}})},
       {"close",
        [&](Request& r) {
-         constrain({Kind::kRegex, "a"})(r);
+         constrain({Kind::kRegex, "a", {}})(r);
          std::get<Generation>(r.work).close = true;
        }},
       {"close of no constraint", [](Request& r) { std::get<Generation>(r.work).close = true; },
@@ -324,6 +323,56 @@ TEST_F(EngineKeys, EveryFieldOfARequestIsPartOfItsKeyOrChangesNoAnswer) {
     } else {
       EXPECT_EQ(key, base_key);
     }
+  }
+}
+
+// Answers of bytes that nobody digested are not told, whatever they look like.
+TEST_F(EngineKeys, NoAnswerIsToldOfAChangedFile) {
+  const fs::path weights = folder_ / "model" / "model.safetensors";
+  const std::string bytes = ReadFile(weights, 1 << 24);
+  const std::function<void()> changes[] = {
+      [&] {  // the true bytes, so that the answer itself would be right
+        std::fstream file(weights, std::ios::in | std::ios::out | std::ios::binary);
+        file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+      },
+      [&] { fs::resize_file(weights, bytes.size() / 3); },
+      [&] { fs::resize_file(weights, 0); },
+  };
+  for (const auto& change : changes) {
+    WriteFileAtomically(weights, bytes);
+    const auto identity = EngineIdentity::Open(base_);
+    const auto engine = Engine::Open(identity);
+    WriteFileAtomically(weights, bytes);  // a new file under the name: the old one stays open
+    for (const Request& request : SomeRequests())
+      EXPECT_TRUE(Await(*engine, request).usage.prompt_tokens > 0);
+    WriteFileAtomically(weights, bytes);
+    const auto other = Engine::Open(base_);
+    change();
+    for (const Request& request : SomeRequests()) {
+      const Response response = SubmitTo(*other, request).get();
+      EXPECT_EQ(CodeOf(response), ErrorCode::kCorrupt);
+    }
+    EXPECT_THROW(other->CheckUnchanged(), Error);
+    EXPECT_NO_THROW(engine->CheckUnchanged());
+    WriteFileAtomically(weights, bytes);
+    EXPECT_THROW(other->CheckUnchanged(), Error);  // what it packed may be of the changed file
+    EXPECT_EQ(Bits(Await(*Engine::Open(base_), SomeRequests()[1])),
+              Bits(Await(*engine, SomeRequests()[1])));
+  }
+}
+
+// Between the keys and the engine: what is packed must be what was digested.
+TEST_F(EngineKeys, AFileThatChangedSinceItWasDigestedIsNotLoaded) {
+  const auto identity = EngineIdentity::Open(base_);
+  identity->description();
+  fs::resize_file(folder_ / "model" / "model.safetensors", 5000);
+  try {
+    Engine::Open(identity);
+    ADD_FAILURE() << "loaded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+    EXPECT_NE(error.message().find("changed while it was in use"), std::string::npos)
+        << error.message();
   }
 }
 

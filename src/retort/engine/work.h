@@ -43,8 +43,6 @@ class GenerationWork {
   // string ends the text only where the constraint lets it end. Call before the first token. Throws
   // Error{kExhausted} if they are too few.
   void CloseInTime();
-  // See Completion::context_bound.
-  void SetContextBound() { completion_.context_bound = true; }
 
   std::span<const int32_t> token_ids() const { return completion_.token_ids; }
   int num_tokens() const { return static_cast<int>(completion_.token_ids.size()); }

@@ -19,7 +19,7 @@ struct ModelDescription {
   std::string dispatch_level;  // which code paths compute; "remote" for a server
   // Names all that answers depend on beside the request: the bytes of its files, what computes and
   // how, and the version of the code. Part of the key of whatever is made of answers. Only the
-  // context is not in it: see Completion::context_bound.
+  // context is not in it: it matters to a generation whose prompt and max_new_tokens pass it.
   std::string answers_key;
   int context_tokens_max = 0;
   int embedding_dim = 0;      // E; 0: does not embed

@@ -110,8 +110,6 @@ struct Completion {
   // The text is what the request's constraint asks for; true without one. False: it was cut, by
   // max_new_tokens, the context or a stop string, and is the beginning of such a text.
   bool constraint_met = true;
-  // The context left less room than max_new_tokens: with a longer one the answer may be another.
-  bool context_bound = false;
 };
 
 struct ContinuationScore {

@@ -1,10 +1,5 @@
 #pragma once
 
-#include <string>
-#include <string_view>
-
-#include "retort/pipeline/step.h"
-
 namespace retort {
 
 // What a person should know of a row's answers although the row did not fail. Kept with the row's
@@ -13,16 +8,7 @@ struct AnswerMarks {
   bool cut = false;      // one ended at max_new_tokens or the context's end, not by the model
   bool missing = false;  // one of several is empty, or not what structured_output asks for
 
-  bool any() const { return cut || missing; }
+  bool operator==(const AnswerMarks&) const = default;
 };
-
-// A row's outputs as the ledger stores them.
-std::string EncodeOutputs(const Row& outputs, const AnswerMarks& marks);
-struct StoredOutputs {
-  Row outputs;
-  AnswerMarks marks;
-};
-// Throws Error{kCorrupt}.
-StoredOutputs DecodeOutputs(std::string_view bytes);
 
 }  // namespace retort

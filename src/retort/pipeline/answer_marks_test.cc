@@ -14,21 +14,6 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(AnswerMarks, ComeBackWithTheOutputs) {
-  for (const Row& row : {Row{{"a", 1}}, Row(Json::object()), Row{{"a", {1, 2, 3}}}}) {
-    for (const bool cut : {false, true}) {
-      for (const bool missing : {false, true}) {
-        const StoredOutputs stored = DecodeOutputs(EncodeOutputs(row, {cut, missing}));
-        EXPECT_EQ(stored.outputs, row);
-        EXPECT_EQ(stored.marks.cut, cut);
-        EXPECT_EQ(stored.marks.missing, missing);
-      }
-    }
-  }
-  EXPECT_THROW(DecodeOutputs(EncodeRow(Json::array({1}))), Error);
-  EXPECT_THROW(DecodeOutputs(EncodeRow(Json::array({Json::object(), 1, 2}))), Error);
-}
-
 // The run says how many rows hold a cut answer, from the ledger as well; and warns of many.
 TEST(AnswerMarks, CutAnswersAreCountedAndWarnedOf) {
   fake::TempDir dir;

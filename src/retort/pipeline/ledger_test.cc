@@ -295,7 +295,8 @@ TEST(RecordCodec, AnswersComeBackAsTheyWere) {
   completion.finish_reason = FinishReason::kLength;
   completion.logprobs = {{5, -0.5f, {{5, -0.5f}, {6, -1.25f}}}, {7, -2.0f, {}}};
   const Response decoded =
-      DecodeResponse(RecordKind::kCompletion, EncodeResponse({completion, {}}));
+      DecodeResponse(RecordKind::kCompletion, EncodeResponse({completion, {.prompt_tokens = 70}}));
+  EXPECT_EQ(decoded.usage.prompt_tokens, 70);
   const Completion& back = std::get<Completion>(decoded.result);
   EXPECT_EQ(back.text, completion.text);
   EXPECT_EQ(back.token_ids, completion.token_ids);
@@ -314,6 +315,17 @@ TEST(RecordCodec, RowsComeBackToTheBit) {
   const Json row = Json::parse(
       R"({"z":null,"a":[1,-1,1.0,0.1,1e300,18446744073709551615],"t":"é","o":{"k":[]},"b":true})");
   EXPECT_EQ(DumpJson(DecodeRow(EncodeRow(row))), DumpJson(row));
+}
+
+TEST(RecordCodec, OutputsComeBackWithTheirContextAndMarks) {
+  for (const AnswerMarks marks : {AnswerMarks{false, false}, AnswerMarks{true, false},
+                                  AnswerMarks{false, true}, AnswerMarks{true, true}}) {
+    const StepOutputs outputs = DecodeOutputs(EncodeOutputs({int64_t{1} << 40, marks, "row"}));
+    EXPECT_EQ(outputs.context_tokens, int64_t{1} << 40);
+    EXPECT_EQ(outputs.marks, marks);
+    EXPECT_EQ(outputs.row, "row");
+  }
+  EXPECT_THROW(DecodeOutputs("short"), Error);
 }
 
 TEST(RecordCodec, EveryCutAndFlipIsAnErrorOrAnAnswer) {

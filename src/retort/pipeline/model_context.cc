@@ -78,6 +78,11 @@ ModelContext::ModelContext(StepRuntime& step, Ledger* ledger, const LineageKey& 
       draw_seed_(DrawSeed(step, row_key)),
       constraint_(step.graph->structured_output.constraint) {}
 
+bool ModelContext::outputs_are_final() const {
+  return all_answered_ && (step_.model == nullptr ||
+                           context_tokens_ <= step_.model->description().context_tokens_max);
+}
+
 uint64_t ModelContext::Random(uint64_t draw) const { return RandomBits(draw_seed_, draw); }
 
 std::string_view ModelContext::model_name() const {
@@ -309,7 +314,7 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
   std::vector<Response> responses;
   for (Asked& asked : all) {
     if (const Error* error = std::get_if<Error>(&asked.response->result)) {
-      outputs_are_final_ = false;
+      all_answered_ = false;
       try {
         model.CheckUnchanged();
       } catch (const std::exception&) {
@@ -318,8 +323,11 @@ std::vector<Response> ModelContext::Ask(std::vector<Request> requests) {
       }
       throw *error;
     }
-    const auto* completion = std::get_if<Completion>(&asked.response->result);
-    if (completion != nullptr && completion->context_bound) outputs_are_final_ = false;
+    if (const auto* generation = std::get_if<Generation>(&asked.request.work)) {
+      const int64_t most = int64_t{asked.response->usage.prompt_tokens} +
+                           int64_t{generation->sampling.max_new_tokens};
+      context_tokens_ = std::max(context_tokens_, most);
+    }
     responses.push_back(std::move(*asked.response));
   }
   return responses;

@@ -42,9 +42,12 @@ class ModelContext : public RowContext {
   }
 
   const std::string& raw() const { return raw_; }
-  // False: they may be others next time under the same key of the step, since a request failed or
-  // the context, which is not part of that key, had a part in an answer.
-  bool outputs_are_final() const { return outputs_are_final_; }
+  // Tokens that the longest generation might have filled. A model whose context is smaller may
+  // answer otherwise.
+  int64_t context_tokens() const { return context_tokens_; }
+  // False: the outputs may be others next time under the same key of the step, since a request
+  // failed, or the context, which is not part of that key, had a part in an answer.
+  bool outputs_are_final() const;
   // Of the answers so far.
   const AnswerMarks& marks() const { return marks_; }
   // The error that must stop the whole run (the ledger's, a model that is gone), not this row
@@ -71,7 +74,8 @@ class ModelContext : public RowContext {
   uint64_t draw_seed_;
   uint64_t num_generations_ = 0;
   std::string raw_;
-  bool outputs_are_final_ = true;
+  bool all_answered_ = true;
+  int64_t context_tokens_ = 0;
   AnswerMarks marks_;
   std::shared_ptr<const ConstraintText> constraint_;  // the step's or the row's; null: none
   std::optional<Error> fatal_;

@@ -72,11 +72,11 @@ class Unpacker {
   std::string_view bytes_;
 };
 
-std::string EncodeCompletion(const Completion& completion) {
+std::string EncodeCompletion(const Completion& completion, int prompt_tokens) {
   Packer packer;
+  packer.Number(static_cast<int32_t>(prompt_tokens));
   packer.Number(static_cast<uint8_t>((completion.finish_reason == FinishReason::kStop ? 0 : 1) |
-                                     (completion.constraint_met ? 0 : 2) |
-                                     (completion.context_bound ? 4 : 0)));
+                                     (completion.constraint_met ? 0 : 2)));
   packer.Text(completion.text);
   packer.Numbers(completion.token_ids);
   packer.Number(static_cast<uint64_t>(completion.logprobs.size()));
@@ -97,7 +97,6 @@ Completion DecodeCompletion(Unpacker& unpacker) {
   const auto flags = unpacker.Number<uint8_t>();
   completion.finish_reason = (flags & 1) == 0 ? FinishReason::kStop : FinishReason::kLength;
   completion.constraint_met = (flags & 2) == 0;
-  completion.context_bound = (flags & 4) != 0;
   completion.text = unpacker.Text();
   completion.token_ids = unpacker.Numbers<int32_t>();
   completion.logprobs.resize(unpacker.Count(16));
@@ -123,7 +122,7 @@ RecordKind KindOf(const Request& request) {
 
 std::string EncodeResponse(const Response& response) {
   if (const auto* completion = std::get_if<Completion>(&response.result)) {
-    return EncodeCompletion(*completion);
+    return EncodeCompletion(*completion, response.usage.prompt_tokens);
   }
   Packer packer;
   if (const auto* scores = std::get_if<Scores>(&response.result)) {
@@ -147,6 +146,7 @@ Response DecodeResponse(RecordKind kind, std::string_view bytes) {
   Response response{Completion(), {}};
   switch (kind) {
     case RecordKind::kCompletion:
+      response.usage.prompt_tokens = unpacker.Number<int32_t>();
       response.result = DecodeCompletion(unpacker);
       break;
     case RecordKind::kScores: {
@@ -183,6 +183,26 @@ Json DecodeRow(std::string_view bytes) {
     Throw(ErrorCode::kCorrupt, "a record of the cache is no row ({}): delete the cache",
           error.what());
   }
+}
+
+std::string EncodeOutputs(const StepOutputs& outputs) {
+  Packer packer;
+  packer.Number(outputs.context_tokens);
+  packer.Number(static_cast<uint8_t>(outputs.marks.cut));
+  packer.Number(static_cast<uint8_t>(outputs.marks.missing));
+  packer.Text(outputs.row);
+  return packer.Take();
+}
+
+StepOutputs DecodeOutputs(std::string_view bytes) {
+  Unpacker unpacker(bytes);
+  StepOutputs outputs;
+  outputs.context_tokens = unpacker.Number<int64_t>();
+  outputs.marks.cut = unpacker.Number<uint8_t>() != 0;
+  outputs.marks.missing = unpacker.Number<uint8_t>() != 0;
+  outputs.row = unpacker.Text();
+  unpacker.Finish();
+  return outputs;
 }
 
 }  // namespace retort

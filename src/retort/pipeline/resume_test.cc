@@ -128,29 +128,32 @@ TEST(Resume, AnotherAnswerOfAnUncachedStepIsFollowed) {
   EXPECT_EQ(rows.at(1).at("answer"), "new!");
 }
 
-// A model whose answers depend on its context, and say so.
-TEST(Resume, WhatTheContextCutIsNotKeptUnderTheStepsKey) {
+// What a small context cut is not served under a larger one, nor the other way round.
+TEST(Resume, OutputsAreKeptForContextsThatHoldThem) {
   fake::TempDir dir;
-  const auto model = [](bool bound) {
-    return std::make_shared<ScriptedModel>(
-        "m", [bound](const Request& request, const std::string& text) {
-          const auto& sampling = std::get<Generation>(request.work).sampling;
-          Response response = MakeCompletion(bound ? "cut" : "whole", sampling, text);
-          std::get<Completion>(response.result).context_bound =
-              bound && text.find(" b") != std::string::npos;
-          return response;
-        });
-  };
-  const Graph graph = fake::MakeGraph(kChain);
-  fake::RunGraph(graph, model(true), dir.path());
-  const auto again = [&](const std::shared_ptr<ScriptedModel>& asked) {
-    const RunReport report = fake::RunGraph(graph, asked, dir.path());
+  const Graph graph = fake::MakeGraph(R"(
+models: {m: {path: tiny, generation: {max_new_tokens: 100}}}
+steps:
+  - {name: rows, type: Rows, data: [{text: short}, {text: a-word-that-is-longer-than-the-other-one}]}
+  - {name: one, type: Ask, llm: m}
+)");
+  const auto cached = [&](int context_tokens_max) {
+    ScriptedOptions options;
+    options.context_tokens_max = context_tokens_max;
+    const auto model = std::make_shared<ScriptedModel>(Script{"m", {}, "fine"}, options);
+    const RunReport report = fake::RunGraph(graph, model, dir.path());
     return std::pair(report.progress.steps.at(1).rows_cached,
                      report.progress.steps.at(1).num_requests_cached);
   };
-  // Its request is found by its own key, which an engine makes with the context in it.
-  EXPECT_EQ(again(model(true)), std::pair(uint64_t{2}, uint64_t{1}));
-  EXPECT_EQ(again(model(false)), std::pair(uint64_t{2}, uint64_t{1}));
+  using Counts = std::pair<uint64_t, uint64_t>;
+  // An engine's request keys have the context in them where it matters; the script's have not, and
+  // so the request is found whose row is not.
+  EXPECT_EQ(cached(107), Counts(0, 0));
+  EXPECT_EQ(cached(107), Counts(1, 1));
+  EXPECT_EQ(cached(1000), Counts(1, 1));
+  EXPECT_EQ(cached(1000), Counts(2, 0));
+  EXPECT_EQ(cached(107), Counts(1, 1));
+  EXPECT_EQ(cached(50), Counts(0, 2));
 }
 
 // Nothing is loaded for rows that the ledger has, nor for rows whose requests it has.

@@ -36,7 +36,13 @@ struct Keys {
   std::string outputs;  // what the ledger keeps a row's outputs under
 };
 
-Keys KeysOf(const GraphStep& step, const ModelDescription& description = {.answers_key = "k"}) {
+ModelDescription SomeDescription() {
+  ModelDescription description;
+  description.answers_key = "k";
+  return description;
+}
+
+Keys KeysOf(const GraphStep& step, const ModelDescription& description = SomeDescription()) {
   Described source(description);
   ModelSlot slot(step.config.llm.value_or(""), source);
   StepRuntime runtime;
@@ -67,12 +73,13 @@ void ExpectEffect(const Keys& found, const Keys& base, Effect effect) {
 }
 
 TEST(StepKeys, EveryFieldOfAStepIsPartOfItsKeyOrChangesNoOutput) {
-  const auto [name, type, mark, llm, llm_mark, generation, generation_mark, structured_output,
-              after, after_mark, input_mappings, output_mappings, input_mappings_mark,
-              output_mappings_mark, on_error, use_cache, params] = StepConfig();
-  const auto [temperature, top_k, top_p, min_p, max_new_tokens, stop, ignore_eos, seed] =
-      GenerationSettings();
-  const auto [constraint, column, close] = StructuredOutput();
+  [[maybe_unused]] const auto [name, type, mark, llm, llm_mark, generation, generation_mark,
+                               structured_output, after, after_mark, input_mappings,
+                               output_mappings, input_mappings_mark, output_mappings_mark, on_error,
+                               use_cache, params] = StepConfig();
+  [[maybe_unused]] const auto [temperature, top_k, top_p, min_p, max_new_tokens, stop, ignore_eos,
+                               seed] = GenerationSettings();
+  [[maybe_unused]] const auto [constraint, column, close] = StructuredOutput();
   struct Edit {
     const char* what;
     std::string from;
@@ -136,8 +143,8 @@ TEST(StepKeys, TheTypeAndItsVersionArePartOfTheKey) {
 }
 
 TEST(StepKeys, OfAModelTheAnswersKeyCounts) {
-  const auto [name, digest, dispatch_level, answers_key, context_tokens_max, embedding_dim,
-              num_sequences_max] = ModelDescription();
+  [[maybe_unused]] const auto [name, digest, dispatch_level, answers_key, context_tokens_max,
+                               embedding_dim, num_sequences_max] = ModelDescription();
   struct Line {
     const char* field;
     std::function<void(ModelDescription&)> change;
@@ -156,7 +163,7 @@ TEST(StepKeys, OfAModelTheAnswersKeyCounts) {
   const Keys base = KeysOf(step);
   for (const Line& line : lines) {
     SCOPED_TRACE(line.field);
-    ModelDescription description{.answers_key = "k"};
+    ModelDescription description = SomeDescription();
     line.change(description);
     ExpectEffect(KeysOf(step, description), base, line.effect);
   }

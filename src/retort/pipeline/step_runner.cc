@@ -111,14 +111,13 @@ Item KeepFailed(const GraphStep& step, const Item& item, const LineageKey& step_
 
 }  // namespace
 
-std::optional<StoredOutputs> StepRunner::FindOutputs(StepRuntime& step, const LineageKey& key,
-                                                     std::string& encoded) const {
-  auto value = ledger_->Find(key, RecordKind::kStepOutputs);
+std::optional<StepOutputs> StepRunner::FindOutputs(StepRuntime& step,
+                                                   const LineageKey& key) const {
+  const auto value = ledger_->Find(key, RecordKind::kStepOutputs);
   if (!value) return std::nullopt;
-  encoded = std::move(*value);
-  StoredOutputs stored = DecodeOutputs(encoded);
-  CheckOutputs(*step.graph, stored.outputs);
-  return stored;
+  StepOutputs kept = DecodeOutputs(*value);
+  if (kept.context_tokens > step.model->description().context_tokens_max) return std::nullopt;
+  return kept;
 }
 
 StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
@@ -150,17 +149,21 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
   // Without a model, running the step again costs less than looking its outputs up.
   Ledger* outputs_ledger = step.model == nullptr ? nullptr : ledger;
   const LineageKey record_key = step.OutputsKey(item.key);
-  std::optional<StoredOutputs> made;
-  std::string encoded;
+  std::optional<Row> outputs;
+  StepOutputs made;
   if (outputs_ledger != nullptr) {
     try {
-      made = FindOutputs(step, record_key, encoded);
+      if (auto kept = FindOutputs(step, record_key)) {
+        made = std::move(*kept);
+        outputs = DecodeRow(made.row);
+        CheckOutputs(graph, *outputs);
+        ++step.counters.rows_cached;
+      }
     } catch (const Error& error) {
       return Fatal(error);
     }
-    if (made) ++step.counters.rows_cached;
   }
-  if (!made) {
+  if (!outputs) {
     ModelContext context(step, ledger, item.key, stop_);
     try {
       if (!graph.structured_output.column.empty()) {
@@ -169,9 +172,11 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
         context.SetConstraint(constraint);
         inputs.erase(std::string(kStructuredOutputInput));
       }
-      made = {dynamic_cast<const RowStep&>(*step.step).Process(inputs, context), context.marks()};
-      CheckOutputs(graph, made->outputs);
-      if (step.model != nullptr) encoded = EncodeOutputs(made->outputs, made->marks);
+      outputs = dynamic_cast<const RowStep&>(*step.step).Process(inputs, context);
+      CheckOutputs(graph, *outputs);
+      made.marks = context.marks();
+      made.context_tokens = context.context_tokens();
+      if (step.model != nullptr) made.row = EncodeRow(*outputs);
     } catch (const std::exception&) {
       if (context.fatal()) return Fatal(*context.fatal());
       return Failed(CurrentError(), context.raw());
@@ -179,7 +184,7 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
     if (context.fatal()) return Fatal(*context.fatal());
     if (outputs_ledger != nullptr && context.outputs_are_final()) {
       try {
-        outputs_ledger->Put({record_key, RecordKind::kStepOutputs, encoded});
+        outputs_ledger->Put({record_key, RecordKind::kStepOutputs, EncodeOutputs(made)});
       } catch (const Error& error) {
         return Fatal(error);
       }
@@ -188,10 +193,10 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
   StepOutcome outcome;
   Item next = Follow(item);
   next.row = item.row;
-  if (made->marks.cut) ++step.counters.rows_cut;
-  if (made->marks.missing) ++step.counters.rows_with_gaps;
-  PutOutputs(graph, std::move(made->outputs), next.row);
-  next.key = KeyAfter(step.key(), item.key, encoded);
+  if (made.marks.cut) ++step.counters.rows_cut;
+  if (made.marks.missing) ++step.counters.rows_with_gaps;
+  PutOutputs(graph, std::move(*outputs), next.row);
+  next.key = KeyAfter(step.key(), item.key, made.row);
   outcome.results.push_back(std::move(next));
   return outcome;
 }

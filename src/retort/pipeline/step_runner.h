@@ -6,8 +6,8 @@
 #include <variant>
 #include <vector>
 
-#include "retort/pipeline/answer_marks.h"
 #include "retort/pipeline/ledger.h"
+#include "retort/pipeline/record_codec.h"
 #include "retort/pipeline/row_flow.h"
 #include "retort/pipeline/step_runtime.h"
 
@@ -42,9 +42,8 @@ class StepRunner {
  private:
   StepOutcome RunRow(StepRuntime& step, const Item& item) const;
   StepOutcome RunRows(StepRuntime& step, const Item& item) const;
-  // `encoded` is set to the outputs as stored.
-  std::optional<StoredOutputs> FindOutputs(StepRuntime& step, const LineageKey& key,
-                                           std::string& encoded) const;
+  // Nothing, too, for what was made with a larger context than the model has.
+  std::optional<StepOutputs> FindOutputs(StepRuntime& step, const LineageKey& key) const;
 
   Ledger* ledger_;
   std::stop_token stop_;
