@@ -14,7 +14,10 @@ std::string SourceOf(const Params& params) {
 }
 
 TaskPrompt PromptOf(const Params& params) {
-  const std::vector<std::string> columns = params.Strings("columns");
+  std::vector<std::string> columns = params.Strings("columns");
+  for (std::string& column : params.Strings("optional_columns")) {
+    columns.push_back(std::move(column));
+  }
   const std::vector<std::string_view> variables(columns.begin(), columns.end());
   return TaskPrompt(SourceOf(params), "template", variables, params);
 }
@@ -54,6 +57,11 @@ StepType TextGenerationType() {
             .type = ParamType::kStringList,
             .default_value = {"instruction"},
             .help = "Columns the template uses."},
+           {.name = "optional_columns",
+            .type = ParamType::kStringList,
+            .default_value = Json::array(),
+            .help = "Columns it uses that a row may lack or have null in: undefined there, as in "
+                    "{{ context | default('') }}."},
            {.name = "num_generations",
             .type = ParamType::kInt,
             .default_value = 1,
@@ -62,6 +70,7 @@ StepType TextGenerationType() {
             .help = "Answers per row; above 1, the column 'generation' holds their list."}},
           "Jinja template of the prompt over the columns; by default the instruction itself."),
       .inputs = [](const Params& params) { return params.Strings("columns"); },
+      .optional_inputs = [](const Params& params) { return params.Strings("optional_columns"); },
       .outputs =
           [](const Params&) {
             return std::vector<std::string>{"generation", "model_name"};
