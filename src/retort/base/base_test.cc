@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <new>
@@ -29,6 +30,17 @@ TEST(Error, EveryCodeHasNameAndStatuses) {
     EXPECT_FALSE(ErrorCodeName(code).empty());
     EXPECT_GE(ExitStatus(code), 2);
     EXPECT_GE(HttpStatus(code), 400);
+  }
+}
+
+TEST(Error, AFileSystemThatRefusesIsNoBugHere) {
+  try {
+    (void)std::filesystem::file_size("/no/such/file");
+    FAIL();
+  } catch (const std::exception&) {
+    const Error error = CurrentError();
+    EXPECT_EQ(error.code(), ErrorCode::kIo);
+    EXPECT_NE(error.message().find("/no/such/file"), std::string::npos);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "retort/base/error.h"
 
 #include <array>
+#include <filesystem>
 #include <new>
 #include <system_error>
 
@@ -50,6 +51,8 @@ Error CurrentError() {
     throw;
   } catch (const Error& error) {
     return error;
+  } catch (const std::filesystem::filesystem_error& error) {
+    return Error(ErrorCode::kIo, error.what());  // names the path
   } catch (const std::bad_alloc&) {
     return Error(ErrorCode::kExhausted, "out of memory");
   } catch (const std::system_error& error) {

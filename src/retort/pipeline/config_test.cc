@@ -438,6 +438,73 @@ TEST(Config, HostileYamlIsBounded) {
   EXPECT_THAT(Check("? [a]\n: b"), HasSubstr("a map key must be a single word"));
 }
 
+std::string ReadBack(const std::string& yaml) {
+  try {
+    return DumpJson(YamlToJson(ParseYaml(yaml, "t")));
+  } catch (const Error& error) {
+    return "error: " + error.message();
+  }
+}
+
+TEST(Config, AliasesStandForWhatTheirAnchorsHold) {
+  const struct {
+    const char* yaml;
+    const char* json;
+  } cases[] = {
+      {"a: &x 1\nb: *x", R"({"a":1,"b":1})"},
+      {"&k a: *k", R"({"a":"a"})"},
+      {"&k a: [*k, {b: *k}]\n*k : 2", "error: t:1: the key 'a' is given twice in one map"},
+      {"- &k a\n- {*k : *k}", R"(["a",{"a":"a"}])"},
+      {"a: &x [1, &y {b: &z 2, *z : 3}]\nb: [*x, *y, *z]",
+       R"({"a":[1,{"b":2,"2":3}],"b":[[1,{"b":2,"2":3}],{"b":2,"2":3},2]})"},
+      {"a: [&x {b: 1}, [*x, &x 5], *x]", R"({"a":[{"b":1},[{"b":1},5],5]})"},
+      {"{a: {&k b: &v [c], d: [*k, *v]}, e: *v}", R"({"a":{"b":["c"],"d":["b",["c"]]},"e":["c"]})"},
+      {"a: &x [*x]", "error: t:1: an alias inside the node it stands for"},
+  };
+  for (const auto& test : cases) EXPECT_EQ(ReadBack(test.yaml), test.json) << test.yaml;
+}
+
+TEST(Config, AnchorsInsideAnchorsTakeTimeWithTheText) {
+  // Each held a copy of all inside it.
+  std::string list = "[x";
+  for (int i = 0; i < 150'000; ++i) list += ",x";
+  list += "]";
+  for (int i = 0; i < kYamlDepthMax - 2; ++i) list = fmt::format("&a{} [{}]", i, list);
+  const YamlNode root = ParseYaml("a: " + list, "t");
+  EXPECT_EQ(root.items.size(), 1u);
+  EXPECT_THAT(ReadBack("a: " + list + "\nb: *a0"), HasSubstr("more than 200000 nodes"));
+}
+
+TEST(Config, EveryBoundOfAFileHoldsExactly) {
+  const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_THAT(ReadBack(nested(kYamlDepthMax)), HasSubstr("[[[["));
+  EXPECT_THAT(ReadBack(nested(kYamlDepthMax + 1)), HasSubstr("nested deeper than 64 levels"));
+  EXPECT_THAT(ReadBack("[&a [[x]], " + nested(60) + ", " + std::string(61, '[') + "*a"),
+              HasSubstr("nested deeper than 64 levels"));
+  const auto nodes = [](size_t num) {
+    std::string list = "[x";
+    for (size_t i = 2; i < num; ++i) list += ",x";
+    return list + "]";
+  };
+  EXPECT_THAT(ReadBack(nodes(kYamlNodesMax)), HasSubstr("[\"x\",\"x\""));
+  EXPECT_THAT(ReadBack(nodes(kYamlNodesMax + 1)), HasSubstr("more than 200000 nodes"));
+  // An alias counts as all that it stands for.
+  EXPECT_THAT(ReadBack("[&a " + nodes(kYamlNodesMax / 2) + ", *a"),
+              HasSubstr("more than 200000 nodes"));
+  EXPECT_EQ(ReadBack(std::string(kYamlBytesMax - 1, '#') + "\n"), "null");
+  EXPECT_THAT(ReadBack(std::string(kYamlBytesMax, '#') + "\n"), HasSubstr("has at most 16777216"));
+}
+
+TEST(Config, APipelineWrittenAsJsonMayHaveSurrogatePairs) {
+  EXPECT_EQ(ReadBack("\n{\n\t\"a\": \"\\ud83d\\ude00 \\u00e9 \\/ \\\\ud83d\\\\ude00\","
+                     "\"\\uD834\\uDD1E\":[\"\\\\\\ud83d\\ude00\\n\"]}"),
+            "{\"a\":\"😀 é / \\\\ud83d\\\\ude00\",\"𝄞\":[\"\\\\😀\\n\"]}");
+  EXPECT_THAT(ReadBack("{\"a\": \"\\ud83d\"}"),
+              HasSubstr("t:1: not valid YAML: invalid unicode: 55357; write the character itself"));
+  // Elsewhere a backslash is one.
+  EXPECT_EQ(ReadBack("a: '\\ud83d\\ude00'"), "{\"a\":\"\\\\ud83d\\\\ude00\"}");
+}
+
 TEST(Config, PlainScalarsFollowTheCoreSchema) {
   const struct {
     const char* text;

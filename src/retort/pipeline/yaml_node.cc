@@ -63,10 +63,11 @@ class TreeBuilder : public YAML::EventHandler {
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
     if (found == anchors_.end()) ThrowAt(MarkOf(mark), "an alias inside the node it stands for");
-    const Weight weight = WeightOf(found->second);
+    const YamlNode& node = NodeAt(found->second);
+    const Weight weight = WeightOf(node);
     Count(mark, weight);
     if (static_cast<int>(frames_.size()) + weight.depth > kYamlDepthMax) ThrowDepth(mark);
-    Attach(YamlNode(found->second));
+    Attach(YamlNode(node));
   }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -93,6 +94,15 @@ class TreeBuilder : public YAML::EventHandler {
   void OnMapEnd() override { Close(); }
 
  private:
+  // Where a node is in the tree: at each level the place among the items, or among the keys.
+  struct Step {
+    uint32_t index : 31;  // of at most kYamlNodesMax
+    uint32_t is_key : 1;
+
+    bool operator==(const Step&) const = default;
+  };
+  using Path = std::vector<Step>;
+
   struct Frame {
     YamlNode node;
     YAML::anchor_t anchor = 0;
@@ -141,8 +151,40 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void Complete(YamlNode node, YAML::anchor_t anchor) {
-    if (anchor != 0) anchors_[anchor] = node;
+    if (anchor != 0) anchors_[anchor] = PathOfNext();
     Attach(std::move(node));
+  }
+
+  // Of the node that Attach() is to take next: it stays true, as nothing but the end of the lists
+  // is changed. A node itself would be copied once for each anchor around it.
+  Path PathOfNext() const {
+    Path path;
+    for (const Frame& frame : frames_) path.push_back(NextStep(frame));
+    return path;
+  }
+
+  static Step NextStep(const Frame& frame) {
+    const bool is_key = frame.node.kind == YamlNode::Kind::kMap && !frame.key;
+    const size_t index = is_key ? frame.node.map_keys.size() : frame.node.items.size();
+    return {static_cast<uint32_t>(index), is_key ? 1U : 0U};
+  }
+
+  const YamlNode& NodeAt(const Path& path) const {
+    // Down the collections that are still open, then through those that are whole.
+    size_t level = 0;
+    while (level + 1 < frames_.size() && level < path.size() &&
+           path[level] == NextStep(frames_[level])) {
+      ++level;
+    }
+    const YamlNode* node = &frames_[level].node;
+    for (; level < path.size(); ++level) {
+      const Step step = path[level];
+      if (step.is_key != 0 && step.index == node->map_keys.size()) {
+        return *frames_[level].key;  // its value is not there yet
+      }
+      node = step.is_key != 0 ? &node->map_keys[step.index] : &node->items[step.index];
+    }
+    return *node;
   }
 
   void Attach(YamlNode node) {
@@ -171,10 +213,42 @@ class TreeBuilder : public YAML::EventHandler {
   std::string file_;
   YamlNode root_;
   std::vector<Frame> frames_;
-  std::map<YAML::anchor_t, YamlNode> anchors_;
+  std::map<YAML::anchor_t, Path> anchors_;
   size_t num_nodes_ = 0;
   size_t text_bytes_ = 0;
 };
+
+// JSON writes a character beyond U+FFFF as two escapes, of which YAML knows neither: as one, which
+// YAML knows. `json` is valid JSON, where a backslash is nowhere but in strings.
+std::string JoinSurrogates(std::string_view json) {
+  const auto unit_at = [&](size_t i) {  // the number of an escape \uXXXX, else 0
+    uint32_t unit = 0;
+    if (json.substr(i, 2) == "\\u" && i + 6 <= json.size()) {
+      std::from_chars(json.data() + i + 2, json.data() + i + 6, unit, 16);
+    }
+    return unit;
+  };
+  std::string yaml;
+  size_t copied = 0;
+  for (size_t i = json.find('\\'); i != std::string_view::npos; i = json.find('\\', i)) {
+    const uint32_t high = unit_at(i);
+    if (high < 0xD800 || high > 0xDBFF) {
+      i += 2;  // past what is escaped, which may be a backslash
+      continue;
+    }
+    const uint32_t low = unit_at(i + 6);  // in JSON a low one follows a high one
+    yaml.append(json.substr(copied, i - copied));
+    yaml += fmt::format("\\U{:08X}", 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00));
+    i += 12;
+    copied = i;
+  }
+  return yaml.append(json.substr(copied));
+}
+
+bool IsJsonObject(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && text[first] == '{' && Json::accept(text);
+}
 
 bool IsOneOf(std::string_view text, std::initializer_list<std::string_view> words) {
   return std::find(words.begin(), words.end(), text) != words.end();
@@ -272,7 +346,7 @@ YamlNode ParseYaml(std::string_view text, const std::string& file) {
   }
   TreeBuilder builder(file);
   try {
-    std::istringstream stream{std::string(text)};
+    std::istringstream stream{IsJsonObject(text) ? JoinSurrogates(text) : std::string(text)};
     YAML::Parser parser(stream);
     if (parser.HandleNextDocument(builder)) {
       TreeBuilder second(file);
@@ -281,8 +355,11 @@ YamlNode ParseYaml(std::string_view text, const std::string& file) {
       }
     }
   } catch (const YAML::Exception& error) {
+    // yaml-cpp names the number of half a surrogate pair only.
+    const bool half = error.msg.find("invalid unicode") != std::string::npos;
     ThrowAt({file, error.mark.line + 1, error.mark.column + 1},
-            fmt::format("not valid YAML: {}", error.msg));
+            fmt::format("not valid YAML: {}{}", error.msg,
+                        half ? "; write the character itself, or \\U and its eight digits" : ""));
   }
   YamlNode root = builder.TakeRoot();
   if (root.kind == YamlNode::Kind::kScalar && root.mark.file.empty()) {
