@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The slow checks: formatting, clang-tidy, all tests under ASan/UBSan and TSan, every fuzzer.
-#   scripts/check.sh [format] [tidy] [asan] [tsan] [fuzz]     all of them without arguments
+# The slow checks: formatting, clang-tidy, all tests under ASan/UBSan and TSan, every fuzzer, every mutant.
+#   scripts/check.sh [format] [tidy] [asan] [tsan] [fuzz] [mutations]     all of them without arguments
 #   RETORT_FUZZ_SECONDS=600 scripts/check.sh fuzz             how long each fuzzer runs (default 60)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install_packages.sh scripts/packages.txt scripts/packages_check.txt
 checks=("$@")
-[ ${#checks[@]} -gt 0 ] || checks=(format tidy asan tsan fuzz)
+[ ${#checks[@]} -gt 0 ] || checks=(format tidy asan tsan fuzz mutations)
 failed=()
 
 check_format() {
@@ -49,6 +49,10 @@ check_fuzz() {
       { tail -n 40 "build/fuzz/$name.log"; return 1; }
     grep -E 'number_of_executed_units|new_units_added' "build/fuzz/$name.log"
   done
+}
+
+check_mutations() {
+  scripts/mutations.sh
 }
 
 for check in "${checks[@]}"; do

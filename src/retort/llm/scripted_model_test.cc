@@ -163,6 +163,14 @@ TEST(ScriptedModel, KeysTellApartWhatAnswersCanTellApart) {
     if (i == 2) requests.back().work = Embedding{PoolingKind::kMean, false};
     if (i == 3) requests.back().work = Embedding{PoolingKind::kMean, true};
   }
+  for (int i = 0; i < 4; ++i) {
+    Generation generation;
+    generation.sampling.ignore_eos = i == 0;
+    if (i > 0) generation.constraint = RegexConstraint(i == 1 ? "[ab]" : "[ba]");
+    generation.close = i == 3;
+    requests.push_back(Ask("a"));
+    requests.back().work = generation;
+  }
   for (const Request& request : requests) keys.insert(model.RequestKey(request));
   EXPECT_EQ(keys.size(), requests.size());
 

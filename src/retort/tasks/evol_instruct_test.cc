@@ -62,6 +62,13 @@ TEST(EvolInstruct, MutationsAreDrawnAtRandomAndCanBeTheUsersOwn) {
     EXPECT_EQ(context.prompts[0],
               random == 0 ? "user: first Name a fruit.\n" : "user: second Name a fruit.\n");
   }
+  FakeRowContext drawn;  // a draw for each evolution
+  drawn.answers = {"x", "y"};
+  Json twice = own;
+  twice["num_evolutions"] = 2;
+  RunTask(EvolInstructType(), twice, kRow, drawn);
+  EXPECT_EQ(drawn.prompts[0], "user: first Name a fruit.\n");
+  EXPECT_EQ(drawn.prompts[1], "user: second x\n");
   std::set<std::string> prompts;
   for (uint64_t random = 0; random < 5; ++random) {
     FakeRowContext context;
