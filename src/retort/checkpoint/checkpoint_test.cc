@@ -360,13 +360,13 @@ TEST_F(CheckpointDirectoryTest, OpensAGgufByWhatItHolds) {
 }
 
 TEST_F(CheckpointDirectoryTest, TheBoundOfASideFileIsExact) {
-  constexpr size_t kBytesMax = size_t{16} << 20;
+  constexpr size_t kSideFileBytes = size_t{16} << 20;
   WriteTensors("model.safetensors", {"a"});
-  for (const size_t size : {kBytesMax - 1, kBytesMax}) {
+  for (const size_t size : {kSideFileBytes - 1, kSideFileBytes}) {
     Write("config.json", "{}" + std::string(size - 2, ' '));
     EXPECT_EQ(Refusal().message(), "opened") << size;
   }
-  Write("config.json", "{}" + std::string(kBytesMax - 1, ' '));
+  Write("config.json", "{}" + std::string(kSideFileBytes - 1, ' '));
   ExpectRefusal(ErrorCode::kExhausted, "config.json", "16777216");
 }
 

@@ -12,6 +12,7 @@
 #include "retort/base/loopback_server_test.h"
 #include "retort/base/shared_data_test.h"
 #include "retort/cli/command_list.h"
+#include "retort/cli/standard_streams.h"
 
 namespace retort {
 namespace {
@@ -29,6 +30,7 @@ TEST(BenchCommand, ReportsWhatWasAsked) {
             false);
   testing::internal::CaptureStdout();
   EXPECT_EQ(run(), 0);
+  FlushOutput();
   const Json report = ParseJson(testing::internal::GetCapturedStdout(), "report");
   EXPECT_GT(report["load_to_first_token_s"].get<double>(), report["load_s"].get<double>());
   EXPECT_GT(report["weight_bytes"].get<uint64_t>(), 0u);
@@ -90,6 +92,7 @@ TEST(BenchCommand, AsksAServerAsItAsksAModel) {
             false);
   testing::internal::CaptureStdout();
   EXPECT_EQ(run(), 0);
+  FlushOutput();
   const Json report = ParseJson(testing::internal::GetCapturedStdout(), "report");
   EXPECT_EQ(report["model"], "some/model");
   ASSERT_EQ(report["measurements"].size(), 3u);

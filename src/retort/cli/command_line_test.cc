@@ -5,9 +5,12 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <memory>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "retort/base/error.h"
+#include "retort/cli/command.h"
 #include "retort/cli/command_list.h"
 
 namespace retort {
@@ -22,18 +25,26 @@ std::vector<std::string> Words(const CLI::App& app, std::vector<std::string> giv
   return CommandLine(app, static_cast<int>(argv.size()), argv.data());
 }
 
-std::unique_ptr<CLI::App> Retort() {
-  auto app = std::make_unique<CLI::App>("", "retort");
-  app->fallthrough();
-  app->add_flag("-v,--verbose");
-  for (const Command& command : CommandList()) {
-    command.add(*app->add_subcommand(std::string(command.name), ""));
+// All commands, with what their options are parsed into.
+class Retort {
+ public:
+  Retort() {
+    app_.fallthrough();
+    app_.add_flag("-v,--verbose");
+    for (const Command& command : CommandList()) {
+      runs_.push_back(command.add(*app_.add_subcommand(std::string(command.name), "")));
+    }
   }
-  return app;
-}
+  CLI::App& operator*() { return app_; }
+  CLI::App* operator->() { return &app_; }
+
+ private:
+  CLI::App app_;
+  std::vector<std::function<int()>> runs_;
+};
 
 TEST(CommandLine, AnEmptyValueIsEmpty) {
-  const auto app = Retort();
+  Retort app;
   EXPECT_THAT(Words(*app, {"generate", "M", "--system=", "--json", "-p", "hi"}),
               ElementsAre("generate", "M", "--system", "", "--json", "-p", "hi"));
   EXPECT_THAT(Words(*app, {"generate", "M", "--system=a=", "-p", ""}),
@@ -51,7 +62,7 @@ TEST(CommandLine, AnEmptyValueIsEmpty) {
 }
 
 TEST(CommandLine, ArgumentsAreUtf8) {
-  const auto app = Retort();
+  Retort app;
   try {
     Words(*app, {"generate", "M", "-p", "gr\xFC\xDF"});
     FAIL();
@@ -64,12 +75,12 @@ TEST(CommandLine, ArgumentsAreUtf8) {
 // Each option of each command, given empty: the parser takes it as that option's value, and the
 // next argument stays what it is.
 TEST(CommandLine, NoOptionTakesTheNextArgument) {
-  const auto reference = Retort();
+  Retort reference;
   for (const CLI::App* command : reference->get_subcommands({})) {
     for (const CLI::Option* option : command->get_options()) {
       if (option->get_lnames().empty() || option->get_items_expected_max() == 0) continue;
       const std::string name = "--" + option->get_lnames()[0];
-      const auto app = Retort();
+      Retort app;
       std::vector<std::string> words = Words(*app, {command->get_name(), name + "=", "--verbose"});
       std::reverse(words.begin(), words.end());
       try {

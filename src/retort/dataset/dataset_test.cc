@@ -378,7 +378,8 @@ TEST_F(DatasetTest, UnreadableFilesAreNamed) {
     ReadRows(dir_ / "folder.jsonl", {}, [](Json) { return true; });
     ADD_FAILURE() << "a folder was read as a file";
   } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kIo);
+    EXPECT_EQ(error.code(), ErrorCode::kInvalid);
+    EXPECT_THAT(error.message(), HasSubstr("is a folder: a regular file is expected"));
   }
 }
 

@@ -277,8 +277,8 @@ TEST(Config, EachProblemIsOneClearMessageWithItsPlace) {
        "apples'"},
       {"duration",
        "models: {m: {path: x, load: {keep_alive: soon}}}\nsteps:\n" + std::string(kRows),
-       "p.yaml:1: 'models.m.load.keep_alive': expected a time such as 300ms, 5s, 5m, 2h, 0, or -1 "
-       "for ever, found 'soon'"},
+       "p.yaml:1: 'models.m.load.keep_alive': expected a time such as 300ms, 5s, 5m, 2h, 30d or 0, "
+       "found 'soon'; -1 is for ever"},
       {"on_error", Steps("  - {name: a, type: Split, on_error: ignore}"),
        "p.yaml:4: 'a.on_error' must be one of keep, drop, fail, found the text 'ignore'"},
   };
