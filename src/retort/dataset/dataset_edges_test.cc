@@ -10,6 +10,7 @@
 #include "retort/base/disk_events_test.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/text_file.h"
 #include "retort/dataset/data_files.h"
 #include "retort/dataset/jsonl_writer.h"
 #include "retort/dataset/line_reader.h"
