@@ -229,6 +229,67 @@ TEST(GgufTest, RefusesWhatContradictsItself) {
   }
 }
 
+// What is at a bound is read, what is beyond it refused.
+TEST(GgufTest, KeepsItsBounds) {
+  const auto accepts = [](const std::string& file) {
+    ParseGguf(Bytes(file), "x.gguf");
+    return true;
+  };
+  const auto keys = [](uint64_t count) {
+    Writer writer = Writer().Header(0, count);
+    for (uint64_t i = 0; i < count; ++i) writer.Key("k" + std::to_string(i), 0).Raw("1");
+    return writer.text();
+  };
+  EXPECT_TRUE(accepts(keys(kGgufKeysMax)));
+  EXPECT_EQ(Refusal(keys(kGgufKeysMax + 1)).code(), ErrorCode::kCorrupt);
+
+  const auto named = [](size_t length) {
+    return Writer().Header(0, 1).Key(std::string(length, 'k'), 0).Raw("1").text();
+  };
+  EXPECT_TRUE(accepts(named(kGgufNameBytesMax)));
+  EXPECT_EQ(Refusal(named(kGgufNameBytesMax + 1)).code(), ErrorCode::kCorrupt);
+
+  // The elements of all arrays count together.
+  const auto arrays = [](uint64_t first, uint64_t second) {
+    return Writer()
+        .Header(0, 2)
+        .Key("a", 9)
+        .Number(uint32_t{0})
+        .Number(first)
+        .Zeros(first)
+        .Key("b", 9)
+        .Number(uint32_t{0})
+        .Number(second)
+        .Zeros(second)
+        .text();
+  };
+  EXPECT_TRUE(accepts(arrays(kGgufArrayElementsMax, 0)));
+  EXPECT_TRUE(accepts(arrays(kGgufArrayElementsMax - 5, 5)));
+  EXPECT_EQ(Refusal(arrays(kGgufArrayElementsMax - 5, 6)).code(), ErrorCode::kExhausted);
+  EXPECT_EQ(Refusal(arrays(6, kGgufArrayElementsMax - 5)).code(), ErrorCode::kExhausted);
+
+  const auto nested = [](int depth) {  // an array of arrays ... of no numbers
+    Writer writer = Writer().Header(0, 1).Key("k", 9);
+    for (int i = 1; i < depth; ++i) writer.Number(uint32_t{9}).Number(uint64_t{1});
+    return writer.Number(uint32_t{0}).Number(uint64_t{0}).text();
+  };
+  EXPECT_TRUE(accepts(nested(kGgufArrayDepthMax)));
+  EXPECT_EQ(Refusal(nested(kGgufArrayDepthMax + 1)).code(), ErrorCode::kCorrupt);
+
+  const auto aligned = [](uint64_t alignment) {
+    return Writer().Header(0, 1).Key("general.alignment", 10).Number(alignment).text();
+  };
+  EXPECT_TRUE(accepts(aligned(1)));
+  EXPECT_TRUE(accepts(aligned(kGgufAlignmentMax)));
+  EXPECT_EQ(Refusal(aligned(2 * kGgufAlignmentMax)).code(), ErrorCode::kCorrupt);
+
+  const auto parts = [](uint16_t count) {
+    return Writer().Header(0, 1).Key("split.count", 2).Number(count).text();
+  };
+  EXPECT_TRUE(accepts(parts(1)));
+  EXPECT_EQ(Refusal(parts(2)).code(), ErrorCode::kUnsupported);
+}
+
 TEST(GgufTest, RefusesEveryTruncation) {
   const std::string file = Writer()
                                .Header(1, 2)

@@ -57,6 +57,25 @@ TEST(SafetensorsTest, ListsTensorsInTheOrderOfTheirBytes) {
   EXPECT_EQ(parsed.metadata["format"], "pt");
 }
 
+TEST(SafetensorsTest, AFileMayBeAllHeader) {
+  EXPECT_TRUE(ParseSafetensors(Bytes(File("{}", 0)), "x").tensors.empty());
+}
+
+TEST(SafetensorsTest, KeepsItsBounds) {
+  std::string file = File("{}", 0);
+  for (const uint64_t length : {kSafetensorsHeaderBytesMax, kSafetensorsHeaderBytesMax + 1}) {
+    std::memcpy(file.data(), &length, 8);
+    EXPECT_THAT(Refusal(file),
+                HasSubstr(length > kSafetensorsHeaderBytesMax ? "at most 100000000 are allowed"
+                                                              : "is the file cut off?"));
+  }
+  std::string shape = "[1";
+  for (int i = 1; i < Shape::kRankMax; ++i) shape += ",1";
+  EXPECT_EQ(ParseSafetensors(Bytes(File(One("U8", shape + "]", "[0,1]"), 1)), "x").tensors.size(),
+            1u);
+  EXPECT_THAT(Refusal(File(One("U8", shape + ",1]", "[0,1]"), 1)), HasSubstr("at most 8"));
+}
+
 TEST(SafetensorsTest, ListsDtypesItCannotComputeWith) {
   const std::string file = File(One("F4", "[4]", "[0,2]"), 2);
   const WeightFile parsed = ParseSafetensors(Bytes(file), "x");

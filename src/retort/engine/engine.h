@@ -35,6 +35,9 @@ struct EngineOptions {
   LoadProgress progress;
 };
 
+// A device that fails so often in a row is taken for broken: more would only fail more requests.
+inline constexpr int kFailedStepsMax = 8;
+
 // Throws Error{kInvalid} for options that cannot work, whatever the model: what needs no file.
 void CheckEngineOptions(const EngineOptions& options);
 
@@ -48,9 +51,10 @@ void CheckEngineOptions(const EngineOptions& options);
 // prefix cache or preemption. (The context, if kv_bytes holds less than the model's, ends
 // completions sooner.)
 //
-// A fault in a step fails the requests of that step, and the engine goes on. If the engine itself
-// fails, all that is pending gets kInternal and Submit answers kUnavailable from then on.
-// Destruction fails what is pending with kCancelled.
+// A sequence whose logits or states are no numbers fails alone. A fault in a step fails the
+// requests of that step, and the engine goes on. After kFailedStepsMax such steps in a row, or if
+// the engine itself fails, it has stopped: all that is pending gets kUnavailable, and so does
+// whatever is submitted from then on. Destruction fails what is pending with kCancelled.
 class Engine : public LanguageModel {
  public:
   // Opens the checkpoint, packs it on the device and starts. Throws what Checkpoint::Open,

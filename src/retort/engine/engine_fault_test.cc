@@ -17,6 +17,7 @@ namespace {
 struct Faults {
   std::atomic<int> sample_calls_until_error{-1};  // -1: never; 0: the next call, once
   std::atomic<bool> out_of_memory{false};         // every upload of a batch fails
+  std::atomic<bool> every_step_fails{false};      // so does every upload, for another reason
   std::atomic<int> step_delay_us{0};
 };
 
@@ -28,6 +29,7 @@ class FaultyDevice : public ForwardingDevice {
 
   void UploadBatch(const BatchPlan& plan, DeviceBatch& batch) override {
     if (faults_->out_of_memory) throw std::bad_alloc();
+    if (faults_->every_step_fails) Throw(ErrorCode::kInternal, "the device is gone");
     std::this_thread::sleep_for(std::chrono::microseconds(faults_->step_delay_us));
     ForwardingDevice::UploadBatch(plan, batch);
   }
@@ -78,15 +80,42 @@ TEST_F(EngineFaults, FailedStepFailsItsRequestsAndTheEngineGoesOn) {
 }
 
 TEST_F(EngineFaults, LackOfMemoryIsExhaustedAndPasses) {
-  faults_->out_of_memory = true;
   Request embedding = Ask("Once");
   embedding.work = Embedding{PoolingKind::kMean, false};
   for (int i = 0; i < 40; ++i) {  // more often than there are places to sum in
+    faults_->out_of_memory = true;
     EXPECT_EQ(CodeOf(SubmitTo(*engine_, embedding).get()), ErrorCode::kExhausted);
+    if (i % 5 != 4) continue;  // fewer in a row than stop the engine
+    faults_->out_of_memory = false;
+    EXPECT_TRUE(SubmitTo(*engine_, embedding).get().ok());
+    EXPECT_TRUE(SubmitTo(*engine_, Ask("Once", Greedy(3))).get().ok());
   }
-  faults_->out_of_memory = false;
-  EXPECT_TRUE(SubmitTo(*engine_, embedding).get().ok());
+}
+
+// The engine says that it has stopped, so that whoever asks can stop too.
+TEST_F(EngineFaults, StopsWhenEveryStepFails) {
+  faults_->every_step_fails = true;
+  for (int i = 1; i < kFailedStepsMax; ++i) {
+    EXPECT_EQ(CodeOf(SubmitTo(*engine_, Ask("Once", Greedy(3))).get()), ErrorCode::kInternal) << i;
+  }
+  faults_->every_step_fails = false;
   EXPECT_TRUE(SubmitTo(*engine_, Ask("Once", Greedy(3))).get().ok());
+
+  faults_->every_step_fails = true;
+  SamplingParams sampling = Greedy(3);
+  std::vector<Request> requests(1000, Ask("Once upon a time", sampling));
+  uint64_t num_unavailable = 0;
+  for (const Response& response : Answers(*engine_, requests)) {
+    if (CodeOf(response) != ErrorCode::kUnavailable) continue;
+    ++num_unavailable;
+    EXPECT_THAT(std::get<Error>(response.result).message(),
+                testing::AllOf(testing::HasSubstr("has stopped"),
+                               testing::HasSubstr("8 steps in a row failed"),
+                               testing::HasSubstr("the device is gone")));
+  }
+  EXPECT_GE(num_unavailable, requests.size() - kFailedStepsMax * 32);
+  faults_->every_step_fails = false;  // too late
+  EXPECT_EQ(CodeOf(SubmitTo(*engine_, Ask("Once", Greedy(3))).get()), ErrorCode::kUnavailable);
 }
 
 TEST_F(EngineFaults, HandlerThatThrowsHarmsOnlyItself) {

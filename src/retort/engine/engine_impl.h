@@ -124,6 +124,7 @@ class Engine::Impl {
   size_t kv_bytes_ = 0;
   EngineLog log_;
   bool log_failed_ = false;
+  int num_failed_steps_ = 0;  // in a row
   std::unordered_map<uint64_t, std::unique_ptr<ActiveRequest>> active_;
   std::vector<std::pair<ResponseHandler, Response>> finished_;
 };

@@ -32,7 +32,8 @@ void Engine::Impl::Loop() {
       std::lock_guard lock(mutex_);
       death_ = error;
     }
-    EndAll(Error(ErrorCode::kInternal, "the engine has stopped: " + error.message()));
+    EndAll(Error(ErrorCode::kUnavailable,
+                 fmt::format("model '{}' has stopped: {}", name_, error.message())));
   }
 }
 
@@ -89,14 +90,15 @@ void Engine::Impl::RunStep(const StepPlan& plan) {
     task.prompt_tokens = request.prompt_tokens;
     tasks.push_back(std::move(task));
   }
+  std::optional<Error> fault;
   try {
     BeginStep(plan);
     runner_->Run(tasks);
   } catch (...) {
     // Whose fault it is cannot be told; what these sequences' pages hold is unknown.
-    const Error error = CurrentError();
-    LogWarning("{}: a step of {} requests failed: {}", name_, plan.items.size(), error.message());
-    for (const StepItem& item : plan.items) Finish(item.sequence->id, Response{error, {}});
+    fault = CurrentError();
+    LogWarning("{}: a step of {} requests failed: {}", name_, plan.items.size(), fault->message());
+    for (const StepItem& item : plan.items) Finish(item.sequence->id, Response{*fault, {}});
     tasks.clear();
   }
   for (StepTask& task : tasks) {
@@ -110,6 +112,11 @@ void Engine::Impl::RunStep(const StepPlan& plan) {
   const auto busy = std::chrono::steady_clock::now() - begin;
   CountStep(plan, static_cast<uint64_t>(
                       std::chrono::duration_cast<std::chrono::nanoseconds>(busy).count()));
+  num_failed_steps_ = fault ? num_failed_steps_ + 1 : 0;
+  if (num_failed_steps_ >= kFailedStepsMax) {
+    Throw(fault->code(), "{} steps in a row failed, the last with: {}", num_failed_steps_,
+          fault->message());
+  }
 }
 
 void Engine::Impl::BeginStep(const StepPlan& plan) {
@@ -139,6 +146,10 @@ void Engine::Impl::BeginStep(const StepPlan& plan) {
 
 void Engine::Impl::Apply(StepTask& task) {
   ActiveRequest& request = At(task.item.sequence->id);
+  if (task.failure) {
+    Finish(request.id, Response{*task.failure, {}});
+    return;
+  }
   scheduler_->Complete(task.item);
   if (auto* generation = std::get_if<GenerationWork>(&request.work)) {
     if (task.num_outputs > 0) ApplyGeneration(request, *generation, task);
@@ -152,10 +163,6 @@ void Engine::Impl::Apply(StepTask& task) {
 }
 
 void Engine::Impl::ApplyGeneration(ActiveRequest& request, GenerationWork& work, StepTask& task) {
-  if (task.failure) {
-    Finish(request.id, Response{*task.failure, {}});
-    return;
-  }
   Sequence& sequence = *request.sequence;
   const auto num_before = static_cast<size_t>(work.num_tokens());
   if (work.Accept(task.sampled) || work.AcceptForced()) {
@@ -229,6 +236,8 @@ void Engine::Impl::Finish(uint64_t id, Response response) {
   if (!response.ok()) {
     ++counters_.num_failed;
     response.usage = request.usage;
+    // Its pages may be the reason: nobody is to find them.
+    if (std::get<Error>(response.result).code() == ErrorCode::kCorrupt) pool_->Clear();
   }
   if (request.started) {
     log_.Done(request.name, request.tag, response);

@@ -11,6 +11,18 @@ namespace {
 // costs 16 MB.
 constexpr int64_t kLogitsRowsMax = 32;
 
+// A device answers for all rows of logits or for none. These are its errors that one row is the
+// reason of: it holds what is no number, or no token that could be drawn.
+bool IsOfOneRow(const Error& error) {
+  return error.code() == ErrorCode::kCorrupt || error.code() == ErrorCode::kInvalid;
+}
+
+// For whoever asked for that row.
+Error OfOneRow(const Error& error) {
+  return Error(error.code(),
+               "the model's logits for this prompt cannot be used (" + error.message() + ")");
+}
+
 }  // namespace
 
 ModelRunner::ModelRunner(const Decoder& decoder, const ModelRunnerOptions& options)
@@ -130,11 +142,31 @@ void ModelRunner::Sample(std::span<StepTask> tasks, const Matrix& hidden) {
       }
     }
     const Matrix logits = decoder_.Logits(hidden.Rows(begin, end), *workspace_);
-    std::vector<SampledToken> sampled = device_.Sample(logits, rows);
-    for (int64_t i = begin; i < end; ++i) {
-      ready[static_cast<size_t>(i)]->sampled = std::move(sampled[static_cast<size_t>(i - begin)]);
+    const auto asking = std::span(ready).subspan(static_cast<size_t>(begin), rows.size());
+    std::vector<SampledToken> sampled = Draw(logits, rows, asking);
+    for (size_t i = 0; i < asking.size(); ++i) asking[i]->sampled = std::move(sampled[i]);
+  }
+}
+
+// A token for each row; where some rows have none, each is drawn by itself, and those fail alone.
+std::vector<SampledToken> ModelRunner::Draw(const Matrix& logits, std::span<const SamplingRow> rows,
+                                            std::span<StepTask* const> tasks) {
+  try {
+    return device_.Sample(logits, rows);
+  } catch (const Error& error) {
+    if (!IsOfOneRow(error)) throw;
+    if (rows.size() == 1) {
+      if (!tasks[0]->failure) tasks[0]->failure = OfOneRow(error);
+      return {SampledToken()};
     }
   }
+  std::vector<SampledToken> sampled;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    sampled.push_back(
+        Draw(logits.Rows(row, row + 1), rows.subspan(i, 1), tasks.subspan(i, 1)).front());
+  }
+  return sampled;
 }
 
 // The masks of constrained rows, one after the other. What fails concerns its own sequence alone.
@@ -155,36 +187,50 @@ void ModelRunner::Constrain(std::span<StepTask* const> tasks) {
 }
 
 void ModelRunner::Score(std::span<StepTask> tasks, const Matrix& hidden) {
-  struct Position {
-    StepTask* task;
-    int64_t position;
-  };
-  std::vector<Position> positions;
+  std::vector<ScoredRow> rows;
   for (StepTask& task : tasks) {
     task.logprobs_begin.assign(1, 0);
     for (int64_t i = task.item.end - task.num_outputs; i < task.item.end; ++i) {
-      positions.push_back({&task, i});
+      rows.push_back({&task, i});
     }
   }
-  std::vector<Device::LogprobQuery> queries;
   for (int64_t begin = 0; begin < hidden.rows; begin += num_logits_rows_max_) {
     const int64_t end = std::min(hidden.rows, begin + num_logits_rows_max_);
-    queries.clear();
-    for (int64_t i = begin; i < end; ++i) {
-      const Position& at = positions[static_cast<size_t>(i)];
-      std::get<ScoringWork>(*at.task->work)
-          .AppendQueries(at.position, static_cast<int32_t>(i - begin), queries);
-    }
     const Matrix logits = decoder_.Logits(hidden.Rows(begin, end), *workspace_);
-    const std::vector<float> logprobs = device_.Logprobs(logits, queries);
-    size_t next = 0;
-    for (int64_t i = begin; i < end; ++i) {
-      StepTask& task = *positions[static_cast<size_t>(i)].task;
-      while (next < queries.size() && queries[next].row == i - begin) {
-        task.logprobs.push_back(logprobs[next++]);
-      }
-      task.logprobs_begin.push_back(static_cast<int64_t>(task.logprobs.size()));
+    ScoreRows(logits, std::span(rows).subspan(static_cast<size_t>(begin),
+                                              static_cast<size_t>(end - begin)));
+  }
+}
+
+// As Draw: rows that have no answer fail alone.
+void ModelRunner::ScoreRows(const Matrix& logits, std::span<const ScoredRow> rows) {
+  std::vector<Device::LogprobQuery> queries;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::get<ScoringWork>(*rows[i].task->work)
+        .AppendQueries(rows[i].position, static_cast<int32_t>(i), queries);
+  }
+  std::vector<float> logprobs;
+  try {
+    logprobs = device_.Logprobs(logits, queries);
+  } catch (const Error& error) {
+    if (!IsOfOneRow(error)) throw;
+    if (rows.size() == 1) {
+      rows[0].task->failure = OfOneRow(error);
+      return;
     }
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto row = static_cast<int64_t>(i);
+      ScoreRows(logits.Rows(row, row + 1), rows.subspan(i, 1));
+    }
+    return;
+  }
+  size_t next = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    StepTask& task = *rows[i].task;
+    while (next < queries.size() && queries[next].row == static_cast<int32_t>(i)) {
+      task.logprobs.push_back(logprobs[next++]);
+    }
+    task.logprobs_begin.push_back(static_cast<int64_t>(task.logprobs.size()));
   }
 }
 

@@ -32,7 +32,7 @@ struct StepTask {
   // What the step made of it.
   int64_t num_outputs = 0;              // positions at the item's end that answered something
   SampledToken sampled;                 // GenerationWork, if num_outputs > 0
-  std::optional<Error> failure;         // GenerationWork: why this sequence alone has none
+  std::optional<Error> failure;         // why this sequence alone has none of these
   std::vector<float> logprobs;          // ScoringWork: the answers of all positions, joined
   std::vector<int64_t> logprobs_begin;  // where each position's begin, and the end
   std::vector<float> hidden;            // EmbeddingWork: its state or sum, if it is complete
@@ -52,15 +52,25 @@ class ModelRunner {
   int TakeAccumulator();
   void ReturnAccumulator(int accumulator);
 
-  // Computes the tasks' tokens and fills in their answers. Reorders the tasks. If it throws, what
-  // the sequences' pages hold beyond num_computed is unknown.
+  // Computes the tasks' tokens and fills in their answers. Reorders the tasks. A sequence whose
+  // logits are no numbers, or whose constraint has no mask, gets a `failure` of its own. If it
+  // throws, what the sequences' pages hold beyond num_computed is unknown.
   void Run(std::vector<StepTask>& tasks);
 
  private:
+  // One row of logits that answers a ScoringWork.
+  struct ScoredRow {
+    StepTask* task;
+    int64_t position;
+  };
+
   void PlanBatch(std::vector<StepTask>& tasks);
   void Sample(std::span<StepTask> tasks, const Matrix& hidden);
   void Constrain(std::span<StepTask* const> tasks);
+  std::vector<SampledToken> Draw(const Matrix& logits, std::span<const SamplingRow> rows,
+                                 std::span<StepTask* const> tasks);
   void Score(std::span<StepTask> tasks, const Matrix& hidden);
+  void ScoreRows(const Matrix& logits, std::span<const ScoredRow> rows);
   void Pool(std::span<StepTask> tasks, const Matrix& hidden);
 
   const Decoder& decoder_;

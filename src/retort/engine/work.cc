@@ -221,7 +221,9 @@ EmbeddingVector EmbeddingWork::Finish(std::span<const float> state_or_sum,
   for (const float value : state_or_sum) {
     square += static_cast<double>(value) / divisor * (static_cast<double>(value) / divisor);
   }
-  if (!std::isfinite(square)) Throw(ErrorCode::kInternal, "the hidden state is not finite");
+  if (!std::isfinite(square)) {
+    Throw(ErrorCode::kCorrupt, "the model's hidden state for this prompt is not finite");
+  }
   double scale = 1.0 / divisor;
   if (embedding_.normalize && square > 0) scale /= std::sqrt(square);
   EmbeddingVector embedding;

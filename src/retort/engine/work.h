@@ -99,7 +99,7 @@ class EmbeddingWork {
 
   bool is_mean() const { return embedding_.pooling == PoolingKind::kMean; }
 
-  // From the last token's state, or the sum over `num_tokens` states. Throws Error{kInternal} if it
+  // From the last token's state, or the sum over `num_tokens` states. Throws Error{kCorrupt} if it
   // is not finite.
   EmbeddingVector Finish(std::span<const float> state_or_sum, int64_t num_tokens) const;
 

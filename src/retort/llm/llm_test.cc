@@ -35,6 +35,33 @@ TEST(CheckRequest, RefusesParametersOutOfRange) {
   EXPECT_TRUE(refused([](S& s) { s.stop.assign(65, "a"); }));
 }
 
+TEST(CheckRequest, TakesWhatIsAtItsBounds) {
+  Generation work;
+  SamplingParams& sampling = work.sampling;
+  sampling.temperature = 0;
+  sampling.top_p = 1;
+  sampling.min_p = 1;
+  sampling.max_new_tokens = 1;
+  sampling.num_top_logprobs = kTopLogprobsMax;
+  sampling.stop.assign(kStopStringsMax, std::string(kStopStringBytesMax, 'x'));
+  const auto check = [&] {
+    Request request;
+    request.work = work;
+    CheckRequest(request);
+  };
+  EXPECT_NO_THROW(check());
+  sampling.stop[3] += 'x';
+  EXPECT_THROW(check(), Error);
+  sampling.stop.assign(kStopStringsMax + 1, "x");
+  EXPECT_THROW(check(), Error);
+  sampling.stop.clear();
+  sampling.num_top_logprobs = kTopLogprobsMax + 1;
+  EXPECT_THROW(check(), Error);
+  Request request;
+  request.work = Scoring{std::vector<std::string>(kContinuationsMax, "a")};
+  EXPECT_NO_THROW(CheckRequest(request));
+}
+
 TEST(CheckRequest, RefusesEmptyOrTooManyContinuations) {
   for (const auto& continuations : {std::vector<std::string>{}, std::vector<std::string>{"a", ""},
                                     std::vector<std::string>(kContinuationsMax + 1, "a")}) {

@@ -5,7 +5,9 @@
 
 #include "retort/backend/rope.h"
 #include "retort/base/error.h"
+#include "retort/models/config_reader.h"
 #include "retort/models/decoder_spec.h"
+#include "retort/models/rope_config.h"
 
 namespace retort {
 namespace {
@@ -83,6 +85,84 @@ TEST(MakeRopeSpec, YarnRampsBetweenItsTwoDimensionsAndScalesScores) {
   rope.attention_factor = 0.0;
   rope.mscale = rope.mscale_all_dim = 0.707;
   EXPECT_EQ(MakeRopeSpec(rope, {}).scale, 1.0f);
+}
+
+// Peng et al. 2023 (arXiv:2309.00071), sections 3.2 and 3.4, in doubles, as Hugging Face's
+// transformers computes it for a config without an attention factor of its own.
+struct Yarn {
+  std::vector<double> inverse_frequencies;
+  double attention_factor;
+};
+
+Yarn ReferenceYarn(int dim, double base, double factor, double context, double beta_fast,
+                   double beta_slow) {
+  const auto dim_of_rotations = [&](double rotations) {
+    return dim * std::log(context / (rotations * 2 * M_PI)) / (2 * std::log(base));
+  };
+  const double low = std::max(std::floor(dim_of_rotations(beta_fast)), 0.0);
+  const double high = std::min(std::ceil(dim_of_rotations(beta_slow)), dim - 1.0);
+  Yarn yarn{{}, 0.1 * std::log(factor) + 1.0};
+  for (int i = 0; i < dim / 2; ++i) {
+    const double extrapolated = std::pow(base, -2.0 * i / dim);
+    const double interpolated = extrapolated / factor;
+    const double ramp = std::min(std::max((i - low) / (high - low), 0.0), 1.0);
+    yarn.inverse_frequencies.push_back(interpolated * ramp + extrapolated * (1 - ramp));
+  }
+  return yarn;
+}
+
+// GGUF's attn_factor multiplies what YaRN itself scales by.
+TEST(RopeFromGguf, YarnIsThatOfThePaperTimesAttnFactor) {
+  for (const double attn_factor : {0.0, 1.0, 0.8, 1.25}) {  // 0: the file does not say
+    Json metadata = {{"llama.context_length", 32768},
+                     {"llama.rope.freq_base", 500000.0},
+                     {"llama.rope.dimension_count", 64},
+                     {"llama.rope.scaling.type", "yarn"},
+                     {"llama.rope.scaling.factor", 8.0},
+                     {"llama.rope.scaling.original_context_length", 4096},
+                     {"llama.rope.scaling.yarn_beta_fast", 24.0},
+                     {"llama.rope.scaling.yarn_beta_slow", 2.0}};
+    if (attn_factor > 0) metadata["llama.rope.scaling.attn_factor"] = attn_factor;
+    const RopeSpec spec =
+        MakeRopeSpec(RopeFromGguf(ConfigReader(metadata, "test", "llama."), 64), {});
+    const Yarn yarn = ReferenceYarn(64, 500000.0, 8.0, 4096, 24.0, 2.0);
+    const double times = attn_factor > 0 ? attn_factor : 1.0;
+    EXPECT_NEAR(spec.scale, times * yarn.attention_factor, 1e-6) << attn_factor;
+    EXPECT_TRUE(spec.interleaved);
+    ASSERT_EQ(spec.inverse_frequencies.size(), yarn.inverse_frequencies.size());
+    for (size_t i = 0; i < yarn.inverse_frequencies.size(); ++i) {
+      EXPECT_NEAR(spec.inverse_frequencies[i] / yarn.inverse_frequencies[i], 1.0, 1e-5) << i;
+    }
+  }
+}
+
+// The same numbers under the names of config.json, with what is implied left out.
+TEST(RopeFromHf, YarnIsThatOfThePaper) {
+  const Json stated = {{"max_position_embeddings", 32768},
+                       {"rope_theta", 500000.0},
+                       {"rope_scaling",
+                        {{"rope_type", "yarn"},
+                         {"factor", 8.0},
+                         {"beta_fast", 24.0},
+                         {"beta_slow", 2.0},
+                         {"original_max_position_embeddings", 4096}}}};
+  Json implied = stated;
+  implied["rope_scaling"].erase("factor");  // 32768 / 4096
+  Json inside = stated;
+  inside.erase("rope_theta");
+  inside["rope_scaling"]["rope_theta"] = 500000.0;
+  const Yarn yarn = ReferenceYarn(64, 500000.0, 8.0, 4096, 24.0, 2.0);
+  for (const Json& config : {stated, implied, inside}) {
+    const RopeSpec spec = MakeRopeSpec(RopeFromHf(ConfigReader(config, "test"), 64), {});
+    EXPECT_NEAR(spec.scale, yarn.attention_factor, 1e-6);
+    for (size_t i = 0; i < yarn.inverse_frequencies.size(); ++i) {
+      EXPECT_NEAR(spec.inverse_frequencies[i] / yarn.inverse_frequencies[i], 1.0, 1e-5) << i;
+    }
+  }
+  Json whole = stated;
+  whole["rope_scaling"]["truncate"] = false;
+  EXPECT_FALSE(RopeFromHf(ConfigReader(whole, "test"), 64).truncate);
+  EXPECT_TRUE(RopeFromHf(ConfigReader(stated, "test"), 64).truncate);
 }
 
 TEST(MakeRopeSpec, FactorsOfTheCheckpointDivide) {
