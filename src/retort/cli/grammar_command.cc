@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "retort/base/error.h"
+#include "retort/base/file.h"
 #include "retort/base/json.h"
 #include "retort/base/text_file.h"
 #include "retort/cli/command.h"

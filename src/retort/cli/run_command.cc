@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "retort/base/error.h"
+#include "retort/base/home.h"
 #include "retort/base/log.h"
 #include "retort/cli/command.h"
 #include "retort/cli/command_list.h"
