@@ -6,6 +6,7 @@
 #include "retort/base/disk_events_test.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/scratch_folder_test.h"
 
 namespace retort {
 namespace {
@@ -13,13 +14,11 @@ namespace {
 class FileDurability : public testing::Test {
  protected:
   FileDurability() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "retort-durability-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
+    folder_ = scratch_.path();
     DiskEvents::Take();
   }
-  ~FileDurability() override { std::filesystem::remove_all(folder_); }
 
+  const ScratchFolder scratch_;
   std::filesystem::path folder_;
 };
 

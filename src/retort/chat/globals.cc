@@ -1,8 +1,10 @@
 // Functions that every template can call.
+#include <algorithm>
 #include <array>
 
 #include "retort/chat/builtins.h"
 #include "retort/chat/formatting.h"
+#include "retort/chat/globals.h"
 #include "retort/chat/operations.h"
 
 namespace retort::jinja {
@@ -170,3 +172,8 @@ bool FindGlobal(Runtime& runtime, std::string_view name, Value* value) {
 }
 
 }  // namespace retort::jinja
+
+bool retort::IsTemplateGlobal(std::string_view name) {
+  return std::any_of(jinja::kGlobals.begin(), jinja::kGlobals.end(),
+                     [name](const auto& entry) { return entry.name == name; });
+}

@@ -6,6 +6,7 @@
 
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/cli/model_opening.h"
 #include "retort/cli/step_types.h"
 #include "retort/pipeline/dry_run.h"
@@ -41,8 +42,8 @@ TEST(Examples, AreValidAndCanBePlanned) {
 
 // Ctrl-C ends a dry run too, whatever the prompts' templates do.
 TEST(DryRun, CanBeStoppedInATemplate) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / "dry_run_stop";
-  std::filesystem::create_directories(folder);
+  const ScratchFolder scratch;
+  const std::filesystem::path& folder = scratch.path();
   WriteFileAtomically(folder / "rows.jsonl", "{\"instruction\": \"a\"}\n");
   WriteFileAtomically(folder / "p.yaml", R"(
 name: p

@@ -152,7 +152,8 @@ std::function<int()> AddRunCommand(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--input", options->input, "Rows to read instead of the file's own")
       ->check(NotEmpty());
-  app.add_option("--output", options->output, "Folder for the results (default out/NAME)")
+  app.add_option("--output", options->output,
+                 "Folder for the results (default: out/NAME in the current folder)")
       ->check(NotEmpty());
   app.add_option("--limit", options->limit, "Rows to read of each source")
       ->check(CLI::NonNegativeNumber);

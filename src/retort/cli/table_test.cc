@@ -23,7 +23,7 @@ TEST(Table, FitsAWidthByItsFirstColumnElseInLines) {
             "a_long_name_of_a_step  1,234\n");
   EXPECT_EQ(table.Text(27),
             "step                     in\n"
-            "a_long_nam…e_of_step  1,234\n");
+            "a_long_nam…of_a_step  1,234\n");
   EXPECT_EQ(table.Text(15),
             "step         in\n"
             "a_lo…tep  1,234\n");

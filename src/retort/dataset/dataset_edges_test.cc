@@ -10,6 +10,7 @@
 #include "retort/base/disk_events_test.h"
 #include "retort/base/error.h"
 #include "retort/base/file.h"
+#include "retort/base/scratch_folder_test.h"
 #include "retort/base/text_file.h"
 #include "retort/dataset/data_files.h"
 #include "retort/dataset/jsonl_writer.h"
@@ -39,11 +40,7 @@ class Limit {
 
 class DatasetEdges : public testing::Test {
  protected:
-  DatasetEdges() {
-    std::string pattern = (fs::temp_directory_path() / "retort-edges-XXXXXX").string();
-    dir_ = ::mkdtemp(pattern.data());
-  }
-  ~DatasetEdges() override { fs::remove_all(dir_); }
+  DatasetEdges() { dir_ = scratch_.path(); }
 
   fs::path Write(const std::string& name, std::string_view content) {
     std::ofstream(dir_ / name, std::ios::binary) << content;
@@ -59,6 +56,7 @@ class DatasetEdges : public testing::Test {
     return DumpJson(rows);
   }
 
+  const ScratchFolder scratch_;
   fs::path dir_;
 };
 

@@ -352,7 +352,7 @@ TEST(Config, NamesLeadNowhere) {
   EXPECT_EQ(named(std::string(100, 'x')), "");
   EXPECT_EQ(named("A-z_09"), "");
   for (const std::string& bad :
-       {std::string("../../evil"), std::string("/tmp/evil"), std::string("a/b"), std::string(".."),
+       {std::string("../../evil"), std::string("/evil"), std::string("a/b"), std::string(".."),
         std::string("'.'"), std::string("''"), std::string("'a b'"), std::string(101, 'x')}) {
     EXPECT_THAT(named(bad), HasSubstr("of a pipeline must be 1 to 100 of the characters")) << bad;
   }

@@ -24,7 +24,8 @@ namespace {
 // may only be written after it.
 constexpr uint64_t kFamiliesPerWorker = 16;
 constexpr uint64_t kFamiliesMin = 256;
-constexpr int kDefaultSequences = 32;  // of a model that does not say
+constexpr int kDefaultSequences = 32;          // of a model that does not say
+constexpr size_t kWarningsReportedMax = 1000;  // a source may warn of every line
 constexpr auto kSampleInterval = std::chrono::milliseconds(100);
 
 int NumWorkers(const Graph& graph, int asked) {
@@ -171,6 +172,7 @@ class PipelineRun::Impl {
 
   void Warn(std::string_view line) {
     std::lock_guard lock(warn_mutex_);
+    if (warnings_.size() < kWarningsReportedMax) warnings_.emplace_back(line);
     options_.warn(line);
   }
 
@@ -540,6 +542,7 @@ class PipelineRun::Impl {
       json["error"] = {{"code", std::string(ErrorCodeName(error_->code()))},
                        {"message", error_->message()}};
     }
+    json["warnings"] = warnings_;
     options_.amend_report(json);
     try {
       WriteFileAtomically(options_.output_dir / "run.json",
@@ -572,6 +575,7 @@ class PipelineRun::Impl {
   std::optional<Error> error_;
   std::optional<std::string> stopped_by_;
   std::mutex warn_mutex_;
+  std::vector<std::string> warnings_;
 
   mutable std::mutex sample_mutex_;
   uint64_t peak_rss_ = 0;

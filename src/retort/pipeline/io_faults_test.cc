@@ -19,7 +19,7 @@ namespace retort {
 namespace {
 
 // Calls on files whose path has `kMarked` in it are counted, and may fail.
-constexpr const char* kMarked = "retort-pipeline-";
+constexpr const char* kMarked = "retort-test-";
 
 struct Faults {
   std::atomic<bool> armed = false;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "retort/base/error.h"
+#include "retort/chat/globals.h"
 
 namespace retort {
 namespace {
@@ -56,6 +57,7 @@ TaskPrompt::TaskPrompt(std::string_view source, std::string_view parameter,
   warnings_ = WarningsOf(source, parameter, system_prompt_, variables);
   for (const std::string& name : template_.free_names()) {
     if (std::find(variables.begin(), variables.end(), name) != variables.end()) continue;
+    if (IsTemplateGlobal(name)) continue;
     const bool listed = params.values().contains("columns");
     Throw(ErrorCode::kInvalid, "parameter '{}': there is no variable '{}' here{}{}", parameter,
           name,

@@ -7,8 +7,8 @@
 
 namespace retort {
 
-// Bounds on what a tokenizer file can make a text cost, per byte of the text (of a load: per byte of
-// the vocabulary). The most that a stage of today's files writes is 11 bytes for one (NFKC of
+// Bounds on what a tokenizer file can make a text cost, per byte of the text (of a load: per byte
+// of the vocabulary). The most that a stage of today's files writes is 11 bytes for one (NFKC of
 // U+FDFA), and they have up to eight stages.
 inline constexpr uint64_t kStageBytesPerByteMax = 128;
 inline constexpr uint64_t kStageBytesSlack = 1 << 20;  // so that a short text may be prepended to
