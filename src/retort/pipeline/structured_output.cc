@@ -58,7 +58,8 @@ StructuredOutput ReadStructuredOutput(const YamlNode& node, const std::string& l
       output.constraint = RegexConstraint(*pattern);
     }
     if (output.constraint == nullptr) return output;
-    for (const std::string& warning : CompileConstraint(*output.constraint)->report().warnings) {
+    const auto grammar = CompileConstraint(*output.constraint);
+    for (const std::string& warning : grammar->report().warnings) {
       problems.Warn(schema->mark, "'{}': {}{}{}", map.Label("schema"), file,
                     file.empty() ? "" : ": ", warning);
     }
