@@ -20,7 +20,6 @@ const std::map<std::string, std::string> kWithoutTest = {
      "grammar: a text that is longer is not looked for; memory is looked at from time to time"},
     {"kCallsMax", "grammar: gives up looking for a short text"},
     {"kCodePointMax", "Unicode's own"},
-    {"kDataFilesMax", "no test yet"},
     {"kExponentMax", "no test yet"},
     {"kForcedBytesMax", "grammar: what is longer is forced in the next step"},
     {"kFractionDigitsMax", "no test yet"},
@@ -57,9 +56,6 @@ const std::map<std::string, std::string> kWithoutTest = {
     {"kUnansweredMax", "no test yet"},
     {"kVocabSizeMax", "no test yet"},
     {"kWhitespaceSpacesMax", "no test yet"},
-    {"kYamlBytesMax", "no test yet"},
-    {"kYamlDepthMax", "no test yet"},
-    {"kYamlNodesMax", "no test yet"},
 };
 
 // inline constexpr ... kNameMax = ...; also as a member of a class.
