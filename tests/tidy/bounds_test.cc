@@ -19,7 +19,6 @@ const std::map<std::string, std::string> kWithoutTest = {
     {"kBytesMax",
      "grammar: a text that is longer is not looked for; memory is looked at from time to time"},
     {"kCodePointMax", "Unicode's own"},
-    {"kDataFilesMax", "no test yet"},
     {"kForcedBytesMax", "grammar: what is longer is forced in the next step"},
     {"kFusedRowsMax", "backend: beyond it another kernel gives the same bits"},
     {"kHeadDimMax", "no test yet"},

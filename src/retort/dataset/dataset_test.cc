@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -461,6 +462,22 @@ TEST_F(DataFilesTest, ManyTwoStarsDoNotTakeManyTimesAsLong) {
   std::string pattern;
   for (int i = 0; i < 12; ++i) pattern += "**/d/";
   EXPECT_EQ(Find(pattern + "**/a.jsonl"), path + "a.jsonl ");
+}
+
+TEST_F(DataFilesTest, AFolderOfTheMostFilesIsReadAndOneMoreIsNot) {
+  for (size_t i = 0; i <= kDataFilesMax; ++i) {
+    if (i == kDataFilesMax) {
+      EXPECT_EQ(FindDataFiles(".", dir_).size(), kDataFilesMax);
+      EXPECT_EQ(FindDataFiles("**/*.csv", dir_).size(), kDataFilesMax);
+    }
+    const int descriptor =
+        ::open((dir_ / fmt::format("{}.csv", i)).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ASSERT_GE(descriptor, 0);
+    ::close(descriptor);
+  }
+  for (const char* pattern : {".", "*.csv", "**"}) {
+    EXPECT_THAT(Find(pattern), HasSubstr("more than 100000 files")) << pattern;
+  }
 }
 
 TEST_F(DataFilesTest, AFolderThatCannotBeReadIsNamed) {

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <map>
 #include <sstream>
+#include <unordered_map>
 
+#include "retort/base/json_object.h"
 #include "retort/base/random.h"
 #include "retort/pipeline/input_kinds.h"
 #include "retort/pipeline/row_columns.h"
@@ -76,6 +78,23 @@ class RecordingContext : public RowContext {
   std::stop_token stop_;
 };
 
+// The last value of a column counts.
+void AddValues(const Row& row, std::unordered_map<std::string_view, const Json*>& values) {
+  for (const auto& [column, value] : row.get_ref<const Json::object_t&>()) values[column] = &value;
+}
+
+// A row of these columns, with made-up text where there is no value.
+Row RowOf(const std::vector<std::string>& columns,
+          const std::unordered_map<std::string_view, const Json*>& values) {
+  Json::object_t row;
+  for (const std::string& column : columns) {
+    const auto found = values.find(column);
+    AppendMember(row, column,
+                 found == values.end() ? Json(fmt::format("<{}>", column)) : *found->second);
+  }
+  return row;
+}
+
 // The first row after each step, and how many rows stand behind it.
 struct Sample {
   Row row = Row::object();
@@ -129,9 +148,9 @@ class Planner {
         planned_.note = "sees all rows at once; how many it keeps is not known before the run";
         return {WithPlaceholders(step, First(step)), rows_in};
       case StepKind::kJoin: {
-        Row row = Row::object();
-        for (const size_t before : step.after) row.update(samples_[before].row);
-        return {row, rows_in};
+        std::unordered_map<std::string_view, const Json*> values;
+        for (const size_t before : step.after) AddValues(samples_[before].row, values);
+        return {RowOf(step.columns, values), rows_in};
       }
     }
     Throw(ErrorCode::kInternal, "no such kind of step");
@@ -228,12 +247,9 @@ class Planner {
         planned_.note = "how many rows it makes is a guess: " + CurrentError().message();
       }
     }
-    Row row = Row::object();
-    for (const std::string& column : step.columns) {
-      row[column] =
-          First(step).contains(column) ? First(step).at(column) : Json(fmt::format("<{}>", column));
-    }
-    return {row, rows_in};
+    std::unordered_map<std::string_view, const Json*> values;
+    AddValues(First(step), values);
+    return {RowOf(step.columns, values), rows_in};
   }
 
   void ThrowIfStopped() const {

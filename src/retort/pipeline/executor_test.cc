@@ -6,6 +6,7 @@
 #include <barrier>
 #include <thread>
 
+#include "retort/pipeline/dry_run.h"
 #include "retort/pipeline/fault_streak.h"
 #include "retort/pipeline/ledger.h"
 #include "retort/pipeline/run_harness_test.h"
@@ -550,6 +551,24 @@ TEST_F(ExecutorTest, AJoinTakesAColumnFromTheBranchThatWroteItInAnyOrder) {
       }
     }
   }
+}
+
+// Minutes if each column were looked for among the others.
+TEST_F(ExecutorTest, WideRowsTakeTimeWithTheirColumns) {
+  constexpr int kColumns = 90'000;  // a pipeline file has at most kYamlNodesMax nodes
+  std::string row = "{value: 1";
+  for (int i = 1; i < kColumns; ++i) row += fmt::format(", c{}: 0", i);
+  const Graph graph = MakeGraph("steps:\n  - {name: rows, type: Rows, data: [" + row +
+                                "}], output_mappings: {c1: x}}\n" + R"(
+  - {name: a, type: Draw, after: rows, output_mappings: {number: a}}
+  - {name: b, type: Split, parts: 1, after: rows, output_mappings: {c2: y}}
+  - {name: j, type: Picky, after: b}
+  - {name: sort, type: Sort, input_mappings: {value: x}}
+)");
+  const RunReport report = RunGraph(graph, nullptr, dir_.path());
+  EXPECT_EQ(report.rows_written, 2u);
+  EXPECT_EQ(JsonLines(Out("sort.jsonl")).at(0).size(), static_cast<size_t>(kColumns) + 2);
+  EXPECT_EQ(PlanRun(graph, std::nullopt).steps.size(), 5u);
 }
 
 TEST_F(ExecutorTest, SourcesFollowOneAnotherAndLimitHoldsForEach) {

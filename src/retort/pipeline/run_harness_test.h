@@ -21,7 +21,7 @@ inline std::string FileText(const std::filesystem::path& path) {
 inline std::vector<Json> JsonLines(const std::filesystem::path& path) {
   std::vector<Json> rows;
   std::istringstream text(FileText(path));
-  for (std::string line; std::getline(text, line);) rows.push_back(Json::parse(line));
+  for (std::string line; std::getline(text, line);) rows.push_back(ParseJson(line, "row"));
   return rows;
 }
 
