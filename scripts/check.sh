@@ -43,7 +43,8 @@ check_fuzz() {
     name=$(basename "$fuzzer" _fuzz)
     mkdir -p "build/fuzz/corpus/$name"
     echo "== $name for $seconds s"
-    "$fuzzer" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+    "$fuzzer" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 \
+      -print_final_stats=1 \
       -artifact_prefix="build/fuzz/$name-" "build/fuzz/corpus/$name" \
       "tests/fuzz/corpus/$name" 2>"build/fuzz/$name.log" ||
       { tail -n 40 "build/fuzz/$name.log"; return 1; }
