@@ -5,6 +5,9 @@
 namespace retort {
 namespace {
 
+// A node may be anywhere in memory: it costs as much as so many looks of a pattern.
+constexpr uint64_t kLooksPerNode = 16;
+
 size_t CharacterBefore(std::string_view text, size_t at) {
   do {
     --at;
@@ -22,8 +25,9 @@ bool SpaceAt(std::string_view text, size_t at) {
 
 }  // namespace
 
-int32_t AddedTokenMatcher::ChildOf(int32_t node, uint8_t byte) const {
+int32_t AddedTokenMatcher::ChildOf(int32_t node, uint8_t byte, uint64_t* num_looks) const {
   for (int32_t child = nodes_[node].first_child; child >= 0; child = nodes_[child].next_sibling) {
+    ++*num_looks;
     if (nodes_[child].byte == byte) return child;
   }
   return -1;
@@ -32,9 +36,10 @@ int32_t AddedTokenMatcher::ChildOf(int32_t node, uint8_t byte) const {
 void AddedTokenMatcher::Add(const AddedToken& token) {
   if (token.content.empty()) return;
   int32_t node = 0;
+  uint64_t num_looks = 0;  // bounded by the size of the file: 256 a byte
   for (char c : token.content) {
     const auto byte = static_cast<uint8_t>(c);
-    int32_t child = ChildOf(node, byte);
+    int32_t child = ChildOf(node, byte, &num_looks);
     if (child < 0) {
       child = static_cast<int32_t>(nodes_.size());
       Node fresh;
@@ -52,8 +57,9 @@ void AddedTokenMatcher::Add(const AddedToken& token) {
 }
 
 int32_t AddedTokenMatcher::LongestAt(std::string_view text, size_t at, size_t template_end,
-                                     size_t* end) const {
+                                     size_t* end, WorkBudget* budget) const {
   int32_t best = -1;
+  uint64_t num_looks = 1;
   int32_t node = first_[static_cast<uint8_t>(text[at])];
   for (size_t next = at + 1; node > 0; ++next) {
     const int32_t token = nodes_[node].token;
@@ -62,13 +68,14 @@ int32_t AddedTokenMatcher::LongestAt(std::string_view text, size_t at, size_t te
       *end = next;
     }
     if (next == text.size()) break;
-    node = ChildOf(node, static_cast<uint8_t>(text[next]));
+    node = ChildOf(node, static_cast<uint8_t>(text[next]), &num_looks);
   }
+  budget->Look(num_looks * kLooksPerNode);
   return best;
 }
 
 std::vector<AddedTokenMatcher::Match> AddedTokenMatcher::FindAll(
-    std::string_view text, std::span<const Range> template_ranges) const {
+    std::string_view text, std::span<const Range> template_ranges, WorkBudget* budget) const {
   std::vector<Match> matches;
   size_t range = 0;
   size_t done = 0;  // end of the last match with what it took along
@@ -81,7 +88,7 @@ std::vector<AddedTokenMatcher::Match> AddedTokenMatcher::FindAll(
     const bool in_template = range < template_ranges.size() && template_ranges[range].first <= at;
     size_t end = 0;
     const int32_t found =
-        LongestAt(text, at, in_template ? template_ranges[range].second : 0, &end);
+        LongestAt(text, at, in_template ? template_ranges[range].second : 0, &end, budget);
     if (found < 0) {
       ++at;
       continue;

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "retort/tokenizer/work_budget.h"
+
 namespace retort {
 
 // A token that stands in the text as it is, outside the model's merging.
@@ -37,8 +39,9 @@ class AddedTokenMatcher {
 
   // All matches in `text` in order, without overlap. A control token counts only if one of
   // `template_ranges` (ascending, disjoint, joined where they touch) holds all of it.
-  // O(|text| · longest token).
-  std::vector<Match> FindAll(std::string_view text, std::span<const Range> template_ranges) const;
+  // O(|text| · longest token), as far as `budget` allows: else throws Error{kExhausted}.
+  std::vector<Match> FindAll(std::string_view text, std::span<const Range> template_ranges,
+                             WorkBudget* budget) const;
 
   uint64_t memory_bytes() const { return nodes_.capacity() * sizeof(Node); }
 
@@ -53,8 +56,10 @@ class AddedTokenMatcher {
     int32_t id;
     bool single_word, lstrip, rstrip, control;
   };
-  int32_t ChildOf(int32_t node, uint8_t byte) const;
-  int32_t LongestAt(std::string_view text, size_t at, size_t template_end, size_t* end) const;
+  // Adds the nodes looked at to *num_looks.
+  int32_t ChildOf(int32_t node, uint8_t byte, uint64_t* num_looks) const;
+  int32_t LongestAt(std::string_view text, size_t at, size_t template_end, size_t* end,
+                    WorkBudget* budget) const;
 
   std::vector<Node> nodes_ = std::vector<Node>(1);
   std::vector<Rules> tokens_;

@@ -4,6 +4,7 @@
 #include <bit>
 #include <queue>
 
+#include "retort/base/error.h"
 #include "retort/tokenizer/utf8.h"
 
 namespace retort {
@@ -22,8 +23,13 @@ MergeTable::MergeTable(size_t num_merges) {
 void MergeTable::Insert(int32_t left, int32_t right, Rule rule) {
   const uint64_t key = Key(left, right);
   uint64_t at = Slot(key);
-  while (slots_[at].key != kEmpty) {
+  for (size_t num_probes = 0; slots_[at].key != kEmpty; ++num_probes) {
     if (slots_[at].key == key) return;
+    if (num_probes == kProbesMax) {
+      Throw(ErrorCode::kInvalid,
+            "merge {}: more than {} merges fall on one place of the table, as if made to",
+            rule.rank, kProbesMax);
+    }
     at = (at + 1) & mask_;
   }
   slots_[at] = {key, rule};

@@ -20,7 +20,7 @@ class MergeTable {
 
   explicit MergeTable(size_t num_merges);
 
-  // The first rule given for a pair holds.
+  // The first rule given for a pair holds. Throws Error{kInvalid} beyond kProbesMax.
   void Insert(int32_t left, int32_t right, Rule rule);
   // Rule{kNoRank, -1} if there is none.
   Rule Find(int32_t left, int32_t right) const {

@@ -37,38 +37,40 @@ Pattern PatternOf(const JsonFields& fields) {
   return out;
 }
 
-void AddNormalizer(const Json& json, const std::string& where, Normalizer* out) {
+void AddNormalizer(const Json& json, const std::string& where, PatternCompiler* patterns,
+                   Normalizer* out) {
   CheckCount(out->size(), where);
   const JsonFields fields(json, where);
   const std::string& type = fields.Text("type");
+  const auto add = [&](Normalizer::Stage stage) { out->Add(std::move(stage), where); };
   if (type == "Sequence") {
     const Json& list = fields.Array("normalizers");
     for (size_t i = 0; i < list.size(); ++i) {
-      AddNormalizer(list[i], fmt::format("{}.normalizers[{}]", where, i), out);
+      AddNormalizer(list[i], fmt::format("{}.normalizers[{}]", where, i), patterns, out);
     }
   } else if (type == "NFC") {
-    out->Add(Normalizer::Unicode{Normalizer::Form::kNfc});
+    add(Normalizer::Unicode{Normalizer::Form::kNfc});
   } else if (type == "NFD") {
-    out->Add(Normalizer::Unicode{Normalizer::Form::kNfd});
+    add(Normalizer::Unicode{Normalizer::Form::kNfd});
   } else if (type == "NFKC") {
-    out->Add(Normalizer::Unicode{Normalizer::Form::kNfkc});
+    add(Normalizer::Unicode{Normalizer::Form::kNfkc});
   } else if (type == "NFKD") {
-    out->Add(Normalizer::Unicode{Normalizer::Form::kNfkd});
+    add(Normalizer::Unicode{Normalizer::Form::kNfkd});
   } else if (type == "Lowercase") {
-    out->Add(Normalizer::Lowercase{});
+    add(Normalizer::Lowercase{});
   } else if (type == "StripAccents") {
-    out->Add(Normalizer::StripAccents{});
+    add(Normalizer::StripAccents{});
   } else if (type == "Strip") {
-    out->Add(Normalizer::Strip{fields.Flag("strip_left", true), fields.Flag("strip_right", true)});
+    add(Normalizer::Strip{fields.Flag("strip_left", true), fields.Flag("strip_right", true)});
   } else if (type == "Prepend") {
-    out->Add(Normalizer::Prepend{fields.Text("prepend")});
+    add(Normalizer::Prepend{fields.Text("prepend")});
   } else if (type == "Replace") {
     const Pattern from = PatternOf(fields);
     const std::string& to = fields.Text("content");
     if (from.is_regex) {
-      out->Add(Normalizer::ReplaceMatches{Regex(from.text, where), to});
+      add(Normalizer::ReplaceMatches{patterns->Compile(from.text, where), to});
     } else if (!from.text.empty()) {
-      out->Add(Normalizer::ReplaceText{from.text, to});
+      add(Normalizer::ReplaceText{from.text, to});
     }
   } else {
     Unsupported(fields, "normalizer");
@@ -107,7 +109,8 @@ std::string ReplacementOf(const JsonFields& fields) {
   return replacement;
 }
 
-void AddPreTokenizer(const Json& json, const std::string& where, JsonPreTokenizer* out) {
+void AddPreTokenizer(const Json& json, const std::string& where, PatternCompiler* compiler,
+                     JsonPreTokenizer* out) {
   PreTokenizer& stages = out->stages;
   CheckCount(stages.size(), where);
   if (out->byte_level) {
@@ -116,24 +119,25 @@ void AddPreTokenizer(const Json& json, const std::string& where, JsonPreTokenize
   const JsonFields fields(json, where);
   const std::string& type = fields.Text("type");
   const auto split = [&](std::string_view pattern, Behavior behavior, bool invert = false) {
-    stages.Add(PreTokenizer::Split{Regex(pattern, where), behavior, invert});
+    stages.Add(PreTokenizer::Split{compiler->Compile(pattern, where), behavior, invert}, where);
   };
   if (type == "Sequence") {
     const Json& list = fields.Array("pretokenizers");
     for (size_t i = 0; i < list.size(); ++i) {
-      AddPreTokenizer(list[i], fmt::format("{}.pretokenizers[{}]", where, i), out);
+      AddPreTokenizer(list[i], fmt::format("{}.pretokenizers[{}]", where, i), compiler, out);
     }
   } else if (type == "Split") {
     const Pattern pattern = PatternOf(fields);
     split(pattern.is_regex ? pattern.text : Regex::Escape(pattern.text),
           BehaviorOf(fields, "Isolated"), fields.Flag("invert", false));
   } else if (type == "ByteLevel") {
-    if (fields.Flag("add_prefix_space", true)) stages.Add(PreTokenizer::PrefixSpace{});
+    if (fields.Flag("add_prefix_space", true)) stages.Add(PreTokenizer::PrefixSpace{}, where);
     if (fields.Flag("use_regex", true)) split(patterns::kGpt2, Behavior::kIsolated);
     out->byte_level = true;
   } else if (type == "Metaspace") {
     stages.Add(PreTokenizer::Metaspace{ReplacementOf(fields), PrependOf(fields),
-                                       fields.Flag("split", true)});
+                                       fields.Flag("split", true)},
+               where);
   } else if (type == "Digits") {
     split(R"(\p{N})",
           fields.Flag("individual_digits", false) ? Behavior::kIsolated : Behavior::kContiguous);
@@ -155,22 +159,34 @@ void AddPreTokenizer(const Json& json, const std::string& where, JsonPreTokenize
 
 }  // namespace
 
-Normalizer NormalizerFromJson(const Json* json, const std::string& where) {
+Regex PatternCompiler::Compile(std::string_view pattern, const std::string& where) {
+  num_bytes_ += pattern.size();
+  if (num_bytes_ > kPatternsBytesMax) {
+    Throw(ErrorCode::kExhausted, "{}: the patterns of the file have more than {} bytes together",
+          where, kPatternsBytesMax);
+  }
+  return Regex(pattern, where);
+}
+
+Normalizer NormalizerFromJson(const Json* json, const std::string& where,
+                              PatternCompiler* patterns) {
   Normalizer out;
-  if (json != nullptr) AddNormalizer(*json, where, &out);
+  if (json != nullptr) AddNormalizer(*json, where, patterns, &out);
   return out;
 }
 
-JsonPreTokenizer PreTokenizerFromJson(const Json* json, const std::string& where) {
+JsonPreTokenizer PreTokenizerFromJson(const Json* json, const std::string& where,
+                                      PatternCompiler* patterns) {
   JsonPreTokenizer out;
-  if (json != nullptr) AddPreTokenizer(*json, where, &out);
+  if (json != nullptr) AddPreTokenizer(*json, where, patterns, &out);
   return out;
 }
 
-TokenDecoder TokenDecoder::FromJson(const Json* json, const std::string& where) {
+TokenDecoder TokenDecoder::FromJson(const Json* json, const std::string& where,
+                                    PatternCompiler* patterns) {
   TokenDecoder out;
   bool fused = false;
-  if (json != nullptr) out.Add(*json, where, &fused);
+  if (json != nullptr) out.Add(*json, where, patterns, &fused);
   return out;
 }
 
@@ -185,8 +201,13 @@ void TokenDecoder::AddStrip(const Json& json, const std::string& where, bool fus
           where, kStripMax);
   }
   if (!fused) {
-    stages_.push_back(
-        {Stage::Kind::kStrip, content, {}, static_cast<int>(start), static_cast<int>(stop), {}});
+    stages_.push_back({Stage::Kind::kStrip,
+                       where,
+                       content,
+                       {},
+                       static_cast<int>(start),
+                       static_cast<int>(stop),
+                       {}});
     return;
   }
   if (content != " " || stop != 0) {
@@ -194,17 +215,21 @@ void TokenDecoder::AddStrip(const Json& json, const std::string& where, bool fus
           "{}: stripping anything but leading spaces off the whole text is not supported here",
           where);
   }
+  if (num_leading_spaces_stripped_ + start > kStripMax) {
+    Throw(ErrorCode::kExhausted, "{}: more than {} leading spaces to strip", where, kStripMax);
+  }
   num_leading_spaces_stripped_ += static_cast<int>(start);
 }
 
-void TokenDecoder::Add(const Json& json, const std::string& where, bool* fused) {
+void TokenDecoder::Add(const Json& json, const std::string& where, PatternCompiler* patterns,
+                       bool* fused) {
   CheckCount(stages_.size(), where);
   const JsonFields fields(json, where);
   const std::string& type = fields.Text("type");
   if (type == "Sequence") {
     const Json& list = fields.Array("decoders");
     for (size_t i = 0; i < list.size(); ++i) {
-      Add(list[i], fmt::format("{}.decoders[{}]", where, i), fused);
+      Add(list[i], fmt::format("{}.decoders[{}]", where, i), patterns, fused);
     }
     return;
   }
@@ -218,21 +243,22 @@ void TokenDecoder::Add(const Json& json, const std::string& where, bool* fused) 
           type.substr(0, 100));
   }
   if (type == "ByteLevel") {
-    stages_.push_back({Stage::Kind::kByteLevel, {}, {}, 0, 0, {}});
+    stages_.push_back({Stage::Kind::kByteLevel, where, {}, {}, 0, 0, {}});
   } else if (type == "ByteFallback") {
-    stages_.push_back({Stage::Kind::kByteFallback, {}, {}, 0, 0, {}});
+    stages_.push_back({Stage::Kind::kByteFallback, where, {}, {}, 0, 0, {}});
   } else if (type == "Metaspace") {
-    stages_.push_back({Stage::Kind::kReplaceText, ReplacementOf(fields), " ", 0, 0, {}});
+    stages_.push_back({Stage::Kind::kReplaceText, where, ReplacementOf(fields), " ", 0, 0, {}});
     if (PrependOf(fields) != PreTokenizer::Prepend::kNever) ++num_leading_spaces_stripped_;
   } else if (type == "Replace") {
     const Pattern from = PatternOf(fields);
     const std::string& to = fields.Text("content");
     if (from.is_regex) {
-      Stage stage{Stage::Kind::kReplaceMatches, {}, {}, 0, 0, {}};
-      stage.patterns.Add(Normalizer::ReplaceMatches{Regex(from.text, where), to});
+      Stage stage{Stage::Kind::kReplaceMatches, where, {}, {}, 0, 0, {}};
+      stage.patterns.Add(Normalizer::ReplaceMatches{patterns->Compile(from.text, where), to},
+                         where);
       stages_.push_back(std::move(stage));
     } else if (!from.text.empty()) {
-      stages_.push_back({Stage::Kind::kReplaceText, from.text, to, 0, 0, {}});
+      stages_.push_back({Stage::Kind::kReplaceText, where, from.text, to, 0, 0, {}});
     }
   } else {
     Unsupported(fields, "decoder");
@@ -246,15 +272,27 @@ bool TokenDecoder::byte_level() const {
   return false;
 }
 
-std::string TokenDecoder::Bytes(std::string_view token) const {
+namespace {
+
+std::string_view Stripped(std::string_view text, std::string_view what, int num_front,
+                          int num_back) {
+  for (int i = 0; i < num_front && text.starts_with(what); ++i) text.remove_prefix(what.size());
+  for (int i = 0; i < num_back && text.ends_with(what); ++i) text.remove_suffix(what.size());
+  return text;
+}
+
+}  // namespace
+
+std::string TokenDecoder::Bytes(std::string_view token, WorkBudget* budget) const {
   std::string text(token);
   for (const Stage& stage : stages_) {
+    budget->BeginStage(stage.where);
     switch (stage.kind) {
       case Stage::Kind::kReplaceText:
-        text = ReplaceAll(text, stage.from, stage.to);
+        text = ReplaceAll(text, stage.from, stage.to, budget);
         break;
       case Stage::Kind::kReplaceMatches:
-        stage.patterns.Apply(&text);
+        stage.patterns.Apply(&text, budget);
         break;
       case Stage::Kind::kByteFallback:
         if (const auto byte = ByteOfFallbackToken(text))
@@ -264,12 +302,7 @@ std::string TokenDecoder::Bytes(std::string_view token) const {
         if (std::string bytes; BytesFromByteLevel(text, &bytes)) text = std::move(bytes);
         break;
       case Stage::Kind::kStrip:
-        for (int i = 0; i < stage.num_front && text.starts_with(stage.from); ++i) {
-          text.erase(0, stage.from.size());
-        }
-        for (int i = 0; i < stage.num_back && text.ends_with(stage.from); ++i) {
-          text.resize(text.size() - stage.from.size());
-        }
+        text = std::string(Stripped(text, stage.from, stage.num_front, stage.num_back));
         break;
     }
   }
@@ -295,6 +328,10 @@ int32_t IdOfPair(const JsonFields& fields, std::string_view name) {
 
 void AddTemplate(const JsonFields& fields, JsonSurround* out) {
   const Json& items = fields.Array("single");
+  if (items.size() > kSurroundTokensMax) {
+    Throw(ErrorCode::kExhausted, "{}: {} items, at most {} are taken", fields.At("single"),
+          items.size(), kSurroundTokensMax);
+  }
   const Json* tokens = fields.Find("special_tokens");
   JsonSurround added;
   bool after_text = false;
@@ -317,7 +354,12 @@ void AddTemplate(const JsonFields& fields, JsonSurround* out) {
             name.substr(0, 80));
     }
     const JsonFields token(*entry, named.At(name.substr(0, 80)));
-    for (const Json& id : token.Array("ids")) {
+    const Json& ids = token.Array("ids");
+    if (added.prefix.size() + added.suffix.size() + ids.size() > kSurroundTokensMax) {
+      Throw(ErrorCode::kExhausted, "{}: more than {} tokens around a text", where,
+            kSurroundTokensMax);
+    }
+    for (const Json& id : ids) {
       (after_text ? added.suffix : added.prefix).push_back(IdFrom(id, token.where()));
     }
   }

@@ -14,20 +14,35 @@ namespace retort {
 // (null: none) and `where` it stands for messages. All throw Error{kInvalid} on what is malformed
 // and {kUnsupported}, naming the type, on a stage that is not known here.
 
-Normalizer NormalizerFromJson(const Json* json, const std::string& where);
+// The patterns of one file take no more than kPatternsBytesMax: compiling one costs a thousand
+// times its size in memory.
+class PatternCompiler {
+ public:
+  // Throws Error{kExhausted} beyond that, and as Regex does.
+  Regex Compile(std::string_view pattern, const std::string& where);
+
+ private:
+  size_t num_bytes_ = 0;
+};
+
+Normalizer NormalizerFromJson(const Json* json, const std::string& where,
+                              PatternCompiler* patterns);
 
 struct JsonPreTokenizer {
   PreTokenizer stages;
   bool byte_level = false;  // the vocabulary spells bytes as printable characters
 };
-JsonPreTokenizer PreTokenizerFromJson(const Json* json, const std::string& where);
+JsonPreTokenizer PreTokenizerFromJson(const Json* json, const std::string& where,
+                                      PatternCompiler* patterns);
 
 // Maps one token to the bytes it adds to the text.
 class TokenDecoder {
  public:
-  static TokenDecoder FromJson(const Json* json, const std::string& where);
+  static TokenDecoder FromJson(const Json* json, const std::string& where,
+                               PatternCompiler* patterns);
 
-  std::string Bytes(std::string_view token) const;
+  // Throws Error{kExhausted} if the stages write or look more than `budget` allows.
+  std::string Bytes(std::string_view token, WorkBudget* budget) const;
   int num_leading_spaces_stripped() const { return num_leading_spaces_stripped_; }
   bool byte_level() const;
 
@@ -35,13 +50,14 @@ class TokenDecoder {
   struct Stage {
     enum class Kind { kReplaceText, kReplaceMatches, kByteFallback, kByteLevel, kStrip };
     Kind kind;
+    std::string where;
     std::string from;
     std::string to;
     int num_front = 0;  // kStrip: how many of `from` at most
     int num_back = 0;
     Normalizer patterns;  // kReplaceMatches
   };
-  void Add(const Json& json, const std::string& where, bool* fused);
+  void Add(const Json& json, const std::string& where, PatternCompiler* patterns, bool* fused);
   void AddStrip(const Json& json, const std::string& where, bool fused);
 
   std::vector<Stage> stages_;

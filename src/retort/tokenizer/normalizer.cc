@@ -1,5 +1,6 @@
 #include "retort/tokenizer/normalizer.h"
 
+#include <string.h>  // memmem
 #include <utf8proc.h>
 
 #include <algorithm>
@@ -43,13 +44,60 @@ void ForEachCharacter(std::string_view text, Visit visit) {
   }
 }
 
+// utf8proc brings the marks after a letter into order by exchanging neighbours, which is quadratic
+// in how many they are. A run of marks means the same in any order that keeps those of one class in
+// theirs, so that long runs can be put into order beforehand.
+void SortLongRunsOfMarks(std::string* text) {
+  constexpr size_t kShortRunMax = 32;
+  struct Mark {
+    uint8_t combining_class;
+    std::string_view bytes;
+  };
+  std::vector<Mark> run;
+  std::string out;
+  size_t done = 0;  // of the text, that is in `out`
+  size_t at = 0;
+  const auto end_run = [&](size_t begin) {
+    if (run.size() > kShortRunMax) {
+      std::stable_sort(run.begin(), run.end(), [](const Mark& a, const Mark& b) {
+        return a.combining_class < b.combining_class;
+      });
+      out.append(*text, done, begin - done);
+      for (const Mark& mark : run) out += mark.bytes;
+      done = at;
+    }
+    run.clear();
+  };
+  size_t run_begin = 0;
+  ForEachCharacter(*text, [&](char32_t c, std::string_view bytes) {
+    const auto combining_class = static_cast<uint8_t>(
+        c < 0x300 ? 0 : utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class);
+    if (combining_class == 0) {
+      end_run(run_begin);
+      run_begin = at + bytes.size();
+    } else {
+      run.push_back({combining_class, bytes});
+    }
+    at += bytes.size();
+  });
+  end_run(run_begin);
+  if (done == 0) return;
+  out.append(*text, done);
+  *text = std::move(out);
+}
+
 struct Applier {
   std::string* text;
+  WorkBudget* budget;
 
   void operator()(const Normalizer::Unicode& stage) const {
-    if (!IsAscii(*text)) *text = UnicodeForm(*text, stage.form);
+    if (IsAscii(*text)) return;
+    SortLongRunsOfMarks(text);
+    *text = UnicodeForm(*text, stage.form);
+    budget->Write(text->size());
   }
   void operator()(const Normalizer::Lowercase&) const {
+    budget->Write(text->size());
     std::string out;
     out.reserve(text->size());
     ForEachCharacter(*text, [&](char32_t c, std::string_view) {
@@ -62,6 +110,7 @@ struct Applier {
     *text = std::move(out);
   }
   void operator()(const Normalizer::StripAccents&) const {
+    budget->Write(text->size());
     std::string out;
     out.reserve(text->size());
     ForEachCharacter(*text, [&](char32_t c, std::string_view bytes) {
@@ -86,16 +135,19 @@ struct Applier {
     if (stage.left) text->erase(0, std::min(first, text->size()));
   }
   void operator()(const Normalizer::Prepend& stage) const {
-    if (!text->empty()) text->insert(0, stage.text);
+    if (text->empty()) return;
+    budget->Write(stage.text.size() + text->size());
+    text->insert(0, stage.text);
   }
   void operator()(const Normalizer::ReplaceText& stage) const {
-    *text = ReplaceAll(*text, stage.from, stage.to);
+    *text = ReplaceAll(*text, stage.from, stage.to, budget);
   }
   void operator()(const Normalizer::ReplaceMatches& stage) const {
     std::string out;
     size_t done = 0, begin = 0, end = 0;
-    RegexMatches matches(stage.from, *text);
+    RegexMatches matches(stage.from, *text, budget);
     while (matches.Next(&begin, &end)) {
+      budget->Write(begin - done + stage.to.size());
       out.append(*text, done, begin - done);
       out += stage.to;
       done = end;
@@ -107,19 +159,29 @@ struct Applier {
 
 }  // namespace
 
-void Normalizer::Apply(std::string* text) const {
-  for (const Stage& stage : stages_) std::visit(Applier{text}, stage);
+void Normalizer::Apply(std::string* text, WorkBudget* budget) const {
+  for (const Entry& entry : stages_) {
+    budget->BeginStage(entry.where);
+    std::visit(Applier{text, budget}, entry.stage);
+  }
 }
 
-std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to) {
+std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to,
+                       WorkBudget* budget) {
   std::string out;
   out.reserve(text.size() + text.size() / 4);
-  size_t done = 0;
-  for (size_t at; (at = text.find(from, done)) != std::string_view::npos; done = at + from.size()) {
-    out += text.substr(done, at - done);
+  while (true) {
+    // Two-way search in the C library: linear, whatever is looked for.
+    const void* found = memmem(text.data(), text.size(), from.data(), from.size());
+    if (found == nullptr) break;
+    const auto at = static_cast<size_t>(static_cast<const char*>(found) - text.data());
+    budget->Write(at + to.size());
+    out += text.substr(0, at);
     out += to;
+    text.remove_prefix(at + from.size());
   }
-  out += text.substr(done);
+  budget->Write(text.size());
+  out += text;
   return out;
 }
 

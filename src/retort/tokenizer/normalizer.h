@@ -38,16 +38,25 @@ class Normalizer {
   using Stage =
       std::variant<Unicode, Lowercase, StripAccents, Strip, Prepend, ReplaceText, ReplaceMatches>;
 
-  void Add(Stage stage) { stages_.push_back(std::move(stage)); }
+  // `where` names the stage in messages.
+  void Add(Stage stage, std::string where) {
+    stages_.push_back({std::move(stage), std::move(where)});
+  }
   bool empty() const { return stages_.empty(); }
   size_t size() const { return stages_.size(); }
-  void Apply(std::string* text) const;
+  // Throws Error{kExhausted} if the stages write more than `budget` allows.
+  void Apply(std::string* text, WorkBudget* budget) const;
 
  private:
-  std::vector<Stage> stages_;
+  struct Entry {
+    Stage stage;
+    std::string where;
+  };
+  std::vector<Entry> stages_;
 };
 
-// `text` with every `from` (not empty) made `to`.
-std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to);
+// `text` with every `from` (not empty) made `to`. O(|text| + |from| + |result|).
+std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to,
+                       WorkBudget* budget);
 
 }  // namespace retort

@@ -34,19 +34,25 @@ class PreTokenizer {
   // Byte offsets [begin, end) of a word.
   using Word = std::pair<size_t, size_t>;
 
+  // `where` names the stage in messages.
   template <typename T>
-  void Add(T stage) {
-    stages_.emplace_back(std::in_place_type<T>, std::move(stage));
+  void Add(T stage, std::string where) {
+    stages_.push_back({Stage(std::in_place_type<T>, std::move(stage)), std::move(where)});
   }
   bool empty() const { return stages_.empty(); }
   size_t size() const { return stages_.size(); }
 
   // Rewrites `text` where a stage asks for it, and sets `words` to its pieces in order, none empty.
-  // `at_start`: the text is the beginning of what is encoded.
-  void Apply(bool at_start, std::string* text, std::vector<Word>* words) const;
+  // `at_start`: the text is the beginning of what is encoded. Throws Error{kExhausted} if the
+  // stages write or look more than `budget` allows.
+  void Apply(bool at_start, std::string* text, std::vector<Word>* words, WorkBudget* budget) const;
 
  private:
-  std::vector<Stage> stages_;
+  struct Entry {
+    Stage stage;
+    std::string where;
+  };
+  std::vector<Entry> stages_;
 };
 
 // The patterns that files name rather than spell out.

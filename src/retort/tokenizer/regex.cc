@@ -3,12 +3,19 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <array>
+
 #include "retort/base/error.h"
 #include "retort/tokenizer/tokenizer.h"
 #include "retort/tokenizer/utf8.h"
 
 namespace retort {
 namespace {
+
+// What a search sees of the text at first: few words are longer.
+constexpr size_t kFirstWindowBytes = 64;
+// The steps it is allowed, more after each time that they were too few.
+constexpr std::array<uint32_t, 6> kStepsAllowed = {64, 512, 4096, 32'768, 262'144, kRegexStepsMax};
 
 constexpr uint32_t kMatchHeapKib = 64 * 1024;
 constexpr size_t kJitStackBytesMax = 8 << 20;
@@ -71,10 +78,10 @@ std::string ErrorText(int code) {
   return reinterpret_cast<const char*>(buffer);
 }
 
-pcre2_match_context* NewMatchContext() {
+pcre2_match_context* NewMatchContext(uint32_t steps) {
   pcre2_match_context* context = pcre2_match_context_create(nullptr);
   if (context == nullptr) throw std::bad_alloc();
-  pcre2_set_match_limit(context, kRegexStepsMax);
+  pcre2_set_match_limit(context, steps);
   pcre2_set_depth_limit(context, kRegexStepsMax);
   pcre2_set_heap_limit(context, kMatchHeapKib);
   return context;
@@ -84,12 +91,12 @@ pcre2_match_context* NewMatchContext() {
 
 struct Regex::Compiled {
   pcre2_code* code = nullptr;
-  pcre2_match_context* context = nullptr;  // read only after construction
+  std::array<pcre2_match_context*, kStepsAllowed.size()> contexts{};  // read only when made
   std::string origin;
 
   ~Compiled() {
     pcre2_code_free(code);
-    pcre2_match_context_free(context);
+    for (pcre2_match_context* context : contexts) pcre2_match_context_free(context);
   }
 };
 
@@ -111,8 +118,10 @@ Regex::Regex(std::string_view pattern, std::string_view origin) {
           pattern.substr(0, 200), ErrorText(code), offset);
   }
   // Without JIT (a kernel that forbids it) matching is slower, and right all the same.
-  pcre2_jit_compile(compiled->code, PCRE2_JIT_COMPLETE);
-  compiled->context = NewMatchContext();
+  pcre2_jit_compile(compiled->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
+  for (size_t i = 0; i < kStepsAllowed.size(); ++i) {
+    compiled->contexts[i] = NewMatchContext(kStepsAllowed[i]);
+  }
   compiled_ = std::move(compiled);
 }
 
@@ -138,7 +147,8 @@ std::string Regex::Escape(std::string_view text) {
 
 struct RegexMatches::Workspace {
   pcre2_match_data* match = nullptr;
-  pcre2_match_context* context = nullptr;  // with a JIT stack; made when the default one is short
+  // With a JIT stack of its own; made when the default one is short.
+  pcre2_match_context* context = nullptr;
   pcre2_jit_stack* stack = nullptr;
 
   ~Workspace() {
@@ -148,8 +158,11 @@ struct RegexMatches::Workspace {
   }
 };
 
-RegexMatches::RegexMatches(const Regex& regex, std::string_view text)
-    : regex_(regex.compiled()), text_(text), workspace_(std::make_unique<Workspace>()) {
+RegexMatches::RegexMatches(const Regex& regex, std::string_view text, WorkBudget* budget)
+    : regex_(regex.compiled()),
+      text_(text),
+      budget_(budget),
+      workspace_(std::make_unique<Workspace>()) {
   workspace_->match = pcre2_match_data_create(1, nullptr);
   if (workspace_->match == nullptr) throw std::bad_alloc();
 }
@@ -157,18 +170,38 @@ RegexMatches::RegexMatches(const Regex& regex, std::string_view text)
 RegexMatches::~RegexMatches() = default;
 
 int RegexMatches::Match() {
-  const auto match = [&](pcre2_match_context* context) {
-    return pcre2_match(regex_.code, reinterpret_cast<PCRE2_SPTR>(text_.data()), text_.size(), at_,
-                       PCRE2_NO_UTF_CHECK, workspace_->match, context);
-  };
-  int code = match(workspace_->context ? workspace_->context : regex_.context);
-  if (code == PCRE2_ERROR_JIT_STACKLIMIT && workspace_->context == nullptr) {
-    workspace_->context = NewMatchContext();
-    workspace_->stack = pcre2_jit_stack_create(64 << 10, kJitStackBytesMax, nullptr);
-    pcre2_jit_stack_assign(workspace_->context, nullptr, workspace_->stack);
-    code = match(workspace_->context);
+  size_t from = at_;
+  size_t window = kFirstWindowBytes;
+  size_t allowed = 0;
+  while (true) {
+    size_t end = text_.size();
+    if (window < end - from) {
+      end = from + window;
+      while ((static_cast<uint8_t>(text_[end]) & 0xC0) == 0x80) ++end;  // whole characters
+    }
+    const bool is_all = end == text_.size();
+    const uint32_t steps = kStepsAllowed[allowed];
+    if (workspace_->context != nullptr) pcre2_set_match_limit(workspace_->context, steps);
+    budget_->Look(static_cast<uint64_t>(steps) * (end - from + 1));
+    const int code = pcre2_match(
+        regex_.code, reinterpret_cast<PCRE2_SPTR>(text_.data()), end, from,
+        PCRE2_NO_UTF_CHECK | (is_all ? 0u : PCRE2_PARTIAL_HARD), workspace_->match,
+        workspace_->context != nullptr ? workspace_->context : regex_.contexts[allowed]);
+    if (code == PCRE2_ERROR_JIT_STACKLIMIT && workspace_->context == nullptr) {
+      workspace_->context = NewMatchContext(steps);
+      workspace_->stack = pcre2_jit_stack_create(64 << 10, kJitStackBytesMax, nullptr);
+      pcre2_jit_stack_assign(workspace_->context, nullptr, workspace_->stack);
+    } else if (code == PCRE2_ERROR_MATCHLIMIT && steps < kRegexStepsMax) {
+      ++allowed;
+    } else if (code == PCRE2_ERROR_PARTIAL) {
+      window *= 2;
+    } else if (code == PCRE2_ERROR_NOMATCH && !is_all) {
+      from = end;  // no match begins before
+      window = kFirstWindowBytes;
+    } else {
+      return code;
+    }
   }
-  return code;
 }
 
 bool RegexMatches::Next(size_t* begin, size_t* end) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "retort/tokenizer/work_budget.h"
+
 namespace retort {
 
 inline constexpr size_t kPatternBytesMax = 1 << 16;
@@ -31,16 +33,21 @@ class Regex {
 };
 
 // Walks over the matches of one pattern in one text.
+//
+// How often a pattern looks at a text cannot be counted from outside: a step of the search may be a
+// run over all of the text. The search therefore sees a window of the text that grows only while
+// the pattern asks for more, and is allowed few steps, more only when it gives up: what a search
+// can have looked at is at most the steps allowed times the window.
 class RegexMatches {
  public:
-  // `text` must be valid UTF-8 and outlive this.
-  RegexMatches(const Regex& regex, std::string_view text);
+  // `text` must be valid UTF-8; it, `regex` and `budget` must outlive this.
+  RegexMatches(const Regex& regex, std::string_view text, WorkBudget* budget);
   ~RegexMatches();
   RegexMatches(const RegexMatches&) = delete;
   RegexMatches& operator=(const RegexMatches&) = delete;
 
   // The next match that is not empty: [*begin, *end) in the text. False when there is none. Throws
-  // Error{kInvalid} if it backtracks beyond kRegexStepsMax.
+  // Error{kInvalid} if it backtracks beyond kRegexStepsMax, {kExhausted} beyond the budget.
   bool Next(size_t* begin, size_t* end);
 
  private:
@@ -49,6 +56,7 @@ class RegexMatches {
   struct Workspace;
   const Regex::Compiled& regex_;
   std::string_view text_;
+  WorkBudget* budget_;
   size_t at_ = 0;
   std::unique_ptr<Workspace> workspace_;
 };

@@ -13,14 +13,14 @@ namespace {
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 // What a piece adds to the text: its byte, or its text with the mark as a space.
-std::string BytesOf(std::string_view text, VocabularyBuilder::Kind kind) {
+std::string BytesOf(std::string_view text, VocabularyBuilder::Kind kind, WorkBudget* budget) {
   using Kind = VocabularyBuilder::Kind;
   if (kind == Kind::kByte) {
     if (const auto byte = ByteOfFallbackToken(text)) {
       return std::string(1, static_cast<char>(*byte));
     }
   }
-  if (kind == Kind::kNormal) return ReplaceAll(text, kSpaceMark, " ");
+  if (kind == Kind::kNormal) return ReplaceAll(text, kSpaceMark, " ", budget);
   return std::string(text);
 }
 
@@ -67,12 +67,14 @@ void BuildSentencePiece(const VocabularyBuilder& builder, std::span<const float>
   model->ranks = RanksFromScores(scores);
   model->unk_id = parts->unk_id.value_or(-1);
   model->fuse_unk = true;
+  WorkBudget budget(builder.num_bytes(), builder.origin());
   for (size_t i = 0; i < builder.num_ids(); ++i) {
     const auto id = static_cast<int32_t>(i);
-    parts->bytes_of_ids.Append(BytesOf(builder.TextOf(id), builder.KindOf(id)));
+    parts->bytes_of_ids.Append(BytesOf(builder.TextOf(id), builder.KindOf(id), &budget));
   }
-  if (add_space_prefix) parts->normalizer.Add(Normalizer::Prepend{std::string(kSpaceMark)});
-  parts->normalizer.Add(Normalizer::ReplaceText{" ", std::string(kSpaceMark)});
+  if (add_space_prefix)
+    parts->normalizer.Add(Normalizer::Prepend{std::string(kSpaceMark)}, builder.origin());
+  parts->normalizer.Add(Normalizer::ReplaceText{" ", std::string(kSpaceMark)}, builder.origin());
   parts->num_leading_spaces_stripped = add_space_prefix ? 1 : 0;
   parts->model = std::move(model);
 }

@@ -181,8 +181,8 @@ std::shared_ptr<const Tokenizer> LoadSentencePiece(std::string_view model_bytes,
   role(file.pad_id, &parts.pad_id);
   builder.Finish(named);
   if (file.remove_extra_whitespaces) {
-    parts.normalizer.Add(Normalizer::Strip{true, true});
-    parts.normalizer.Add(Normalizer::ReplaceMatches{Regex(" {2,}", origin), " "});
+    parts.normalizer.Add(Normalizer::Strip{true, true}, builder.origin());
+    parts.normalizer.Add(Normalizer::ReplaceMatches{Regex(" {2,}", origin), " "}, builder.origin());
   }
   BuildSentencePiece(builder, file.scores, file.add_dummy_prefix, &parts);
   builder.FillParts(&parts);

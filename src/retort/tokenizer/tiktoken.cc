@@ -97,7 +97,8 @@ std::shared_ptr<const Tokenizer> LoadTiktoken(
     parts.bytes_of_ids.Append(builder.TextOf(static_cast<int32_t>(id)));
   }
   parts.pre_tokenizer.Add(
-      PreTokenizer::Split{Regex(pattern, origin), PreTokenizer::Behavior::kIsolated, false});
+      PreTokenizer::Split{Regex(pattern, origin), PreTokenizer::Behavior::kIsolated, false},
+      builder.origin());
   parts.model = std::move(model);
   builder.FillParts(&parts);
   return std::make_shared<const Tokenizer>(std::move(parts));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "retort/base/error.h"
+#include "retort/tokenizer/load_tokenizer.h"
 #include "retort/tokenizer/tokenizer_parts.h"
 #include "retort/tokenizer/utf8.h"
 
@@ -59,10 +60,10 @@ struct Tokenizer::State {
                               std::span<const AddedTokenMatcher::Range> template_ranges) const;
   // One stretch of raw text between added tokens.
   void EncodeStretch(std::string_view text, bool at_start, std::vector<BpeModel::Symbol>* symbols,
-                     std::vector<int32_t>* out) const;
+                     std::vector<int32_t>* out, WorkBudget* budget) const;
   // One stretch of normalised text between added tokens.
   void EncodeNormalised(std::string text, bool at_start, std::vector<BpeModel::Symbol>* symbols,
-                        std::vector<int32_t>* out) const;
+                        std::vector<int32_t>* out, WorkBudget* budget) const;
   void EncodeWord(std::string_view word, std::vector<BpeModel::Symbol>* symbols,
                   std::vector<int32_t>* out) const;
 
@@ -80,12 +81,21 @@ Tokenizer::State::State(TokenizerParts from)
   const size_t num_ids = parts.bytes_of_ids.size();
   parts.special.resize(num_ids);
   control = parts.special;
+  size_t added_bytes = 0;
+  for (const AddedToken& token : parts.added_tokens) added_bytes += token.content.size();
+  WorkBudget budget(added_bytes, parts.origin);
+  size_t normalised_bytes = 0;
   for (const AddedToken& token : parts.added_tokens) {
     if (token.control) control[token.id] = true;
     added_by_content.emplace_back(token.content, token.id);
     if (token.normalized && !token.control && !parts.normalizer.empty()) {
       AddedToken normalised = token;
-      parts.normalizer.Apply(&normalised.content);
+      parts.normalizer.Apply(&normalised.content, &budget);
+      normalised_bytes += normalised.content.size();
+      if (normalised_bytes > kAddedTokensBytesMax) {
+        Throw(ErrorCode::kExhausted, "{}: the added tokens have more than {} bytes when normalised",
+              parts.origin, kAddedTokensBytesMax);
+      }
       normalised_matcher.Add(normalised);
     } else {
       // A control token is looked for as it is written even if the file says `normalized`: what is
@@ -133,53 +143,55 @@ void Tokenizer::State::EncodeWord(std::string_view word, std::vector<BpeModel::S
 
 void Tokenizer::State::EncodeNormalised(std::string text, bool at_start,
                                         std::vector<BpeModel::Symbol>* symbols,
-                                        std::vector<int32_t>* out) const {
+                                        std::vector<int32_t>* out, WorkBudget* budget) const {
   if (parts.pre_tokenizer.empty()) {
     EncodeWord(text, symbols, out);
     return;
   }
   std::vector<PreTokenizer::Word> words;
-  parts.pre_tokenizer.Apply(at_start, &text, &words);
+  parts.pre_tokenizer.Apply(at_start, &text, &words, budget);
   const std::string_view view = text;
   for (const auto& [begin, end] : words) EncodeWord(view.substr(begin, end - begin), symbols, out);
 }
 
 void Tokenizer::State::EncodeStretch(std::string_view text, bool at_start,
                                      std::vector<BpeModel::Symbol>* symbols,
-                                     std::vector<int32_t>* out) const {
+                                     std::vector<int32_t>* out, WorkBudget* budget) const {
   if (text.empty()) return;
   std::string normalised(text);
-  parts.normalizer.Apply(&normalised);
+  parts.normalizer.Apply(&normalised, budget);
   if (normalised_matcher.empty()) {
-    EncodeNormalised(std::move(normalised), at_start, symbols, out);
+    EncodeNormalised(std::move(normalised), at_start, symbols, out, budget);
     return;
   }
   const std::string_view view = normalised;
   size_t done = 0;
-  for (const auto& match : normalised_matcher.FindAll(view, {})) {
+  budget->BeginStage(parts.origin);
+  for (const auto& match : normalised_matcher.FindAll(view, {}, budget)) {
     EncodeNormalised(std::string(view.substr(done, match.range.first - done)),
-                     at_start && done == 0, symbols, out);
+                     at_start && done == 0, symbols, out, budget);
     out->push_back(match.id);
     done = match.range.second;
   }
-  EncodeNormalised(std::string(view.substr(done)), at_start && done == 0, symbols, out);
+  EncodeNormalised(std::string(view.substr(done)), at_start && done == 0, symbols, out, budget);
 }
 
 std::vector<int32_t> Tokenizer::State::Encode(
     std::string_view text, std::span<const AddedTokenMatcher::Range> template_ranges) const {
   if (text.size() > kEncodeBytesMax) {
-    Throw(ErrorCode::kExhausted, "tokenizer: text of {} bytes, at most {} are encoded at once",
-          text.size(), kEncodeBytesMax);
+    Throw(ErrorCode::kExhausted, "{}: text of {} bytes, at most {} are encoded at once",
+          parts.origin, text.size(), kEncodeBytesMax);
   }
   std::vector<int32_t> ids;
   std::vector<BpeModel::Symbol> symbols;
+  WorkBudget budget(text.size(), parts.origin);
   size_t done = 0;
-  for (const auto& match : raw_matcher.FindAll(text, template_ranges)) {
-    EncodeStretch(text.substr(done, match.range.first - done), done == 0, &symbols, &ids);
+  for (const auto& match : raw_matcher.FindAll(text, template_ranges, &budget)) {
+    EncodeStretch(text.substr(done, match.range.first - done), done == 0, &symbols, &ids, &budget);
     ids.push_back(match.id);
     done = match.range.second;
   }
-  EncodeStretch(text.substr(done), done == 0, &symbols, &ids);
+  EncodeStretch(text.substr(done), done == 0, &symbols, &ids, &budget);
   return ids;
 }
 

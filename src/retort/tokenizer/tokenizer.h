@@ -37,7 +37,7 @@ class Tokenizer {
   // Ids of `text`, without the begin and end tokens that the model may want around it (see
   // prefix_ids). With `parse_special`, control tokens written in it are recognised; else they are
   // ordinary text. O(n log n). Throws Error{kInvalid} if the file's own pattern backtracks beyond
-  // kRegexStepsMax on this text.
+  // kRegexStepsMax on this text, {kExhausted} beyond the bounds of a WorkBudget.
   std::vector<int32_t> Encode(std::string_view text, bool parse_special) const;
 
   // As if the pieces were one text, so that a word may span two of them, but a control token is

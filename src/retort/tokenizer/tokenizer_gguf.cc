@@ -130,10 +130,12 @@ void BuildByteLevel(const GgufKeys& keys, const VocabularyBuilder& builder,
     const std::string_view made = model->texts[id];
     parts->bytes_of_ids.Append(made.empty() ? builder.TextOf(static_cast<int32_t>(id)) : made);
   }
-  if (keys.Flag("add_space_prefix", false)) parts->pre_tokenizer.Add(PreTokenizer::PrefixSpace{});
+  if (keys.Flag("add_space_prefix", false))
+    parts->pre_tokenizer.Add(PreTokenizer::PrefixSpace{}, builder.origin());
   for (const std::string_view pattern : pre.patterns) {
     parts->pre_tokenizer.Add(PreTokenizer::Split{Regex(pattern, builder.origin()),
-                                                 PreTokenizer::Behavior::kIsolated, false});
+                                                 PreTokenizer::Behavior::kIsolated, false},
+                             builder.origin());
   }
   parts->model = std::move(model);
 }

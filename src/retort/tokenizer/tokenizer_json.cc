@@ -168,10 +168,13 @@ std::shared_ptr<const Tokenizer> LoadTokenizerJson(std::string_view json_text,
   const Config config = ReadConfig(config_text, origin);
 
   TokenizerParts parts;
-  parts.normalizer = NormalizerFromJson(root.Find("normalizer"), root.At("normalizer"));
-  JsonPreTokenizer pre = PreTokenizerFromJson(root.Find("pre_tokenizer"), root.At("pre_tokenizer"));
+  PatternCompiler patterns;
+  parts.normalizer = NormalizerFromJson(root.Find("normalizer"), root.At("normalizer"), &patterns);
+  JsonPreTokenizer pre =
+      PreTokenizerFromJson(root.Find("pre_tokenizer"), root.At("pre_tokenizer"), &patterns);
   parts.pre_tokenizer = std::move(pre.stages);
-  const TokenDecoder decoder = TokenDecoder::FromJson(root.Find("decoder"), root.At("decoder"));
+  const TokenDecoder decoder =
+      TokenDecoder::FromJson(root.Find("decoder"), root.At("decoder"), &patterns);
   JsonSurround surround =
       PostProcessorFromJson(root.Find("post_processor"), root.At("post_processor"));
 
@@ -200,13 +203,21 @@ std::shared_ptr<const Tokenizer> LoadTokenizerJson(std::string_view json_text,
   }
 
   builder.FillParts(&parts);
+  WorkBudget budget(builder.num_bytes(), where);
+  size_t num_bytes = 0;  // of all tokens decoded
   for (size_t i = 0; i < num_ids; ++i) {
     const auto id = static_cast<int32_t>(i);
     const std::string_view text = builder.TextOf(id);
     // Special tokens, and added ones beside a byte-level model, are the text they are.
     const bool literal =
         parts.special[i] || (decoder.byte_level() && builder.KindOf(id) == Kind::kOther);
-    parts.bytes_of_ids.Append(literal ? std::string(text) : decoder.Bytes(text));
+    const std::string bytes = literal ? std::string(text) : decoder.Bytes(text, &budget);
+    num_bytes += bytes.size();
+    if (num_bytes > kVocabBytesMax) {
+      Throw(ErrorCode::kExhausted, "{}: the tokens stand for more than {} bytes together",
+            root.At("decoder"), kVocabBytesMax);
+    }
+    parts.bytes_of_ids.Append(bytes);
   }
   parts.num_leading_spaces_stripped = decoder.num_leading_spaces_stripped();
   CheckIds(surround.prefix, num_ids, root.At("post_processor"));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "retort/tokenizer/added_tokens.h"
@@ -15,6 +16,7 @@ namespace retort {
 
 // What a loader hands to Tokenizer. Ids everywhere are within [0, bytes_of_ids.size()).
 struct TokenizerParts {
+  std::string origin;  // names the tokenizer in messages
   std::unique_ptr<const BpeModel> model;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;

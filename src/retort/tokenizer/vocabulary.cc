@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "retort/base/error.h"
 #include "retort/tokenizer/utf8.h"
 
 namespace retort {
@@ -46,7 +47,8 @@ std::optional<int32_t> TextIndex::Insert(int32_t id) {
   const std::string_view text = (*texts_)[id];
   const uint64_t hash = HashText(text);
   const uint32_t tag = static_cast<uint32_t>(hash >> 40) & ~kIdMask;
-  for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
+  uint64_t at = hash & mask_;
+  for (size_t num_probes = 0; num_probes < kProbesMax; ++num_probes, at = (at + 1) & mask_) {
     if (slots_[at] == 0) {
       slots_[at] = tag | (static_cast<uint32_t>(id) + 1);
       return std::nullopt;
@@ -54,6 +56,9 @@ std::optional<int32_t> TextIndex::Insert(int32_t id) {
     const int32_t other = static_cast<int32_t>(slots_[at] & kIdMask) - 1;
     if ((*texts_)[other] == text) return other;
   }
+  Throw(ErrorCode::kInvalid,
+        "token {}: more than {} tokens fall on one place of the index, as if made to", id,
+        kProbesMax);
 }
 
 int32_t TextIndex::Find(std::string_view text) const {

@@ -31,6 +31,10 @@ class StringTable {
   std::vector<uint32_t> ends_;
 };
 
+// How many slots of a hash table may be taken in a row where a key belongs: in the tables here, at
+// most three quarters full, a few hundred with any keys but those chosen to collide.
+inline constexpr size_t kProbesMax = 1024;
+
 // A finite map from text to token id: open addressing over ids, 4 bytes a slot. The texts live in a
 // StringTable that must outlive it.
 class TextIndex {
@@ -38,7 +42,8 @@ class TextIndex {
   // Room for `num_texts`.
   TextIndex(const StringTable& texts, size_t num_texts);
 
-  // Enters texts[id]. Returns the id that already has this text, or nothing.
+  // Enters texts[id]. Returns the id that already has this text, or nothing. Throws
+  // Error{kInvalid} beyond kProbesMax.
   std::optional<int32_t> Insert(int32_t id);
 
   // -1 if there is none.

@@ -27,6 +27,12 @@ void VocabularyBuilder::Add(int64_t id, std::string_view text, Kind kind) {
     Throw(ErrorCode::kInvalid, "{}: token {} has {} bytes, at most {} are taken", origin_, id,
           text.size(), kTokenBytesMax);
   }
+  num_bytes_ += text.size();
+  if (num_bytes_ > kVocabBytesMax) {
+    Throw(ErrorCode::kExhausted, "{}: the tokens have more than {} bytes together", origin_,
+          kVocabBytesMax);
+  }
+  ++num_tokens_;
   if (static_cast<size_t>(id) >= entries_.size()) entries_.resize(id + 1);
   Entry& entry = entries_[id];
   if (entry.kind != Kind::kAbsent && entry.text != text) {
@@ -44,12 +50,21 @@ void VocabularyBuilder::AddToken(int64_t id, AddedToken token) {
     Throw(ErrorCode::kInvalid, "{}: added token {} has {} bytes, at most {} are taken", origin_, id,
           token.content.size(), kAddedTokenBytesMax);
   }
+  added_bytes_ += token.content.size();
+  if (added_tokens_.size() == kAddedTokensMax || added_bytes_ > kAddedTokensBytesMax) {
+    Throw(ErrorCode::kExhausted, "{}: more than {} added tokens, or {} bytes of them", origin_,
+          kAddedTokensMax, kAddedTokensBytesMax);
+  }
   added_tokens_.push_back(std::move(token));
   Add(id, added_tokens_.back().content, Kind::kOther);
   added_tokens_.back().id = static_cast<int32_t>(id);
 }
 
 void VocabularyBuilder::Finish(const std::vector<int32_t>& named) {
+  if (entries_.size() > kIdsPerTokenMax * num_tokens_ + kFreeIdsMax) {
+    Throw(ErrorCode::kInvalid, "{}: the largest id is {}, but there are only {} tokens", origin_,
+          entries_.size() - 1, num_tokens_);
+  }
   size_t num_bytes = 0;
   for (const Entry& entry : entries_) num_bytes += entry.text.size();
   texts_.Reserve(entries_.size(), num_bytes);
@@ -87,6 +102,10 @@ void VocabularyBuilder::Finish(const std::vector<int32_t>& named) {
 std::unique_ptr<BpeModel> VocabularyBuilder::MakeModel(BpeModel::Unit unit,
                                                        BpeModel::MergeBy merge_by,
                                                        Spelling spelling, size_t num_merges) const {
+  if (num_merges > kMergesMax) {
+    Throw(ErrorCode::kExhausted, "{}: {} merges, at most {} are taken", origin_, num_merges,
+          kMergesMax);
+  }
   StringTable texts;
   texts.Reserve(entries_.size(), 0);
   std::string bytes;
@@ -146,6 +165,7 @@ void VocabularyBuilder::AddMerge(std::string_view left, std::string_view right, 
 }
 
 void VocabularyBuilder::FillParts(TokenizerParts* parts) {
+  parts->origin = origin_;
   parts->special.assign(entries_.size(), false);
   for (const AddedToken& token : added_tokens_) {
     if (token.special) parts->special[token.id] = true;

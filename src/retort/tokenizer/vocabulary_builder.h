@@ -32,11 +32,12 @@ class VocabularyBuilder {
   VocabularyBuilder(const VocabularyBuilder&) = delete;
   VocabularyBuilder& operator=(const VocabularyBuilder&) = delete;
 
-  // Throws Error{kInvalid} if the id or the text is beyond what is taken, {kCorrupt} if the id is
-  // taken by another text.
+  // Throws Error{kInvalid} if the id or the text is beyond what is taken, {kExhausted} if all texts
+  // together are, {kCorrupt} if the id is taken by another text.
   void Add(int64_t id, std::string_view text, Kind kind);
 
   size_t num_ids() const { return entries_.size(); }
+  size_t num_bytes() const { return num_bytes_; }  // of all texts
   const std::string& origin() const { return origin_; }
   std::string_view TextOf(int32_t id) const { return entries_[id].text; }
   Kind KindOf(int32_t id) const { return entries_[id].kind; }
@@ -46,7 +47,8 @@ class VocabularyBuilder {
   void AddToken(int64_t id, AddedToken token);
 
   // Call after the last Add: texts become findable, and the control tokens are told from the
-  // others. `named` are ids with a role (bos, eos, pad, unk).
+  // others. `named` are ids with a role (bos, eos, pad, unk). Throws Error{kInvalid} if most ids up
+  // to the largest are nobody's.
   void Finish(const std::vector<int32_t>& named);
 
   // The id of a token as the file spells it, -1 if there is none. After Finish.
@@ -72,6 +74,9 @@ class VocabularyBuilder {
   bool IsControl(int32_t id) const { return control_[id]; }
 
   std::string origin_;
+  size_t num_tokens_ = 0;
+  size_t num_bytes_ = 0;
+  size_t added_bytes_ = 0;
   std::vector<Entry> entries_;           // texts are their givers' until Finish, then texts_'s
   std::deque<AddedToken> added_tokens_;  // entries_ look into it
   std::vector<bool> control_;

@@ -8,10 +8,11 @@
 namespace retort {
 
 // Bounds on what a tokenizer file can make a text cost, per byte of the text (of a load: per byte
-// of the vocabulary). The most that a stage of today's files writes is 11 bytes for one (NFKC of
-// U+FDFA), and they have up to eight stages.
-inline constexpr uint64_t kStageBytesPerByteMax = 128;
-inline constexpr uint64_t kStageBytesSlack = 1 << 20;  // so that a short text may be prepended to
+// of the vocabulary). The most that stages of today's files make of a byte are 13 (NFKC of U+FDFA,
+// then marks for its spaces), and there are up to eight of them.
+inline constexpr uint64_t kOneStageBytesPerByteMax = 16;
+inline constexpr uint64_t kStageBytesPerByteMax = 128;  // of all stages together
+inline constexpr uint64_t kStageBytesSlack = 1 << 20;   // so that a short text may be prepended to
 // A search for a word takes a few dozen steps, each of which looks at some characters. Counted is
 // the most that both can come to: see RegexMatches.
 inline constexpr uint64_t kSearchLooksPerByteMax = 1 << 14;
@@ -24,12 +25,14 @@ class WorkBudget {
   // `place` names the tokenizer in messages, and must outlive this.
   WorkBudget(size_t num_bytes, std::string_view place);
 
-  // Who works now, in messages: it must outlive its work.
-  void SetPlace(std::string_view place) { place_ = place; }
-  std::string_view place() const { return place_; }
-
+  // What follows is work of the stage at `place`, which must outlive it.
+  void BeginStage(std::string_view place) {
+    place_ = place;
+    stage_bytes_left_ = kOneStageBytesPerByteMax * num_bytes_ + kStageBytesSlack;
+  }
   void Write(uint64_t num_bytes) {
-    if (num_bytes > bytes_left_) FailBytes();
+    if (num_bytes > stage_bytes_left_ || num_bytes > bytes_left_) FailBytes();
+    stage_bytes_left_ -= num_bytes;
     bytes_left_ -= num_bytes;
   }
   void Look(uint64_t num_looks) {
@@ -44,6 +47,7 @@ class WorkBudget {
   size_t num_bytes_;
   std::string_view place_;
   uint64_t bytes_left_;
+  uint64_t stage_bytes_left_ = 0;
   uint64_t looks_left_;
 };
 
