@@ -8,6 +8,7 @@
 #include "retort/base/json.h"
 #include "retort/tokenizer/load_tokenizer.h"
 #include "retort/tokenizer/regex.h"
+#include "retort/tokenizer/work_budget.h"
 
 namespace retort {
 namespace {
@@ -21,7 +22,8 @@ std::string Matches(const std::vector<AddedToken>& tokens, std::string_view text
   for (const AddedToken& token : tokens) matcher.Add(token);
   const std::array<Range, 1> ranges = {Range{0, template_end}};
   std::string all;
-  for (const auto& match : matcher.FindAll(text, ranges)) {
+  WorkBudget budget(text.size(), "tokenizer");
+  for (const auto& match : matcher.FindAll(text, ranges, &budget)) {
     all += fmt::format("{}[{},{})", match.id, match.range.first, match.range.second);
   }
   return all;
