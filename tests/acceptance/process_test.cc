@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <set>
 
 #include "retort/base/shared_data_test.h"
 #include "tests/acceptance/retort_process.h"
@@ -333,6 +334,22 @@ TEST_F(Process, ARunUnderNohupOutlivesItsTerminal) {
   under.Signal(SIGHUP);
   EXPECT_EQ(under.Wait().exit_status, 0);
   EXPECT_TRUE(FileText(OutputFile(other.path())) == whole);
+}
+
+TEST_F(Process, AnOutputFolderThatIsGoneStopsTheRun) {
+  // Long before the first write: the only output is that of a step which wants all rows.
+  const int num_rows = 200;
+  RetortProcess process(subject_.Arguments(folder(), num_rows), folder() / "streams");
+  while (process.Running() && FileText(folder() / "log").find("done") == std::string::npos) {
+    ::usleep(1000);
+  }
+  fs::remove_all(folder() / "out");
+  const Ended ended = process.Wait();
+  EXPECT_EQ(ended.exit_status, 5) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("was removed or replaced"));
+  std::set<std::string> begun;
+  for (const EngineEvent& event : ReadEngineLog(folder() / "log")) begun.insert(event.tag);
+  EXPECT_LT(begun.size(), static_cast<size_t>(num_rows));
 }
 
 TEST_F(Process, AStrangeEnvironmentIsNoMatter) {

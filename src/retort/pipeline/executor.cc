@@ -458,6 +458,11 @@ class PipelineRun::Impl {
   }
 
   void Sample() {
+    try {
+      lock_->CheckStillThere();  // a run that writes late would learn it late
+    } catch (const Error& error) {
+      StopWith(error);
+    }
     const ProcessMemory memory = ReadProcessMemory();
     std::lock_guard lock(sample_mutex_);
     peak_rss_ = std::max(peak_rss_, memory.peak_rss);
@@ -475,6 +480,7 @@ class PipelineRun::Impl {
     }
     const bool interrupted = halt_.stop_requested() && !error_ && !stopped_by_;
     const bool whole = !error_ && !stopped_by_ && !interrupted;
+<<<<<<< ours
     bool has_room = false;  // else the earlier run.json is needed still
     try {
       report.moved_earlier_output =
@@ -483,6 +489,12 @@ class PipelineRun::Impl {
       sequencer_->Finish(whole);
     } catch (const Error& error) {
       if (!error_) error_ = error;
+=======
+    try {
+      sequencer_->Finish(whole);
+    } catch (const Error& error) {
+      if (!error_) throw;  // else what stopped the run keeps it from ending well, too
+>>>>>>> theirs
     }
     report.progress = progress();
     for (const StepProgress& step : report.progress.steps) WarnOfAnswers(step);

@@ -104,7 +104,11 @@ class FolderLock {
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 
+  // Throws Error{kIo} if the folder was removed or replaced: nothing more can be written to it.
+  void CheckStillThere() const;
+
  private:
+  std::filesystem::path path_;
   int descriptor_ = -1;
 };
 

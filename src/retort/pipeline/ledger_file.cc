@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "retort/base/file.h"
 #include "retort/base/random.h"
 #include "retort/pipeline/sqlite_database.h"
 
@@ -251,11 +252,10 @@ uint64_t CollectLedger(const std::filesystem::path& path,
   return static_cast<uint64_t>(before - after);
 }
 
-FolderLock::FolderLock(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / ".retort.lock";
-  descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+FolderLock::FolderLock(const std::filesystem::path& folder) : path_(folder / ".retort.lock") {
+  descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {
-    Throw(ErrorCode::kIo, "cannot create '{}': {}", path.string(), std::strerror(errno));
+    Throw(ErrorCode::kIo, "cannot create '{}': {}", path_.string(), std::strerror(errno));
   }
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
     const int reason = errno;
@@ -263,7 +263,7 @@ FolderLock::FolderLock(const std::filesystem::path& folder) {
     const ssize_t size = ::read(descriptor_, holder, sizeof holder - 1);
     ::close(descriptor_);
     if (reason != EWOULDBLOCK) {
-      Throw(ErrorCode::kIo, "cannot lock '{}': {}", path.string(), std::strerror(reason));
+      Throw(ErrorCode::kIo, "cannot lock '{}': {}", path_.string(), std::strerror(reason));
     }
     Throw(ErrorCode::kUnavailable,
           "the output folder '{}' is in use by another run (process {}): wait for it or name "
@@ -277,5 +277,7 @@ FolderLock::FolderLock(const std::filesystem::path& folder) {
 }
 
 FolderLock::~FolderLock() { ::close(descriptor_); }
+
+void FolderLock::CheckStillThere() const { CheckStillAt(descriptor_, path_); }
 
 }  // namespace retort
