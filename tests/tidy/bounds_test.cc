@@ -15,7 +15,6 @@ namespace {
 // Bounds of which no test speaks, with the reason. The list only gets shorter.
 const std::map<std::string, std::string> kWithoutTest = {
     {"kAddedTokenBytesMax", "no test yet"},
-    {"kAttemptsMax", "no test yet"},
     {"kBytesMax",
      "grammar: a text that is longer is not looked for; memory is looked at from time to time"},
     {"kCodePointMax", "Unicode's own"},
@@ -27,7 +26,6 @@ const std::map<std::string, std::string> kWithoutTest = {
     {"kItemsMax", "grammar: gives up looking for a short text"},
     {"kJsonFileBytesMax", "a file of 1 GiB"},
     {"kKnownMax", "pipeline: what is forgotten is compiled again"},
-    {"kLedgerQueueMax", "no test yet"},
     {"kLexStatesMax", "grammar: gives up looking for a short text"},
     {"kMaskBytesMax", "grammar: masks beyond it are computed again"},
     {"kNumMax", "chat: the most parameters of a filter written here"},
@@ -36,10 +34,8 @@ const std::map<std::string, std::string> kWithoutTest = {
     {"kRenderDepthMax", "no test yet"},
     {"kRenderStepsMax", "no test yet"},
     {"kRenderTextBytesMax", "no test yet"},
-    {"kRequestsAtOnceMax", "no test yet"},
     {"kSafeLengthMax", "grammar: beyond it a slower way gives the same language"},
     {"kStateDimMax", "backend: beyond it another kernel is taken"},
-    {"kStepsMax", "no test yet"},
     {"kTextFileBytesMax", "a file of 256 MiB"},
     {"kTileRowsMax", "backend: beyond it rows are cut into tiles, with the same bits"},
     {"kTokenBytesMax", "no test yet"},

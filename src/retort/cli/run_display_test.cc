@@ -102,8 +102,8 @@ TEST(ProgressLines, CutToTheTerminal) {
 TEST(ProgressLines, ALongNameHidesNoBar) {
   RunProgress progress = HalfWay();
   progress.steps[1].name = std::string(50, 'a') + std::string(50, 'z');
-  for (const std::string& line : ProgressLines(progress, 80, 99)) {
-    if (line != ProgressLines(progress, 80, 99).back()) EXPECT_THAT(line, HasSubstr(" rows"));
+  for (size_t i = 0; i < progress.steps.size(); ++i) {
+    EXPECT_THAT(ProgressLines(progress, 80, 99)[i], HasSubstr(" rows"));
   }
   EXPECT_THAT(ProgressLines(progress, 80, 99)[1], StartsWith("aaaaaaaaaaaaa…zzzzzzzzzzzz  ███"));
 }

@@ -480,7 +480,6 @@ class PipelineRun::Impl {
     }
     const bool interrupted = halt_.stop_requested() && !error_ && !stopped_by_;
     const bool whole = !error_ && !stopped_by_ && !interrupted;
-<<<<<<< ours
     bool has_room = false;  // else the earlier run.json is needed still
     try {
       report.moved_earlier_output =
@@ -489,12 +488,6 @@ class PipelineRun::Impl {
       sequencer_->Finish(whole);
     } catch (const Error& error) {
       if (!error_) error_ = error;
-=======
-    try {
-      sequencer_->Finish(whole);
-    } catch (const Error& error) {
-      if (!error_) throw;  // else what stopped the run keeps it from ending well, too
->>>>>>> theirs
     }
     report.progress = progress();
     for (const StepProgress& step : report.progress.steps) WarnOfAnswers(step);

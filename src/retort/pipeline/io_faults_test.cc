@@ -141,10 +141,10 @@ TEST_P(IoFaults, EveryWriteMayFail) {
     RunOnce(graph, dir.path());
     expected = Digested(dir.path() / "out");
   }
-  constexpr int kCallsMax = 2000;
+  constexpr int kWritesTriedMax = 2000;
   int num_failed = 0;
   int n = 1;
-  for (bool reached = true; reached && n < kCallsMax; ++n) {
+  for (bool reached = true; reached && n < kWritesTriedMax; ++n) {
     SCOPED_TRACE("call " + std::to_string(n));
     fake::TempDir dir;
     // Over an earlier output, which is not to be lost either.
@@ -180,7 +180,7 @@ TEST_P(IoFaults, EveryWriteMayFail) {
     EXPECT_EQ(report.at("rows_written"), 2);
     if (testing::Test::HasFailure()) break;
   }
-  EXPECT_LT(n, kCallsMax);
+  EXPECT_LT(n, kWritesTriedMax);
   EXPECT_GT(num_failed, 10) << "of " << n;
 }
 

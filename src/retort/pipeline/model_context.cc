@@ -47,9 +47,9 @@ struct ModelContext::Asked {
   LineageKey key;
   std::optional<Response> response;
   std::optional<Error> fatal;  // the ledger's, or that of loading the model
-  uint64_t model_mark = 0;  // of the streaks of faults, when it was asked
+  uint64_t model_mark = 0;     // of the streaks of faults, when it was asked
   uint64_t step_mark = 0;
-  bool from_ledger = false;    // or from an equal request whose answer went there
+  bool from_ledger = false;  // or from an equal request whose answer went there
 };
 
 // Counts answers down. Lives on the stack of the thread that waits.

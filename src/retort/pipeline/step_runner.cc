@@ -111,8 +111,7 @@ Item KeepFailed(const GraphStep& step, const Item& item, const LineageKey& step_
 
 }  // namespace
 
-std::optional<StepOutputs> StepRunner::FindOutputs(StepRuntime& step,
-                                                   const LineageKey& key) const {
+std::optional<StepOutputs> StepRunner::FindOutputs(StepRuntime& step, const LineageKey& key) const {
   const auto value = ledger_->Find(key, RecordKind::kStepOutputs);
   if (!value) return std::nullopt;
   StepOutputs kept = DecodeOutputs(*value);

@@ -2,10 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <fstream>
+#include <future>
+#include <thread>
 
 #include "retort/base/file.h"
 #include "retort/pipeline/input_kinds.h"
+#include "retort/pipeline/ledger.h"
 #include "retort/pipeline/model_context.h"
 #include "retort/pipeline/run_harness_test.h"
 #include "retort/pipeline/yaml_node.h"
@@ -32,14 +37,14 @@ std::string ChainOf(size_t num_steps) {
   return yaml;
 }
 
-TEST(Bounds, Steps) {
+TEST(PipelineBounds, Steps) {
   EXPECT_EQ(Problem(ChainOf(kStepsMax - 1)), "");
   EXPECT_EQ(Problem(ChainOf(kStepsMax)), "");
   EXPECT_THAT(Problem(ChainOf(kStepsMax + 1)), HasSubstr("more than 1000 steps"));
 }
 
 // A column that is in none of the first rows is not there; in the last of them it is.
-TEST(Bounds, PeekedRows) {
+TEST(PipelineBounds, PeekedRows) {
   const auto problem = [](size_t row_with_column) {
     std::string rows;
     for (size_t i = 1; i <= kPeekRows + 1; ++i) {
@@ -54,13 +59,21 @@ TEST(Bounds, PeekedRows) {
   EXPECT_THAT(problem(kPeekRows + 1), HasSubstr("needs the column 'late'"));
 }
 
-TEST(Bounds, YamlDepthAndBytes) {
+TEST(PipelineBounds, YamlDepthNodesAndBytes) {
   const auto nested = [](int depth) {  // the map around them is one level
     return "a: " + std::string(depth - 1, '[') + std::string(depth - 1, ']');
   };
   EXPECT_NO_THROW(ParseYaml(nested(kYamlDepthMax - 1), "t"));
   EXPECT_NO_THROW(ParseYaml(nested(kYamlDepthMax), "t"));
   EXPECT_THROW(ParseYaml(nested(kYamlDepthMax + 1), "t"), Error);
+  const auto list = [](size_t num_nodes) {  // the map, its key and the list are three
+    std::string text = "a: [x";
+    for (size_t i = 4; i < num_nodes; ++i) text += ",x";
+    return text + "]";
+  };
+  EXPECT_NO_THROW(ParseYaml(list(kYamlNodesMax - 1), "t"));
+  EXPECT_NO_THROW(ParseYaml(list(kYamlNodesMax), "t"));
+  EXPECT_THROW(ParseYaml(list(kYamlNodesMax + 1), "t"), Error);
   fake::TempDir dir;
   const auto read = [&](size_t size) {
     const std::string text = "steps:\n" + std::string("  - {name: rows, type: Rows}\n#");
@@ -74,7 +87,7 @@ TEST(Bounds, YamlDepthAndBytes) {
 }
 
 // So many attempts find a server that is back by then; one fewer fails the row.
-TEST(Bounds, Attempts) {
+TEST(PipelineBounds, Attempts) {
   const auto rows_failed = [](uint64_t num_away) {
     fake::TempDir dir;
     const Json script = {
@@ -92,7 +105,37 @@ TEST(Bounds, Attempts) {
   EXPECT_EQ(rows_failed(kAttemptsMax), 1u);
 }
 
-TEST(Bounds, UnansweredRequests) {
+// Whoever puts more than are committed waits, and goes on when there is room.
+TEST(PipelineBounds, RecordsThatWaitForTheLedger) {
+  fake::TempDir dir;
+  std::promise<void> go;
+  std::shared_future<void> going = go.get_future().share();
+  std::atomic<size_t> num_put = 0;
+  LedgerOptions options;
+  options.before_commit = [going](const std::vector<LedgerRecord>&) { going.wait(); };
+  Ledger ledger(dir.path() / "cache.sqlite", options);
+  constexpr size_t kRecords = 4 * kLedgerQueueMax;
+  std::thread putter([&] {
+    for (size_t i = 0; i < kRecords; ++i) {
+      Sha256 digest;
+      ledger.Put({FinishKey(digest.Field(i)), RecordKind::kCompletion, "x"});
+      ++num_put;
+    }
+  });
+  // The writer holds a part of them, and has no more room for others.
+  for (size_t before = SIZE_MAX; before != num_put || num_put < kLedgerQueueMax;) {
+    before = num_put;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_GE(num_put, kLedgerQueueMax);
+  EXPECT_LT(num_put, 2 * kLedgerQueueMax);
+  go.set_value();
+  putter.join();
+  ledger.Flush();
+  EXPECT_EQ(ledger.num_committed(), kRecords);
+}
+
+TEST(PipelineBounds, UnansweredRequests) {
   fake::OneModel source(fake::MakeModel(Json::object()));
   ModelSlot slot("m", source);
   for (int round = 0; round < 2; ++round) {
@@ -104,7 +147,7 @@ TEST(Bounds, UnansweredRequests) {
   EXPECT_FALSE(slot.CountAnswer(false));
 }
 
-TEST(Bounds, RequestsOfOneRowAtOnce) {
+TEST(PipelineBounds, RequestsOfOneRowAtOnce) {
   const auto most = [](size_t copies) {
     fake::TempDir dir;
     ScriptedOptions slow;
@@ -127,7 +170,7 @@ TEST(Bounds, RequestsOfOneRowAtOnce) {
   EXPECT_LE(most(kRequestsAtOnceMax + 1), kRequestsAtOnceMax);
 }
 
-TEST(Bounds, ValuesShownInMessages) {
+TEST(PipelineBounds, ValuesShownInMessages) {
   StepType type;
   type.input_kinds = {{"a", InputKind::kTextList}};
   const auto shown = [&](size_t size) {
