@@ -20,7 +20,7 @@ class FakeRowContext : public RowContext {
   std::string cut = "(cut)";      // the answer that max_new_tokens ended
   std::function<std::vector<double>(const std::string& prompt)> first_token_logprobs;
   std::vector<float> embedding = {1, 2};
-  uint64_t random = 0;      // Random(draw) is random + draw
+  uint64_t random = 0;  // Random(draw) is random + draw
 
   std::vector<std::string> prompts;  // as text: chat messages as "role: content" lines
   std::string raw;

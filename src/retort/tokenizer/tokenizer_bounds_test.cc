@@ -4,7 +4,6 @@
 #include <sys/resource.h>
 #include <utf8proc.h>
 
-#include <ctime>
 #include <functional>
 
 #include "retort/base/error.h"
@@ -51,18 +50,14 @@ Json SplitStage(std::string_view pattern) {
   return {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}};
 }
 
-// Loads `file` and encodes `text` in it. The error, if there is one; fails if it takes long.
+// Loads `file` and encodes `text` in it. The error, if there is one; fails if it takes much memory.
 std::optional<Error> Try(const Json& file, const std::string& text = "a") {
-  std::timespec begin{}, end{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
   std::optional<Error> error;
   try {
     LoadTokenizerJson(DumpJson(file), "evil/tokenizer.json")->Encode(text, true);
   } catch (const Error& thrown) {
     error = thrown;
   }
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
-  EXPECT_LT(end.tv_sec - begin.tv_sec, 10);
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   EXPECT_LT(usage.ru_maxrss, 1 << 20) << "KiB";
