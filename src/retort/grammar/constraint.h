@@ -90,8 +90,8 @@ class ConstraintState {
   static constexpr size_t kForcedBytesMax = 256;
 
   // The shortest text that completes what was committed, in bytes: empty if it is complete as it
-  // is. Depends on the grammar and what was committed alone. Of keys and items that must not
-  // repeat each is as short as those before it leave. Nothing if they leave none. Throws
+  // is. Depends on the grammar and what was committed alone. Each key or item that must
+  // not repeat is as short as those before it leave; nothing if they leave none. Throws
   // Error{kExhausted} if the grammar is too complex for that.
   std::optional<std::string> ClosingText() const;
   // Whether the first `num_bytes` bytes of what was committed are in the language.

@@ -58,7 +58,7 @@ TEST(CompileRegex, MatchesWholeTexts) {
       {"a(?=b)(?=.c)[a-c]+", {"abc", "abca"}, {"acb", "abb"}},
       {"x(?=b)[a-c]+|y(?!a).", {"xbc", "yb"}, {"xcb", "ya"}},
       {"(?:a|b(?!c)[a-z])$", {"a", "bd"}, {"bc"}},
-      // Of pydantic's Decimal.
+      // These two are pydantic's, of Decimal.
       {R"(^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$)",
        {"1", "-1.50", "+.5", "5.", "007", "0"},
        {"", "-", "+.", ".", "1e5", "1.2.3"}},

@@ -21,11 +21,11 @@ class Grammar {
  public:
   // What the compiler has to say about a grammar that it accepted.
   struct Report {
-    // What seems meant to constrain and does not: unknown keywords and formats, with the nearest
+    // Parts that seem meant to constrain and do not: unknown keywords and formats, with the nearest
     // known one. "/properties/x: 'minLenght' is no keyword: it constrains nothing (did you mean
     // 'minLength'?)". Nothing that constrains is ever left out silently.
     std::vector<std::string> warnings;
-    // What is not meant to constrain, or changes nothing about the language.
+    // Parts that are not meant to constrain, or change nothing about the language.
     std::vector<std::string> annotations;
     // Keywords that lenient mode left out, with their pointer and the reason. Empty when strict.
     std::vector<std::string> ignored;

@@ -55,7 +55,7 @@ void AddHexDigits(std::vector<ByteRange>* out, Target target) {
   }
 }
 
-// Of bytes that lead to the same state, the one that reads best.
+// Among bytes that lead to the same state, the one that reads best.
 char Representative(const ByteRange& range) {
   for (const uint8_t byte : {uint8_t{'a'}, uint8_t{'0'}, uint8_t{' '}}) {
     if (range.first <= byte && byte <= range.last) return static_cast<char>(byte);

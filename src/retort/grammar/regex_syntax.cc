@@ -111,7 +111,7 @@ class Parser {
         result = Ahead(item, at_start, result);
         continue;
       }
-      // What it looks at must go on to the end of the pattern.
+      // The part that it looks at must go on to the end of the pattern.
       if (item.holds_ahead && !IsOnlyEmpty(result)) FailAhead(item.position);
       result = anchors_.Concat(item.matches, result);
     }

@@ -355,7 +355,7 @@ Regex SchemaCompiler::OthersIn(const KeySet& set) {
   return set.complement ? pool().Not(all) : all;
 }
 
-// What looks as if it constrained a schema that was used, and does not.
+// Tells of members that look as if they constrained a schema that was used, and do not.
 void SchemaCompiler::WarnOfWhatSaysNothing() {
   for (const LiteralInfo& info : literals_) {
     if (info.kind != LiteralInfo::Kind::kSchema || !info.value->is_object()) continue;
@@ -412,7 +412,7 @@ std::vector<const SchemaValue*> SchemaCompiler::PartsThatMustHold(const SchemaVa
   if (const SchemaValue* all = schema.Find("allOf")) {
     for (const SchemaValue* part : all->items) add(part);
   }
-  // Of alternatives one must hold: where there is one only.
+  // One alternative must hold: it is told where there is one only.
   for (const char* name : {"anyOf", "oneOf"}) {
     const SchemaValue* any = schema.Find(name);
     if (any != nullptr && any->items.size() == 1) add(any->items[0]);

@@ -179,7 +179,7 @@ class SchemaCompiler {
 // Names what the options make of a schema.
 void AddToDigest(const JsonSchemaOptions& options, Sha256* digest);
 
-// Of every "format" that a draft defines.
+// The names of every "format" that a draft defines.
 std::span<const std::string_view> FormatNames();
 // The language of one of them over code points; kNothing: it is not regular.
 Regex FormatRegex(std::string_view name, const Limits& limits, RegexPool* pool);

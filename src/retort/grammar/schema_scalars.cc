@@ -23,7 +23,7 @@ Regex ScalarDomain::Const(const SchemaValue& value, bool positive) {
       if (value.is_number()) {
         const auto number = Decimal::Parse(value.text);
         if (!number) compiler_.Refuse(value, "const", "a number beyond 1e±9999");
-        // What is not the number is not in any spelling.
+        // A negated constant excludes every spelling of its value.
         const bool one = positive && IsCanonical();
         if (number) equal = one ? CanonicalNumber(*number, &pool) : NumberEqualTo(*number, &pool);
       }

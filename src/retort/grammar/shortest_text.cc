@@ -433,7 +433,7 @@ void ShortestText::Relax(const std::vector<Position>& found) {
       if (--num_open.at(other)[index] == 0) offer(other, index);
     }
   }
-  // Of edges that cost the same the first, in whatever order they were settled.
+  // The first of the edges that cost the same, in whatever order they were settled.
   for (const Position position : found) {
     Item& item = items_.at(position);
     for (size_t i = item.edges.size(); i-- > 0;) {

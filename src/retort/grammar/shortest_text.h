@@ -17,8 +17,8 @@ namespace retort::grammar {
 // lead through a value and then on. Keys and items that must not repeat are told apart when the
 // text is written; until then each counts as the shortest.
 //
-// What is found depends on the grammar and the state alone, never on what was asked before: of
-// texts that are equally short the first in the order of moves is taken.
+// The result depends on the grammar and the state alone, never on what was asked before: among texts
+// that are equally short the first in the order of moves is taken.
 //
 // Lock the machine's mutex around calls.
 class ShortestText {
@@ -30,9 +30,9 @@ class ShortestText {
   std::optional<std::string> After(const Configurations& from, std::string_view tail);
   uint64_t memory_bytes() const;
 
-  // Of one text: no answer is as long.
+  // Bytes of one text: no answer is as long.
   static constexpr uint32_t kBytesMax = 1u << 20;
-  // Positions looked at, of one grammar: as many as the machine may have.
+  // Positions of one grammar that are looked at: as many as the machine may have.
   static constexpr size_t kItemsMax = 1u << 18;
   // States visited in one search for a token's end: a quarter of those that a lexer may have.
   static constexpr size_t kLexStatesMax = 1u << 16;

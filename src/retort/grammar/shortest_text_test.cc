@@ -11,7 +11,7 @@ namespace {
 
 using testing::HasSubstr;
 
-// What completes `begun`; it is judged by reading the whole.
+// The text that completes `begun`; it is judged by reading the whole.
 std::string ClosingOf(const std::shared_ptr<const Grammar>& grammar, const std::string& begun) {
   static const auto vocabulary = SmallVocabulary();
   const Constraint constraint(grammar, vocabulary);

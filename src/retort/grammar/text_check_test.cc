@@ -118,7 +118,7 @@ TEST(CompileJsonSchema, WarnsOfWhatDoesNotConstrain) {
             "");
 }
 
-// What a person copies from an API's documentation.
+// A person copies these from an API's documentation.
 TEST(CompileJsonSchema, TakesOffTheWrappersOfApis) {
   const std::string schema = R"({"type":"object","properties":{"a":{"$ref":"#/$defs/b"}},)"
                              R"("required":["a"],"additionalProperties":false,)"

@@ -32,7 +32,7 @@ struct RunOptions {
   std::stop_token stop;
   // A line for the user. Called from several threads, one at a time.
   std::function<void(std::string_view)> warn = [](std::string_view) {};
-  // What a row's `structured_output` would be warned of fails the row.
+  // A row fails if its own `structured_output` would be warned of.
   bool strict = false;
   // Adds to run.json what only the caller knows (arguments, model loads).
   std::function<void(Json&)> amend_report = [](Json&) {};

@@ -109,7 +109,7 @@ void RowSchemas::Check(const ConstraintText& constraint) {
   if (known_.size() >= kKnownMax) known_.clear();
   known_.insert(key);
   for (const std::string& warning : warnings) {
-    // Of one kind in whatever place of the schema: "/properties/x: 'minLenght' is ...".
+    // A kind is the same in every place of a schema: "/properties/x: 'minLenght' is ...".
     const std::string kind = warning.substr(warning.find(": "));
     if (kinds_.size() >= kKindsMax || !kinds_.insert(kind).second) continue;
     warn_(fmt::format("a row's structured_output: {}{}", warning,
