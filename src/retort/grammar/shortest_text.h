@@ -17,8 +17,8 @@ namespace retort::grammar {
 // lead through a value and then on. Keys and items that must not repeat are told apart when the
 // text is written; until then each counts as the shortest.
 //
-// The result depends on the grammar and the state alone, never on what was asked before: among texts
-// that are equally short the first in the order of moves is taken.
+// The result depends on the grammar and the state alone, never on what was asked before: among
+// texts that are equally short the first in the order of moves is taken.
 //
 // Lock the machine's mutex around calls.
 class ShortestText {
