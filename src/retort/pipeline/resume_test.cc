@@ -254,6 +254,32 @@ TEST(Resume, FailuresAreTriedAgainAndNothingElse) {
   EXPECT_EQ(JsonLines(dir.path() / "out" / "two.jsonl").at(1).at("answer"), "b!!");
 }
 
+// Whether a row's schema says what it means does not depend on what is kept of the row.
+TEST(Resume, ARowsSchemaIsToldOfAgainWithTheRowsFromTheLedger) {
+  fake::TempDir dir;
+  const Graph graph = fake::MakeGraph(R"(
+models: {m: {path: tiny}}
+steps:
+  - {name: rows, type: Rows, data: [{text: a, shape: {format: json, schema: {propertys: {}}}}]}
+  - {name: one, type: Ask, llm: m, structured_output: {column: shape}}
+)");
+  const Json script = Json::parse(R"({"default": "4"})");
+  for (int round = 0; round < 2; ++round) {
+    std::string told;
+    RunOptions options;
+    options.warn = [&](std::string_view line) { told += line; };
+    const auto model = fake::MakeModel(script);
+    EXPECT_EQ(fake::RunGraph(graph, model, dir.path(), options).outcome, RunOutcome::kDone);
+    EXPECT_THAT(told, testing::HasSubstr("did you mean 'properties'?")) << round;
+    EXPECT_EQ(model->calls().size(), round == 0 ? 1u : 0u);
+  }
+  RunOptions strict;
+  strict.strict = true;
+  const auto model = fake::MakeModel(script);
+  EXPECT_EQ(fake::RunGraph(graph, model, dir.path(), strict).rows_failed, 1u);
+  EXPECT_TRUE(model->calls().empty());
+}
+
 TEST(Resume, NoCacheNeitherReadsNorWrites) {
   fake::TempDir dir;
   const Graph graph = fake::MakeGraph(kChain);

@@ -139,10 +139,17 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
     outcome.results.push_back(KeepFailed(graph, item, step.key()));
     return outcome;
   }
+  std::shared_ptr<const ConstraintText> constraint;  // the row's own
   try {
     CheckInputKinds(*graph.type, graph.inputs, inputs);
-  } catch (const Error& error) {
-    return Failed(error);
+    if (!graph.structured_output.column.empty()) {
+      // Before the ledger is asked: a warning depends on the row, not on what is kept of it.
+      constraint = StructuredOutputOf(inputs.at(std::string(kStructuredOutputInput)));
+      step.row_schemas->Check(*constraint);
+      inputs.erase(std::string(kStructuredOutputInput));
+    }
+  } catch (const std::exception&) {
+    return Failed(CurrentError());
   }
   Ledger* ledger = step.use_cache ? ledger_ : nullptr;
   // Without a model, running the step again costs less than looking its outputs up.
@@ -165,12 +172,7 @@ StepOutcome StepRunner::RunRow(StepRuntime& step, const Item& item) const {
   if (!outputs) {
     ModelContext context(step, ledger, item.key, stop_);
     try {
-      if (!graph.structured_output.column.empty()) {
-        const auto constraint = StructuredOutputOf(inputs.at(std::string(kStructuredOutputInput)));
-        step.row_schemas->Check(*constraint);
-        context.SetConstraint(constraint);
-        inputs.erase(std::string(kStructuredOutputInput));
-      }
+      if (constraint != nullptr) context.SetConstraint(constraint);
       outputs = dynamic_cast<const RowStep&>(*step.step).Process(inputs, context);
       CheckOutputs(graph, *outputs);
       made.marks = context.marks();
