@@ -305,6 +305,24 @@ void GraphBuilder::FindFork(size_t index) {
   }
 }
 
+// A misspelt one would be undefined in every row.
+void GraphBuilder::CheckOptionalInputs(size_t index) {
+  const GraphStep& node = step(index);
+  std::vector<std::string> before;
+  for (const size_t other : node.after) {
+    if (step(other).columns_open) return;
+    before.insert(before.end(), step(other).columns.begin(), step(other).columns.end());
+  }
+  for (const ColumnBinding& input : node.inputs) {
+    if (input.required || std::find(before.begin(), before.end(), input.column) != before.end()) {
+      continue;
+    }
+    problems_.Warn(node.config.mark,
+                   "step '{}' takes the column '{}' where a row has it, but none has{}",
+                   node.name(), input.column, DidYouMean(input.column, before));
+  }
+}
+
 Graph GraphBuilder::Build() {
   if (graph_.steps.size() > kStepsMax) {
     problems_.Add(graph_.steps[kStepsMax].config.mark, "more than {} steps", kStepsMax);
@@ -327,6 +345,7 @@ Graph GraphBuilder::Build() {
   for (const size_t index : graph_.order) CheckArity(index);
   if (problems_.num_errors() != errors_in_shape) return std::move(graph_);
   for (const size_t index : graph_.order) FindColumns(index);
+  for (const size_t index : graph_.order) CheckOptionalInputs(index);
   for (size_t i = 0; i < graph_.steps.size(); ++i) {
     if (step(i).kind() == StepKind::kSource && step(i).next.empty() && graph_.steps.size() > 1) {
       problems_.Add(MarkOf(i), "no step takes the rows of '{}'", step(i).name());

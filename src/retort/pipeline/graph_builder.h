@@ -34,6 +34,7 @@ class GraphBuilder {
   void FindRoots();
   void CheckArity(size_t index);
   void FindFork(size_t index);
+  void CheckOptionalInputs(size_t index);
 
   // graph_columns.cc
   void FindColumns(size_t index);
