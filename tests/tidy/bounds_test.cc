@@ -29,7 +29,6 @@ const std::map<std::string, std::string> kWithoutTest = {
     {"kLexStatesMax", "grammar: gives up looking for a short text"},
     {"kMaskBytesMax", "grammar: masks beyond it are computed again"},
     {"kNumMax", "chat: the most parameters of a filter written here"},
-    {"kRegexStepsMax", "no test yet"},
     {"kRenderBytesMax", "chat: 256 MiB; tests give a render less by RenderOptions"},
     {"kRenderDepthMax", "no test yet"},
     {"kRenderStepsMax", "no test yet"},

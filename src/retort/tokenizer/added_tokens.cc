@@ -6,7 +6,7 @@ namespace retort {
 namespace {
 
 // A node may be anywhere in memory: it costs as much as so many looks of a pattern.
-constexpr uint64_t kLooksPerNode = 16;
+constexpr uint64_t kLooksPerNode = 4;
 
 size_t CharacterBefore(std::string_view text, size_t at) {
   do {

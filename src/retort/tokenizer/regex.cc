@@ -3,7 +3,10 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#include <array>
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <mutex>
 
 #include "retort/base/error.h"
 #include "retort/tokenizer/tokenizer.h"
@@ -12,12 +15,15 @@
 namespace retort {
 namespace {
 
-// What a search sees of the text at first: few words are longer.
-constexpr size_t kFirstWindowBytes = 64;
-// The steps it is allowed, more after each time that they were too few.
-constexpr std::array<uint32_t, 6> kStepsAllowed = {64, 512, 4096, 32'768, 262'144, kRegexStepsMax};
+// What a search sees of the text at first, and the steps it may take from one place in it: few
+// words need more.
+constexpr size_t kWindowBytes = 64;
+constexpr uint32_t kWindowSteps = 64;
+// Steps may each run over the window; in a search that finds a word most do not.
+constexpr uint64_t kLooksPerWindow = kWindowBytes;
 
 constexpr uint32_t kMatchHeapKib = 64 * 1024;
+constexpr uint32_t kMatchDepthMax = 2'000'000;
 constexpr size_t kJitStackBytesMax = 8 << 20;
 
 // The shorthands as members of a character class, with the meaning they have in the engines that
@@ -78,25 +84,100 @@ std::string ErrorText(int code) {
   return reinterpret_cast<const char*>(buffer);
 }
 
+constexpr std::string_view kBracedEscapes = "xopPNgk";
+
+// The largest count in braces: an item that is repeated so often looks at as many characters before
+// it fails.
+uint64_t LargestCount(std::string_view pattern) {
+  uint64_t largest = 0;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\') {
+      ++i;
+      // These have braces of their own: \x{3000}.
+      const bool has_braces = i + 1 < pattern.size() && pattern[i + 1] == '{' &&
+                              kBracedEscapes.find(pattern[i]) != std::string_view::npos;
+      if (has_braces) i = std::min(pattern.find('}', i), pattern.size());
+    } else if (c == '{' || c == ',') {
+      uint64_t count = 0;
+      const std::string_view rest = pattern.substr(i + 1);
+      std::from_chars(rest.data(), rest.data() + rest.size(), count);
+      largest = std::max(largest, count);
+    }
+  }
+  return largest;
+}
+
+pcre2_code* Compile(std::string_view pattern, uint32_t options, int* error, size_t* offset) {
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | options, error,
+                                   offset, nullptr);
+  // Without JIT (a kernel that forbids it) matching is slower, and right all the same.
+  if (code != nullptr) pcre2_jit_compile(code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
+  return code;
+}
+
 pcre2_match_context* NewMatchContext(uint32_t steps) {
   pcre2_match_context* context = pcre2_match_context_create(nullptr);
   if (context == nullptr) throw std::bad_alloc();
   pcre2_set_match_limit(context, steps);
-  pcre2_set_depth_limit(context, kRegexStepsMax);
+  pcre2_set_depth_limit(context, kMatchDepthMax);
   pcre2_set_heap_limit(context, kMatchHeapKib);
   return context;
+}
+
+// What a search that reports its items has looked at.
+struct Looks {
+  uint64_t per_item;    // at least
+  bool has_references;  // an item may compare all of the match before it
+  uint64_t left;
+  size_t at = 0;  // where the last report was
+};
+
+int Report(pcre2_callout_block* block, void* data) {
+  Looks& looks = *static_cast<Looks*>(data);
+  const size_t at = block->current_position;
+  uint64_t cost = looks.per_item + (at > looks.at ? at - looks.at : 0);
+  if (looks.has_references && at > block->start_match) cost += at - block->start_match;
+  looks.at = at;
+  if (cost > looks.left) {
+    looks.left = 0;
+    return PCRE2_ERROR_CALLOUT;
+  }
+  looks.left -= cost;
+  return 0;
 }
 
 }  // namespace
 
 struct Regex::Compiled {
   pcre2_code* code = nullptr;
-  std::array<pcre2_match_context*, kStepsAllowed.size()> contexts{};  // read only when made
+  pcre2_match_context* context = nullptr;  // only read
   std::string origin;
+  std::string spelt;
+  uint64_t looks_per_item = 1;
+  bool has_references = false;
+  mutable std::once_flag reporting_once;
+  mutable pcre2_code* reporting = nullptr;
 
   ~Compiled() {
     pcre2_code_free(code);
-    for (pcre2_match_context* context : contexts) pcre2_match_context_free(context);
+    pcre2_code_free(reporting);
+    pcre2_match_context_free(context);
+  }
+
+  // The form that reports its items, compiled when it is first needed.
+  const pcre2_code* Reporting() const {
+    std::call_once(reporting_once, [&] {
+      int error = 0;
+      size_t offset = 0;
+      reporting = Compile(spelt, PCRE2_AUTO_CALLOUT | PCRE2_NO_START_OPTIMIZE, &error, &offset);
+      if (reporting == nullptr) {
+        Throw(ErrorCode::kInvalid, "{}: the pattern does not compile with reports: {}", origin,
+              ErrorText(error));
+      }
+    });
+    return reporting;
   }
 };
 
@@ -107,21 +188,19 @@ Regex::Regex(std::string_view pattern, std::string_view origin) {
   }
   auto compiled = std::make_unique<Compiled>();
   compiled->origin = origin;
-  const std::string spelt = SpellOutShorthands(pattern);
+  compiled->spelt = SpellOutShorthands(pattern);
   int code = 0;
   size_t offset = 0;
-  compiled->code =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(spelt.data()), spelt.size(),
-                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset, nullptr);
+  compiled->code = Compile(compiled->spelt, 0, &code, &offset);
   if (compiled->code == nullptr) {
     Throw(ErrorCode::kInvalid, "{}: pattern \"{}\" does not compile: {} (near byte {})", origin,
           pattern.substr(0, 200), ErrorText(code), offset);
   }
-  // Without JIT (a kernel that forbids it) matching is slower, and right all the same.
-  pcre2_jit_compile(compiled->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
-  for (size_t i = 0; i < kStepsAllowed.size(); ++i) {
-    compiled->contexts[i] = NewMatchContext(kStepsAllowed[i]);
-  }
+  compiled->context = NewMatchContext(kWindowSteps);
+  compiled->looks_per_item = 1 + LargestCount(pattern);
+  uint32_t references = 0;
+  pcre2_pattern_info(compiled->code, PCRE2_INFO_BACKREFMAX, &references);
+  compiled->has_references = references > 0;
   compiled_ = std::move(compiled);
 }
 
@@ -147,7 +226,7 @@ std::string Regex::Escape(std::string_view text) {
 
 struct RegexMatches::Workspace {
   pcre2_match_data* match = nullptr;
-  // With a JIT stack of its own; made when the default one is short.
+  // Of searches that report: with a JIT stack of its own, because the default one may be short.
   pcre2_match_context* context = nullptr;
   pcre2_jit_stack* stack = nullptr;
 
@@ -170,38 +249,44 @@ RegexMatches::RegexMatches(const Regex& regex, std::string_view text, WorkBudget
 RegexMatches::~RegexMatches() = default;
 
 int RegexMatches::Match() {
-  size_t from = at_;
-  size_t window = kFirstWindowBytes;
-  size_t allowed = 0;
-  while (true) {
+  for (size_t from = at_;;) {
     size_t end = text_.size();
-    if (window < end - from) {
-      end = from + window;
+    if (kWindowBytes < end - from) {
+      end = from + kWindowBytes;
       while ((static_cast<uint8_t>(text_[end]) & 0xC0) == 0x80) ++end;  // whole characters
     }
     const bool is_all = end == text_.size();
-    const uint32_t steps = kStepsAllowed[allowed];
-    if (workspace_->context != nullptr) pcre2_set_match_limit(workspace_->context, steps);
-    budget_->Look(static_cast<uint64_t>(steps) * (end - from + 1));
-    const int code = pcre2_match(
-        regex_.code, reinterpret_cast<PCRE2_SPTR>(text_.data()), end, from,
-        PCRE2_NO_UTF_CHECK | (is_all ? 0u : PCRE2_PARTIAL_HARD), workspace_->match,
-        workspace_->context != nullptr ? workspace_->context : regex_.contexts[allowed]);
-    if (code == PCRE2_ERROR_JIT_STACKLIMIT && workspace_->context == nullptr) {
-      workspace_->context = NewMatchContext(steps);
-      workspace_->stack = pcre2_jit_stack_create(64 << 10, kJitStackBytesMax, nullptr);
-      pcre2_jit_stack_assign(workspace_->context, nullptr, workspace_->stack);
-    } else if (code == PCRE2_ERROR_MATCHLIMIT && steps < kRegexStepsMax) {
-      ++allowed;
-    } else if (code == PCRE2_ERROR_PARTIAL) {
-      window *= 2;
-    } else if (code == PCRE2_ERROR_NOMATCH && !is_all) {
+    budget_->Look(kLooksPerWindow);
+    const int code = pcre2_match(regex_.code, reinterpret_cast<PCRE2_SPTR>(text_.data()), end, from,
+                                 PCRE2_NO_UTF_CHECK | (is_all ? 0u : PCRE2_PARTIAL_HARD),
+                                 workspace_->match, regex_.context);
+    if (code == PCRE2_ERROR_NOMATCH && !is_all) {
       from = end;  // no match begins before
-      window = kFirstWindowBytes;
+    } else if (code == PCRE2_ERROR_PARTIAL || code == PCRE2_ERROR_MATCHLIMIT ||
+               code == PCRE2_ERROR_JIT_STACKLIMIT) {
+      return CountedMatch(from);
     } else {
       return code;
     }
   }
+}
+
+int RegexMatches::CountedMatch(size_t from) {
+  if (workspace_->context == nullptr) {
+    workspace_->context = NewMatchContext(std::numeric_limits<uint32_t>::max());
+    workspace_->stack = pcre2_jit_stack_create(64 << 10, kJitStackBytesMax, nullptr);
+    pcre2_jit_stack_assign(workspace_->context, nullptr, workspace_->stack);
+  }
+  Looks looks{.per_item = regex_.looks_per_item,
+              .has_references = regex_.has_references,
+              .left = budget_->looks_left(),
+              .at = from};
+  pcre2_set_callout(workspace_->context, Report, &looks);
+  const int code =
+      pcre2_match(regex_.Reporting(), reinterpret_cast<PCRE2_SPTR>(text_.data()), text_.size(),
+                  from, PCRE2_NO_UTF_CHECK, workspace_->match, workspace_->context);
+  budget_->Look(budget_->looks_left() - looks.left + (code == PCRE2_ERROR_CALLOUT ? 1 : 0));
+  return code;
 }
 
 bool RegexMatches::Next(size_t* begin, size_t* end) {
@@ -209,9 +294,8 @@ bool RegexMatches::Next(size_t* begin, size_t* end) {
     const int code = Match();
     if (code == PCRE2_ERROR_NOMATCH) return false;
     if (code < 0) {
-      Throw(ErrorCode::kInvalid,
-            "{}: the pattern gives up on this text at byte {} of {}: {} (bound: {} steps)",
-            regex_.origin, at_, text_.size(), ErrorText(code), kRegexStepsMax);
+      Throw(ErrorCode::kInvalid, "{}: the pattern gives up on this text at byte {} of {}: {}",
+            regex_.origin, at_, text_.size(), ErrorText(code));
     }
     const size_t* range = pcre2_get_ovector_pointer(workspace_->match);
     // \K can make a match begin after its end, or before the place where the search began.

@@ -11,7 +11,7 @@ namespace retort {
 
 inline constexpr size_t kPatternBytesMax = 1 << 16;
 
-// A compiled pattern (PCRE2 with JIT, Unicode) with bounded backtracking. Immutable, thread-safe.
+// A compiled pattern (PCRE2 with JIT, Unicode). Immutable, thread-safe.
 // `\s` is Unicode White_Space and `\w` a letter, mark, digit or connector, as in the engines that
 // tokenizer files are written for.
 class Regex {
@@ -34,10 +34,11 @@ class Regex {
 
 // Walks over the matches of one pattern in one text.
 //
-// How often a pattern looks at a text cannot be counted from outside: a step of the search may be a
-// run over all of the text. The search therefore sees a window of the text that grows only while
-// the pattern asks for more, and is allowed few steps, more only when it gives up: what a search
-// can have looked at is at most the steps allowed times the window.
+// A search first sees a small window of the text and may take few steps, which is enough for nearly
+// every word. If it asks for more, a second form of the pattern is taken that reports each of its
+// items before it tries it: the budget is charged for the text that was passed since the last
+// report. A search thus costs as much as it really looks at, and ends within its items when the
+// budget does. Both forms find the same.
 class RegexMatches {
  public:
   // `text` must be valid UTF-8; it, `regex` and `budget` must outlive this.
@@ -47,11 +48,12 @@ class RegexMatches {
   RegexMatches& operator=(const RegexMatches&) = delete;
 
   // The next match that is not empty: [*begin, *end) in the text. False when there is none. Throws
-  // Error{kInvalid} if it backtracks beyond kRegexStepsMax, {kExhausted} beyond the budget.
+  // Error{kInvalid} if it needs too much memory, {kExhausted} beyond the budget.
   bool Next(size_t* begin, size_t* end);
 
  private:
   int Match();
+  int CountedMatch(size_t from);
 
   struct Workspace;
   const Regex::Compiled& regex_;

@@ -36,8 +36,8 @@ class Tokenizer {
 
   // Ids of `text`, without the begin and end tokens that the model may want around it (see
   // prefix_ids). With `parse_special`, control tokens written in it are recognised; else they are
-  // ordinary text. O(n log n). Throws Error{kInvalid} if the file's own pattern backtracks beyond
-  // kRegexStepsMax on this text, {kExhausted} beyond the bounds of a WorkBudget.
+  // ordinary text. O(n log n). Throws Error{kExhausted} if the file's own stages and patterns go
+  // beyond the bounds of a WorkBudget on this text.
   std::vector<int32_t> Encode(std::string_view text, bool parse_special) const;
 
   // As if the pieces were one text, so that a word may span two of them, but a control token is
@@ -89,8 +89,5 @@ class Tokenizer {
   struct State;
   std::unique_ptr<const State> state_;
 };
-
-// Backtracking steps that one match of a pre-tokenizer's pattern may take.
-inline constexpr uint32_t kRegexStepsMax = 2'000'000;
 
 }  // namespace retort

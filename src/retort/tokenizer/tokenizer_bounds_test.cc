@@ -2,14 +2,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <fmt/format.h>
 #include <utf8proc.h>
 
+#include <ctime>
 #include <functional>
 
 #include "retort/base/error.h"
 #include "retort/base/json.h"
 #include "retort/tokenizer/load_tokenizer.h"
 #include "retort/tokenizer/normalizer.h"
+#include "retort/tokenizer/regex.h"
 #include "retort/tokenizer/vocabulary_builder.h"
 #include "retort/tokenizer/work_budget.h"
 
@@ -105,7 +108,9 @@ TEST(TokenizerBounds, PatternsThatSearchForEver) {
     Json file = BaseFile();
     file["pre_tokenizer"] = SplitStage(pattern);
     std::optional<Error> error = Try(file, text);
-    if (error) EXPECT_THAT(error->message(), HasSubstr("evil/tokenizer.json.pre_tokenizer"));
+    if (error) {
+      EXPECT_THAT(error->message(), HasSubstr("evil/tokenizer.json.pre_tokenizer"));
+    }
     file = BaseFile();
     file["normalizer"] = ReplaceStage(pattern, "-", true);
     Try(file, text);
@@ -116,7 +121,59 @@ TEST(TokenizerBounds, PatternsThatSearchForEver) {
     }
     file["decoder"] = Stages("decoders", ReplaceStage(pattern, "-", true), 1);
     error = Try(file);
-    if (error) EXPECT_THAT(error->message(), HasSubstr("evil/tokenizer.json.decoder"));
+    if (error) {
+      EXPECT_THAT(error->message(), HasSubstr("evil/tokenizer.json.decoder"));
+    }
+  }
+}
+
+// Patterns that go over the text again from each of its places end within the budget, whatever form
+// their search takes inside of PCRE2.
+TEST(TokenizerBounds, PatternsThatLookAtAllOfALongText) {
+  const std::string plain = Repeated("x", 1 << 20);
+  const std::string blocks = Repeated(Repeated("x", 59'999) + "z", 17);
+  for (const char* pattern :
+       {"(?:x|x)*[yz]y", "(x+x+)+y", "(?<=x)(?=x*y)|q", "(?:x?){30}x{30}y", "x*y", "(?:.*)y",
+        "(?=.*y)x|q", "(x|xx)+y", "[\\s\\S]*?y", "x{60000}y", "(?=x{60000}y)q|zz", "(x+)\\1y",
+        "(?:x{3,60000}){2}y", "(?R)?y|xx(?R)?q"}) {
+    for (const std::string& text : {plain, blocks}) {
+      SCOPED_TRACE(fmt::format("{} in {} bytes", pattern, text.size()));
+      const Regex regex(pattern, "p");
+      WorkBudget budget(text.size(), "p");
+      RegexMatches found(regex, text, &budget);
+      const std::clock_t begin = std::clock();
+      size_t from = 0;
+      size_t to = 0;
+      EXPECT_THROW(while (found.Next(&from, &to)){}, Error);
+      EXPECT_LT((std::clock() - begin) / CLOCKS_PER_SEC, 60);  // it would take many minutes
+    }
+  }
+}
+
+// Long words of one kind are no attack: each published pattern takes a megabyte of them.
+TEST(TokenizerBounds, PublishedPatternsTakeLongWords) {
+  const char* const patterns[] = {
+      "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
+      " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+      "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*"
+      "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+      "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+"
+      "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}|"
+      " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+      " ?[^(\\s|[.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c}])]+"};
+  for (const char* pattern : patterns) {
+    for (const char* unit :
+         {" ", "A", "a", "aB", "7", "=", "\n", " \n", "\xE4\xB8\xAD", "a ", "  a"}) {
+      SCOPED_TRACE(fmt::format("{} in many '{}'", pattern, unit));
+      const std::string text = Repeated(unit, (1 << 20) / std::string_view(unit).size());
+      const Regex regex(pattern, "p");
+      WorkBudget budget(text.size(), "p");
+      RegexMatches found(regex, text, &budget);
+      size_t from = 0;
+      size_t to = 0;
+      EXPECT_NO_THROW(while (found.Next(&from, &to)){});
+    }
   }
 }
 
@@ -179,7 +236,9 @@ TEST(TokenizerBounds, AddedTokensThatAlmostMatch) {
         {{"id", 4 + i}, {"content", Repeated("a", 1000 - i) + tail}, {"special", true}});
   }
   const std::optional<Error> error = Try(file, Repeated("a", 1 << 18));
-  if (error) EXPECT_EQ(error->code(), ErrorCode::kExhausted);
+  if (error) {
+    EXPECT_EQ(error->code(), ErrorCode::kExhausted);
+  }
   file = BaseFile();
   file["normalizer"] = ReplaceStage("e", Repeated("e", 100'000));
   for (int i = 0; i < 10; ++i) {
@@ -234,7 +293,9 @@ void ExpectBound(size_t bound, const std::function<std::optional<Error>(size_t)>
   for (const size_t size : {bound - 1, bound, bound + 1}) {
     const std::optional<Error> error = make(size);
     EXPECT_EQ(error.has_value(), size > bound) << size << (error ? error->message() : "");
-    if (error) EXPECT_THAT(error->message(), HasSubstr("evil/tokenizer.json"));
+    if (error) {
+      EXPECT_THAT(error->message(), HasSubstr("evil/tokenizer.json"));
+    }
   }
 }
 
