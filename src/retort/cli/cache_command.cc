@@ -20,7 +20,7 @@ std::function<int()> AddCacheCommand(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--cache", options->file,
                  "The cache's file (default: in $RETORT_HOME, else in ~/.cache/retort)")
-      ->check(NotEmpty());
+      ->transform(IsPath());
   app.require_subcommand(1);
   app.add_subcommand("ls", "Show what the cache holds");
   CLI::App* gc = app.add_subcommand("gc", "Remove what was not used for long");

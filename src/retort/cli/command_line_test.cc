@@ -1,10 +1,12 @@
 #include "retort/cli/command_line.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
@@ -91,6 +93,47 @@ TEST(CommandLine, NoOptionTakesTheNextArgument) {
       const auto results = app->get_subcommand(command->get_name())->get_option(name)->results();
       for (const std::string& result : results) EXPECT_EQ(result, "") << name;
     }
+  }
+}
+
+// Each option and each argument of each command, given a text in brackets: it is one value. The
+// parser would split the value of an option that may be repeated.
+TEST(CommandLine, BracketsSplitNothing) {
+  Retort reference;
+  for (const CLI::App* command : reference->get_subcommands({})) {
+    for (const CLI::Option* option : command->get_options()) {
+      const bool positional = option->get_positional();
+      if (option->get_items_expected_max() == 0 || option->get_delimiter() != '\0') continue;
+      SCOPED_TRACE(command->get_name() + " " + option->get_name());
+      std::vector<std::string> words = {command->get_name()};
+      // The first argument is one thing; those that may be many come after it.
+      if (positional && option->get_items_expected_max() > 1) words.push_back("M");
+      if (!positional) words.push_back("--" + option->get_lnames()[0]);
+      words.push_back("[a, b]");
+      std::reverse(words.begin(), words.end());
+      Retort app;
+      try {
+        app->parse(words);
+      } catch (const CLI::ParseError&) {
+        // Refused, or something else is missing.
+      }
+      const std::string name = positional ? option->get_name(true) : "--" + option->get_lnames()[0];
+      EXPECT_THAT(app->get_subcommand(command->get_name())->get_option(name)->results(),
+                  ElementsAre("[a, b]"));
+    }
+  }
+}
+
+// A shell leaves ~ after `=` as it is.
+TEST(CommandLine, PathsMayBeginAtTheUsersFolder) {
+  ASSERT_NE(std::getenv("HOME"), nullptr);
+  const std::string home = std::getenv("HOME");
+  for (const char* name : {"--input", "--output", "--cache", "--engine-log"}) {
+    Retort app;
+    app->parse(fmt::format("run ~/p.yaml {}=~/x", name));
+    EXPECT_THAT(app->get_subcommand("run")->get_option(name)->results(), ElementsAre(home + "/x"));
+    Retort of_another;
+    EXPECT_THROW(of_another->parse(fmt::format("run p.yaml {}=~me/x", name)), CLI::ValidationError);
   }
 }
 

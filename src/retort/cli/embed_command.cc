@@ -96,7 +96,8 @@ int Embed(const EmbedOptions& options) {
 std::function<int()> AddEmbedCommand(CLI::App& app) {
   auto options = std::make_shared<EmbedOptions>();
   AddLocalModelOptions(app, options->model);
-  app.add_option("texts", options->texts, "Texts (default: the lines of standard input)");
+  app.add_option("texts", options->texts, "Texts (default: the lines of standard input)")
+      ->allow_extra_args(false);  // or the parser takes "[a, b]" for two
   app.add_option("--pooling", options->pooling, "last or mean")
       ->check(CLI::IsMember({"last", "mean"}))
       ->capture_default_str();

@@ -214,13 +214,13 @@ int Generate(const GenerateOptions& options) {
 void AddConstraintOptions(CLI::App& app, ConstraintOptions& options) {
   CLI::Option* schema = app.add_option("--schema", options.schema_file,
                                        "The answer is JSON that this JSON Schema (a file) accepts")
-                            ->check(NotEmpty());
+                            ->transform(IsPath());
   CLI::Option* regex = app.add_option("--regex", options.regex,
                                       "The answer matches this regular expression as a whole");
   CLI::Option* grammar = app.add_option("--grammar", options.grammar_file,
                                         "The answer is a text of this grammar: a file in GBNF, or "
                                         "in Lark's syntax if it ends in .lark")
-                             ->check(NotEmpty());
+                             ->transform(IsPath());
   CLI::Option* choice =
       app.add_option("--choice", options.choices, "The answer is this text; repeat it for others");
   choice->allow_extra_args(false);

@@ -303,7 +303,7 @@ std::function<int()> AddGrammarCommand(CLI::App& app) {
       ->add_option("file", options->file,
                    "A JSON Schema (.json), a GBNF (.gbnf) or Lark (.lark) grammar, or a regular "
                    "expression (.regex)")
-      ->check(NotEmpty());
+      ->transform(IsPath());
   check->add_option("--kind", options->kind, "What FILE holds, where its ending does not tell")
       ->check(CLI::IsMember({"schema", "gbnf", "lark", "regex"}));
   check->add_option("--regex", options->regex, "A regular expression, instead of a file");
@@ -315,7 +315,7 @@ std::function<int()> AddGrammarCommand(CLI::App& app) {
       ->add_option("--instance", options->instances,
                    "A file that the constraint should accept, '-' is standard input (a line end "
                    "that closes it does not count); may be repeated. Rejected: exit status 1")
-      ->check(NotEmpty())
+      ->transform(IsPath())
       ->allow_extra_args(false);
   check->add_option("--text", options->texts, "As --instance, with the text itself")
       ->allow_extra_args(false);
@@ -350,7 +350,7 @@ std::function<int()> AddGrammarCommand(CLI::App& app) {
               "A file, '-' is standard input, of one JSON object per line instead: a "
               "'schema', 'texts' to judge, and a number of 'samples', random texts that it "
               "allows; the answers are JSON lines too")
-          ->check(NotEmpty());
+          ->transform(IsPath());
   check->add_flag("--json", options->json, "The report as one JSON object");
   for (const char* other :
        {"file", "--kind", "--regex", "--choice", "--instance", "--text", "--json"}) {

@@ -146,15 +146,15 @@ int Run(const Options& options) {
 
 std::function<int()> AddRunCommand(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("pipeline", options->file, "The pipeline file")->required()->check(NotEmpty());
+  app.add_option("pipeline", options->file, "The pipeline file")->required()->transform(IsPath());
   app.add_option("--set", options->set,
                  "STEP.PARAM=VALUE, STEP.generation.KEY=VALUE, models.NAME.KEY=VALUE")
       ->allow_extra_args(false);
   app.add_option("--input", options->input, "Rows to read instead of the file's own")
-      ->check(NotEmpty());
+      ->transform(IsPath());
   app.add_option("--output", options->output,
                  "Folder for the results (default: out/NAME in the current folder)")
-      ->check(NotEmpty());
+      ->transform(IsPath());
   app.add_option("--limit", options->limit, "Rows to read of each source")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--seed", options->seed, "In place of the file's seed")
@@ -166,10 +166,10 @@ std::function<int()> AddRunCommand(CLI::App& app) {
   app.add_flag("--no-cache", options->no_cache, "Neither look up nor keep finished work");
   app.add_option("--cache", options->cache,
                  "File of finished work (default: in $RETORT_HOME, else in ~/.cache/retort)")
-      ->check(NotEmpty());
+      ->transform(IsPath());
   app.add_option("--engine-log", options->engine_log,
                  "Append a line per request begun and ended, written by the engine itself")
-      ->check(NotEmpty());
+      ->transform(IsPath());
   app.add_flag("--strict", options->strict, "Warnings about the pipeline are errors");
   app.add_flag("-q,--quiet", options->quiet, "No progress and no table");
   return [options] { return Run(*options); };

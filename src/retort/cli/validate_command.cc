@@ -3,6 +3,7 @@
 #include "retort/base/log.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/model_opening.h"
+#include "retort/cli/option_checks.h"
 #include "retort/cli/standard_streams.h"
 #include "retort/cli/step_types.h"
 #include "retort/cli/table.h"
@@ -17,7 +18,7 @@ std::function<int()> AddValidateCommand(CLI::App& app) {
     bool strict = false;
   };
   auto options = std::make_shared<Options>();
-  app.add_option("pipeline", options->file, "The pipeline file")->required();
+  app.add_option("pipeline", options->file, "The pipeline file")->required()->transform(IsPath());
   app.add_flag("--strict", options->strict, "Warnings are errors");
   app.add_option("--set", options->set, "STEP.PARAM=VALUE, models.NAME.KEY=VALUE or seed=VALUE")
       ->allow_extra_args(false);
@@ -41,7 +42,7 @@ std::function<int()> AddGraphCommand(CLI::App& app) {
     ConfigOverrides set;
   };
   auto options = std::make_shared<Options>();
-  app.add_option("pipeline", options->file, "The pipeline file")->required();
+  app.add_option("pipeline", options->file, "The pipeline file")->required()->transform(IsPath());
   app.add_option("--format", options->format, "mermaid or dot")
       ->check(CLI::IsMember({"mermaid", "dot"}))
       ->capture_default_str();
