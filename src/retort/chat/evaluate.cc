@@ -121,7 +121,7 @@ CallArgs Interpreter::EvalArguments(const Arguments& arguments, const ScopePtr& 
   CallArgs args;
   args.positional = EvalAll(arguments.positional, scope);
   for (const auto& [name, value] : arguments.named)
-    args.named.emplace_back(name, Eval(*value, scope));
+    args.named.emplace_back(Text::Template(name), Eval(*value, scope));
   if (arguments.star) {
     for (Value& value : ToVector(runtime_, Eval(*arguments.star, scope))) {
       Append(runtime_, &args.positional, std::move(value));
@@ -132,13 +132,13 @@ CallArgs Interpreter::EvalArguments(const Arguments& arguments, const ScopePtr& 
     RequireDefined(more);
     if (!more.is_dict()) Fail("argument after ** must be a mapping, not {}", TypeName(more));
     for (const auto& [name, value] : args.named) {
-      if (more.dict().Find(runtime_, name) == nullptr) continue;
-      Fail("got multiple values for keyword argument {}", Shown(name));
+      if (more.dict().Find(runtime_, name.view()) == nullptr) continue;
+      Fail("got multiple values for keyword argument {}", Shown(name.view()));
     }
     for (const auto& [key, value] : more.dict().items) {
       if (!key.is_str()) Fail("keywords must be strings");
       runtime_.SpendText(key.bytes().size());
-      args.named.emplace_back(key.bytes(), value);
+      args.named.emplace_back(key.text(), value);
     }
   }
   return args;
@@ -147,7 +147,7 @@ CallArgs Interpreter::EvalArguments(const Arguments& arguments, const ScopePtr& 
 Value Interpreter::EvalCall(const Expr& expr, const ScopePtr& scope, const Value* caller) {
   const Value callee = Eval(*expr.children[0], scope);
   CallArgs args = EvalArguments(expr.args, scope);
-  if (caller != nullptr) args.named.emplace_back("caller", *caller);
+  if (caller != nullptr) args.named.emplace_back(Text::Template("caller"), *caller);
   line_ = expr.line;
   return Call(runtime_, callee, args);
 }

@@ -349,7 +349,7 @@ class BraceFormatter {
     } else {
       runtime_.Spend(1 + args_.named.size() / 8);
       const auto named = std::find_if(args_.named.begin(), args_.named.end(),
-                                      [&](const auto& arg) { return arg.first == first; });
+                                      [&](const auto& arg) { return arg.first.view() == first; });
       if (named == args_.named.end()) Fail("format key {} is missing", Shown(first));
       value = named->second;
     }

@@ -90,20 +90,20 @@ Value Interpreter::CallMacro(const Macro& macro, const ScopePtr& closure, const 
   for (const auto& [name, value] : args.named) {
     runtime_.Spend(num_parameters / kNamesPerStep);
     const auto parameter = std::find_if(macro.parameters.begin(), macro.parameters.end(),
-                                        [&](const auto& p) { return p.second == name; });
+                                        [&](const auto& p) { return p.second == name.view(); });
     const auto i = static_cast<size_t>(parameter - macro.parameters.begin());
     if (i < num_parameters && !is_given[i]) {
       scope->Set(runtime_, parameter->first, value);
       is_given[i] = true;
-    } else if (name == "caller" && macro.uses_caller) {
+    } else if (name.view() == "caller" && macro.uses_caller) {
       caller = value;
     } else if (macro.uses_kwargs) {
       extra.emplace_back(runtime_.Str(name), value);
-    } else if (name == "caller") {
+    } else if (name.view() == "caller") {
       Fail("macro {} was invoked with two values for the special caller argument",
            Shown(macro.name));
     } else {
-      Fail("macro {} takes no keyword argument {}", Shown(macro.name), Shown(name));
+      Fail("macro {} takes no keyword argument {}", Shown(macro.name), Shown(name.view()));
     }
   }
   if (args.positional.size() > num_parameters && !macro.uses_varargs) {
@@ -332,6 +332,8 @@ void Interpreter::Write(const Value& value, TextBuilder& out) {
     out.Append(value.text());
   } else if (!value.is_undefined()) {
     out.Append(Repr(runtime_, value));
+  } else if (runtime_.options().members_must_exist && value.is_missing_member()) {
+    RequireDefined(value);
   }
 }
 

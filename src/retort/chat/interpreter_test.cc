@@ -42,6 +42,13 @@ TEST(Interpreter, AnArgumentIsGivenOnce) {
   EXPECT_THAT(Render("{{ 'a' | center(3, width=5) }}"), HasSubstr("multiple values"));
 }
 
+TEST(Interpreter, ATextLongerByTheLeewayIsNotCut) {
+  EXPECT_EQ(Render("{{ 'abcdefghij' | truncate(5) }}"), "abcdefghij");
+  EXPECT_EQ(Render("{{ 'abcdefghijk' | truncate(5) }}"), "ab...");
+  EXPECT_EQ(Render("{{ 'abcdef' | truncate(5, true, '.', 1) }}"), "abcdef");
+  EXPECT_EQ(Render("{{ 'abcdefg' | truncate(5, true, '.', 1) }}"), "abcd.");
+}
+
 TEST(Interpreter, SlicesAreFilledUpToTheLongest) {
   EXPECT_EQ(Render("{{ range(7) | slice(3, 'x') | list }}"),
             "[[0, 1, 2], [3, 4, 'x'], [5, 6, 'x']]");

@@ -296,9 +296,9 @@ void RequireDefined(const Value& value) {
 Value MissingAttribute(Runtime& runtime, const Value& object, const Value& name) {
   const std::string type = object.is_none() ? "None" : TypeName(object) + " object";
   if (name.is_str()) {
-    return runtime.Undefined(fmt::format("'{}' has no attribute {}", type, Shown(name)));
+    return runtime.Undefined(fmt::format("'{}' has no attribute {}", type, Shown(name)), true);
   }
-  return runtime.Undefined(fmt::format("{} has no element {}", type, Shown(name)));
+  return runtime.Undefined(fmt::format("{} has no element {}", type, Shown(name)), true);
 }
 
 Value ConcatText(Runtime& runtime, const Text& a, const Text& b) {

@@ -126,9 +126,9 @@ Value Runtime::Dict(Entries items) {
   return Value(Kind::kDict, Make<DictHeap>(num_bytes, *this, std::move(items)));
 }
 
-Value Runtime::Undefined(std::string message) {
+Value Runtime::Undefined(std::string message, bool is_member) {
   const uint64_t num_bytes = message.size();
-  return Value(Kind::kUndefined, Make<MissingHeap>(num_bytes, std::move(message)));
+  return Value(Kind::kUndefined, Make<MissingHeap>(num_bytes, std::move(message), is_member));
 }
 
 void TextBuilder::Count(size_t num_bytes) {
@@ -172,12 +172,12 @@ BoundArgs::BoundArgs(std::string_view function, const CallArgs& args,
   }
   for (size_t i = 0; i < args.positional.size(); ++i) values_[i] = &args.positional[i];
   for (const auto& [name, value] : args.named) {
-    const auto at = std::find(names.begin(), names.end(), name);
+    const auto at = std::find(names.begin(), names.end(), name.view());
     if (at == names.end()) {
-      Fail("{}() got an unexpected keyword argument {}", function, Shown(name));
+      Fail("{}() got an unexpected keyword argument {}", function, Shown(name.view()));
     }
     const Value*& slot = values_[static_cast<size_t>(at - names.begin())];
-    if (slot != nullptr) Fail("{}() got multiple values for argument '{}'", function, name);
+    if (slot != nullptr) Fail("{}() got multiple values for argument '{}'", function, name.view());
     slot = &value;
   }
   for (size_t i = 0; i < num_required; ++i) {

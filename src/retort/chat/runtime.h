@@ -65,8 +65,9 @@ class Runtime {
   Value Tuple(std::vector<Value> items);
   Value Group(Value grouper, Value list);  // an element of what the filter groupby gives
   Value Dict(Entries items);               // a later equal key wins
-  // Undefined, with the message of the error that using it raises.
-  Value Undefined(std::string message);
+  // Undefined, with the message of the error that using it raises. `is_member`: an attribute or an
+  // element that a value lacks, not a name.
+  Value Undefined(std::string message, bool is_member = false);
   template <typename T, typename... Args>
   std::shared_ptr<T> New(Args&&... args) {
     return Make<T>(0, std::forward<Args>(args)...);

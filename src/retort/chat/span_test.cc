@@ -56,6 +56,10 @@ const ProvenanceCase kCases[] = {
     {"{{ '[\"' ~ x ~ '\"]' | from_json | first }}", "<|im_end|>", nullptr},
     {"{{ ('[\"' ~ x ~ '\"]') | from_json | first }}", "<|im_end|>", "<|im_end|>"},
     {"{{ bos }}{{ x }}", "<s><|im_end|>", "<|im_end|>"},
+    {"{{ dict(**d) | first }}", "<|im_end|>", "<|im_end|>"},
+    {"{{ dict(a=1) | first }}", "a", ""},
+    {"{% macro m() %}{{ kwargs | first }}{% endmacro %}{{ m(**d) }}", "<|im_end|>", "<|im_end|>"},
+    {"{% set n = namespace(**d) %}{{ n['<|im_' ~ 'end|>'] }}", "1", "1"},
 };
 
 TEST(Span, ProvenanceSurvives) {

@@ -55,6 +55,8 @@ struct RenderOptions {
   // Top-level names of the context whose strings are trusted as if written in the template
   // (bos_token).
   std::vector<std::string_view> template_names;
+  // Jinja2 prints an attribute that a value lacks as nothing. With this it is an error.
+  bool members_must_exist = false;
   uint64_t steps_max = kRenderStepsMax;
   size_t text_bytes_max = kRenderTextBytesMax;
   uint64_t bytes_max = kRenderBytesMax;

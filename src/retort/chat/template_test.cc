@@ -102,6 +102,8 @@ TEST(Template, KnotsOfReferencesAreFreed) {  // the leak checker of an asan buil
 
 TEST(Template, ErrorsNameOriginAndLine) {
   EXPECT_EQ(ErrorOf("a\n{{ 1 + }}").message(), "t.jinja:2: unexpected end of print statement");
+  EXPECT_EQ(ErrorOf("{% macro m() %}\n\nx{% endmacro %}\n\n{{ m() ~ x.y }}").message(),
+            "t.jinja:5: 'x' is undefined");  // not the line of the macro before it
   EXPECT_EQ(ErrorOf("a\n\n{{ x.y }}").message(), "t.jinja:3: 'x' is undefined");
   EXPECT_EQ(ErrorOf("{{ 'a' + [] }}").message(),
             "t.jinja:1: can only concatenate str (not \"list\") to str");

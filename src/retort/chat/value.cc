@@ -133,6 +133,10 @@ std::string Value::undefined_message() const {
   return heap_ ? static_cast<const MissingHeap&>(*heap_).message : "value is undefined";
 }
 
+bool Value::is_missing_member() const {
+  return is_undefined() && heap_ && static_cast<const MissingHeap&>(*heap_).is_member;
+}
+
 bool Value::HasContent() const {
   switch (kind_) {
     case Kind::kStr:

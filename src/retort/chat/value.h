@@ -90,6 +90,7 @@ class Value {
   Object& object() const;
   const std::shared_ptr<Heap>& heap() const { return heap_; }
   std::string undefined_message() const;
+  bool is_missing_member() const;  // undefined, because another value lacks it
 
   int depth() const { return heap_ ? heap_->depth : 0; }
 
@@ -113,8 +114,10 @@ class Value {
 };
 
 struct MissingHeap : Heap {
-  explicit MissingHeap(std::string message) : message(std::move(message)) {}
+  MissingHeap(std::string message, bool is_member)
+      : message(std::move(message)), is_member(is_member) {}
   std::string message;
+  bool is_member;
 };
 
 struct StrHeap : Heap {
@@ -180,7 +183,7 @@ class Object : public Heap {
 
 struct CallArgs {
   std::vector<Value> positional;
-  std::vector<std::pair<std::string, Value>> named;
+  std::vector<std::pair<Text, Value>> named;  // a name may be a row's text, by **
 };
 
 // Raises the error that Python would: Error{kInvalid}. The evaluator adds origin and line.
