@@ -7,6 +7,8 @@
 #include <charconv>
 #include <limits>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "retort/base/error.h"
 #include "retort/tokenizer/tokenizer.h"
@@ -19,64 +21,190 @@ namespace {
 // words need more.
 constexpr size_t kWindowBytes = 64;
 constexpr uint32_t kWindowSteps = 64;
-// Steps may each run over the window; in a search that finds a word most do not.
-constexpr uint64_t kLooksPerWindow = kWindowBytes;
+// Steps may each run over the window, but in a search that finds a word hardly any does.
+constexpr uint64_t kLooksPerWindow = 16;
 
 constexpr uint32_t kMatchHeapKib = 64 * 1024;
 constexpr uint32_t kMatchDepthMax = 2'000'000;
-constexpr size_t kJitStackBytesMax = 8 << 20;
+constexpr size_t kJitStackBytesMax = 64 << 20;
 
 // The shorthands as members of a character class, with the meaning they have in the engines that
-// tokenizer files are written for. PCRE2's own \s also takes U+180E; its \w takes all of \p{N} and
-// no marks. The Latin-1 fractions and superscripts are Oniguruma's.
+// tokenizer files are written for (Oniguruma). PCRE2's own \s also takes U+180E; its \w takes all
+// of \p{N} and no marks; its \h is a blank. The Latin-1 fractions and superscripts are Oniguruma's.
 constexpr std::string_view kSpaceMembers =
     "\\t-\\r\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}"
     "\\x{3000}";
 constexpr std::string_view kWordMembers =
     "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
+constexpr std::string_view kHexMembers = "0-9A-Fa-f";
 
-// Members of \s, \S, \w or \W, or nothing for another escape.
+// Members of \s, \S, \w, \W, \h or \H, or nothing for another escape.
 std::string_view MembersOf(char escaped) {
   if (escaped == 's' || escaped == 'S') return kSpaceMembers;
   if (escaped == 'w' || escaped == 'W') return kWordMembers;
+  if (escaped == 'h' || escaped == 'H') return kHexMembers;
   return {};
 }
 
-// Spells out \s and \w, and outside classes \S and \W (inside one they cannot be spelt).
-std::string SpellOutShorthands(std::string_view pattern) {
-  std::string out;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '\\' && i + 1 < pattern.size()) {
-      const char escaped = pattern[++i];
-      const std::string_view members = MembersOf(escaped);
-      const bool negated = escaped == 'S' || escaped == 'W';
-      if (members.empty() || (in_class && negated)) {
-        out += c;
-        out += escaped;
-      } else if (in_class) {
-        out += members;
+bool IsNegated(char escaped) { return escaped >= 'A' && escaped <= 'Z'; }
+
+// Writes a pattern of Oniguruma as one of PCRE2, where they differ: the shorthands, a repetition
+// {,n}, classes in classes and their intersections.
+class PcrePattern {
+ public:
+  PcrePattern(std::string_view pattern, std::string_view origin)
+      : pattern_(pattern), origin_(origin) {}
+
+  std::string Take() && {
+    std::string out;
+    while (at_ < pattern_.size()) {
+      const char c = pattern_[at_];
+      if (c == '\\' && at_ + 1 < pattern_.size()) {
+        Shorthand(out);
+      } else if (c == '[') {
+        out += Written(Class(0));
+      } else if (c == '{' && IsUpToRepetition()) {
+        out += "{0";
+        ++at_;
       } else {
-        out += negated ? "[^" : "[";
-        out += members;
-        out += ']';
+        out += c;
+        ++at_;
       }
-      continue;
     }
-    if (c == '[' && !in_class) {
-      in_class = true;
-      out += c;
-      // A ']' that comes first is a member.
-      if (i + 1 < pattern.size() && pattern[i + 1] == '^') out += pattern[++i];
-      if (i + 1 < pattern.size() && pattern[i + 1] == ']') out += pattern[++i];
-      continue;
-    }
-    if (c == ']') in_class = false;
-    out += c;
+    return out;
   }
-  return out;
-}
+
+ private:
+  // Outside of classes.
+  void Shorthand(std::string& out) {
+    const char escaped = pattern_[at_ + 1];
+    const std::string_view members = MembersOf(escaped);
+    if (members.empty()) {
+      out += pattern_.substr(at_, 2);
+    } else {
+      out += IsNegated(escaped) ? "[^" : "[";
+      out += members;
+      out += ']';
+    }
+    at_ += 2;
+  }
+
+  bool IsUpToRepetition() const {
+    size_t end = at_ + 1;
+    if (end >= pattern_.size() || pattern_[end] != ',') return false;
+    for (++end; end < pattern_.size() && pattern_[end] >= '0' && pattern_[end] <= '9';) ++end;
+    return end > at_ + 2 && end < pattern_.size() && pattern_[end] == '}';
+  }
+
+  // Classes are alternatives of one another, and so are the members.
+  struct Operand {
+    std::string members;
+    std::vector<std::string> classes;
+    bool after_class = false;
+
+    std::string Written() && {
+      if (!members.empty()) classes.push_back("[" + members + "]");
+      if (classes.empty()) return "(?!)";  // an empty class matches nothing
+      std::string out = classes.front();
+      for (size_t i = 1; i < classes.size(); ++i) out += "|" + classes[i];
+      return classes.size() == 1 ? out : "(?:" + out + ")";
+    }
+  };
+
+  struct ParsedClass {
+    bool negated = false;
+    std::vector<Operand> operands;  // what stands between the &&: one at least
+
+    bool IsList() const { return operands.size() == 1 && operands[0].classes.empty(); }
+  };
+
+  // Something that matches one character.
+  static std::string Written(ParsedClass parsed) {
+    if (parsed.IsList()) {
+      return (parsed.negated ? "[^" : "[") + parsed.operands[0].members + "]";
+    }
+    std::string all;
+    for (size_t i = 0; i + 1 < parsed.operands.size(); ++i) {
+      all += "(?=" + std::move(parsed.operands[i]).Written() + ")";
+    }
+    all += std::move(parsed.operands.back()).Written();
+    return parsed.negated ? "(?:(?!" + all + ")(?s:.))" : "(?:" + all + ")";
+  }
+
+  ParsedClass Class(int depth) {
+    if (depth > kClassDepthMax) {
+      Throw(ErrorCode::kInvalid, "{}: classes are nested deeper than {} levels", origin_,
+            kClassDepthMax);
+    }
+    const size_t begin = at_++;
+    ParsedClass parsed;
+    parsed.negated = at_ < pattern_.size() && pattern_[at_] == '^';
+    if (parsed.negated) ++at_;
+    Operand operand;
+    if (at_ < pattern_.size() && pattern_[at_] == ']') {  // one that comes first is a member
+      operand.members += "\\]";
+      ++at_;
+    }
+    while (at_ < pattern_.size() && pattern_[at_] != ']') {
+      if (pattern_.substr(at_, 2) == "&&") {
+        at_ += 2;
+        parsed.operands.push_back(std::move(operand));
+        operand = {};
+      } else {
+        Member(operand, depth);
+      }
+    }
+    if (at_ >= pattern_.size()) {
+      Throw(ErrorCode::kInvalid, "{}: pattern \"{}\": the class at byte {} has no ']'", origin_,
+            pattern_.substr(0, 200), begin);
+    }
+    ++at_;
+    parsed.operands.push_back(std::move(operand));
+    return parsed;
+  }
+
+  void Member(Operand& operand, int depth) {
+    const char c = pattern_[at_];
+    const bool after_class = std::exchange(operand.after_class, c == '[');
+    if (c == '\\' && at_ + 1 < pattern_.size()) {
+      const char escaped = pattern_[at_ + 1];
+      const std::string_view members = MembersOf(escaped);
+      if (members.empty()) {
+        operand.members += pattern_.substr(at_, 2);
+      } else if (IsNegated(escaped)) {
+        operand.classes.push_back("[^" + std::string(members) + "]");
+      } else {
+        operand.members += members;
+      }
+      at_ += 2;
+    } else if (pattern_.substr(at_, 2) == "[:") {
+      const size_t end = std::min(pattern_.find(":]", at_), pattern_.size() - 2) + 2;
+      operand.members += pattern_.substr(at_, end - at_);
+      at_ = end;
+    } else if (c == '[') {
+      ParsedClass inner = Class(depth + 1);
+      if (inner.IsList() && !inner.negated) {
+        operand.members += inner.operands[0].members;
+      } else {
+        operand.classes.push_back(Written(std::move(inner)));
+      }
+    } else {
+      // Beside a class '-' makes no range, and must make none when the classes are joined.
+      const std::string_view rest = pattern_.substr(at_ + 1);
+      const bool before_class = rest.starts_with('[') || rest.starts_with(']') ||
+                                rest.starts_with("&&") || operand.members.empty();
+      if (c == '-' && (after_class || before_class)) operand.members += '\\';
+      operand.members += c;
+      ++at_;
+    }
+  }
+
+  static constexpr int kClassDepthMax = 16;
+
+  std::string_view pattern_;
+  std::string_view origin_;
+  size_t at_ = 0;
+};
 
 std::string ErrorText(int code) {
   PCRE2_UCHAR buffer[256];
@@ -109,9 +237,10 @@ uint64_t LargestCount(std::string_view pattern) {
 }
 
 pcre2_code* Compile(std::string_view pattern, uint32_t options, int* error, size_t* offset) {
-  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | options, error,
-                                   offset, nullptr);
+  pcre2_code* code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | options,
+                    error, offset, nullptr);
   // Without JIT (a kernel that forbids it) matching is slower, and right all the same.
   if (code != nullptr) pcre2_jit_compile(code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
   return code;
@@ -188,7 +317,7 @@ Regex::Regex(std::string_view pattern, std::string_view origin) {
   }
   auto compiled = std::make_unique<Compiled>();
   compiled->origin = origin;
-  compiled->spelt = SpellOutShorthands(pattern);
+  compiled->spelt = PcrePattern(pattern, origin).Take();
   int code = 0;
   size_t offset = 0;
   compiled->code = Compile(compiled->spelt, 0, &code, &offset);
