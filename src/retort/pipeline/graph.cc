@@ -90,8 +90,8 @@ void GraphBuilder::ResolveModel(size_t index) {
     problems_.Add(node.config.mark, "step '{}' ({}) needs 'llm', the name of a model", node.name(),
                   node.type->name);
   }
-  if (node.model_use != ModelUse::kGenerate && node.config.generation_mark.line > 0) {
-    problems_.Add(node.config.generation_mark, "step '{}' generates nothing: remove 'generation'",
+  if (node.model_use != ModelUse::kGenerate && node.config.generation_mark) {
+    problems_.Add(*node.config.generation_mark, "step '{}' generates nothing: remove 'generation'",
                   node.name());
   }
   if (const auto& given = node.config.structured_output) {
@@ -305,6 +305,19 @@ void GraphBuilder::FindFork(size_t index) {
   }
 }
 
+namespace {
+
+// By a list of columns or by the mappings, not by the step's type alone.
+bool IsNamedInFile(const GraphStep& node, const ColumnBinding& input) {
+  if (node.config.input_mappings.contains(input.own)) return true;
+  const Json& values = node.params.values();
+  return std::any_of(values.begin(), values.end(), [&](const Json& value) {
+    return value.is_array() && std::find(value.begin(), value.end(), input.own) != value.end();
+  });
+}
+
+}  // namespace
+
 // A misspelt one would be undefined in every row.
 void GraphBuilder::CheckOptionalInputs(size_t index) {
   const GraphStep& node = step(index);
@@ -314,9 +327,8 @@ void GraphBuilder::CheckOptionalInputs(size_t index) {
     before.insert(before.end(), step(other).columns.begin(), step(other).columns.end());
   }
   for (const ColumnBinding& input : node.inputs) {
-    if (input.required || std::find(before.begin(), before.end(), input.column) != before.end()) {
-      continue;
-    }
+    const bool is_there = std::find(before.begin(), before.end(), input.column) != before.end();
+    if (input.required || is_there || !IsNamedInFile(node, input)) continue;
     problems_.Warn(node.config.mark,
                    "step '{}' takes the column '{}' where a row has it, but none has{}",
                    node.name(), input.column, DidYouMean(input.column, before));

@@ -6,6 +6,7 @@
 
 #include "retort/base/error.h"
 #include "retort/chat/globals.h"
+#include "retort/pipeline/node_reader.h"
 
 namespace retort {
 namespace {
@@ -59,8 +60,8 @@ TaskPrompt::TaskPrompt(std::string_view source, std::string_view parameter,
     if (std::find(variables.begin(), variables.end(), name) != variables.end()) continue;
     if (IsTemplateGlobal(name)) continue;
     const bool listed = params.values().contains("columns");
-    Throw(ErrorCode::kInvalid, "parameter '{}': there is no variable '{}' here{}{}", parameter,
-          name,
+    Throw(ErrorCode::kInvalid, "parameter '{}': there is no variable '{}' here{}{}{}", parameter,
+          name, DidYouMean(name, {variables.begin(), variables.end()}),
           variables.empty() ? ": the step has no columns"
                             : fmt::format(", only {}", fmt::join(variables, ", ")),
           listed ? "; name it in 'columns' if the rows have it" : "");
@@ -87,14 +88,17 @@ bool TaskPrompt::Uses(std::string_view variable) const {
   return std::find(names.begin(), names.end(), variable) != names.end();
 }
 
-Prompt TaskPrompt::Render(const Json& values, std::stop_token stop) const {
+Prompt TaskPrompt::Render(const Json& values, std::stop_token stop,
+                          std::string_view system_prompt) const {
   RenderOptions options;
+  options.members_must_exist = true;
   options.stop = std::move(stop);
   std::vector<Span> spans = template_.Render(values, options);
   if (raw_) return spans;
   ChatPrompt chat;
-  if (!system_prompt_.empty()) {
-    chat.messages.push_back({{"role", "system"}, {"content", system_prompt_}});
+  if (system_prompt.empty()) system_prompt = system_prompt_;
+  if (!system_prompt.empty()) {
+    chat.messages.push_back({{"role", "system"}, {"content", system_prompt}});
   }
   chat.messages.push_back({{"role", "user"}, {"content", PlainText(spans)}});
   return chat;

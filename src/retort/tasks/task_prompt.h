@@ -22,8 +22,11 @@ class TaskPrompt {
   TaskPrompt(std::string_view source, std::string_view parameter,
              std::span<const std::string_view> variables, const Params& params);
 
-  // Throws Error{kCancelled} soon after `stop`.
-  Prompt Render(const Json& values, std::stop_token stop) const;
+  // `system_prompt`, unless it is empty, takes the place of the parameter. Throws Error{kInvalid}
+  // if the template prints an attribute that a value lacks: the prompt would have a gap that nobody
+  // sees. Throws Error{kCancelled} soon after `stop`.
+  Prompt Render(const Json& values, std::stop_token stop,
+                std::string_view system_prompt = {}) const;
 
   bool Uses(std::string_view variable) const;
   // What looks like a variable, but is sent as it stands. One sentence each.

@@ -14,6 +14,11 @@ std::string SourceOf(const Params& params) {
   return params.Has("template") ? params.String("template") : std::string(kDefaultTemplate);
 }
 
+// As Distilabel has it: a row may bring its own system message.
+constexpr std::string_view kSystemPrompt = "system_prompt";
+
+bool TakesSystemPrompt(const Params& params) { return params.String("chat_template") != "none"; }
+
 std::vector<std::string> ColumnsOf(const Params& params) {
   std::vector<std::string> columns = params.Strings("columns");
   for (const std::string& column : params.Strings("optional_columns")) {
@@ -37,13 +42,21 @@ class TextGeneration : public RowStep {
   explicit TextGeneration(const Params& params)
       : prompt_(PromptOf(params)),
         optional_columns_(params.Strings("optional_columns")),
+        is_instruction_(!params.Has("template")),
+        takes_system_prompt_(TakesSystemPrompt(params)),
         num_generations_(static_cast<size_t>(params.Int("num_generations"))),
         columns_(params) {}
 
   Row Process(const Row& inputs, RowContext& context) const override {
-    const std::vector<Answer> answers = context.GenerateEach(
-        std::vector<Prompt>(num_generations_, prompt_.Render(WithoutNulls(inputs), context.stop())),
-        nullptr);
+    if (is_instruction_ && !inputs.at("instruction").is_string()) {
+      Throw(ErrorCode::kInvalid,
+            "the instruction must be a text, found {}: a 'template' can make a prompt of any value",
+            inputs.at("instruction").type_name());
+    }
+    const Prompt prompt =
+        prompt_.Render(WithoutNulls(inputs), context.stop(), SystemPromptOf(inputs));
+    const std::vector<Answer> answers =
+        context.GenerateEach(std::vector<Prompt>(num_generations_, prompt), nullptr);
     std::vector<Json> texts = AnswerTexts(answers, "answer", context);
     const bool as_list = num_generations_ > 1;
     Row outputs = {{"generation", as_list ? Json(texts) : texts.front()}};
@@ -64,8 +77,17 @@ class TextGeneration : public RowStep {
     return inputs;
   }
 
+  // "" where the row has none.
+  std::string_view SystemPromptOf(const Row& inputs) const {
+    const auto found = inputs.find(kSystemPrompt);
+    if (!takes_system_prompt_ || found == inputs.end() || !found->is_string()) return {};
+    return found->get_ref<const std::string&>();
+  }
+
   TaskPrompt prompt_;
   std::vector<std::string> optional_columns_;
+  bool is_instruction_;  // as it is, without a template
+  bool takes_system_prompt_;
   size_t num_generations_;
   AnswerColumns columns_;
 };
@@ -75,7 +97,9 @@ class TextGeneration : public RowStep {
 StepType TextGenerationType() {
   return {
       .name = "TextGeneration",
-      .summary = "Answers an instruction, or any prompt made of a row's columns.",
+      .summary =
+          "Answers an instruction, or any prompt made of a row's columns. A row's 'system_prompt', "
+          "if it has one, takes the place of the parameter.",
       .example =
           "columns: [instruction]\ntemplate: 'Answer in one sentence: {{ instruction "
           "}}'\nnum_generations: 2",
@@ -101,7 +125,15 @@ StepType TextGenerationType() {
                         "null for an answer that is empty."}}),
           "Jinja template of the prompt over the columns; by default the instruction itself."),
       .inputs = [](const Params& params) { return params.Strings("columns"); },
-      .optional_inputs = [](const Params& params) { return params.Strings("optional_columns"); },
+      .optional_inputs =
+          [](const Params& params) {
+            std::vector<std::string> columns = params.Strings("optional_columns");
+            const std::vector<std::string> listed = ColumnsOf(params);
+            const bool is_listed =
+                std::find(listed.begin(), listed.end(), kSystemPrompt) != listed.end();
+            if (TakesSystemPrompt(params) && !is_listed) columns.emplace_back(kSystemPrompt);
+            return columns;
+          },
       .outputs =
           [](const Params& params) {
             std::vector<std::string> columns = {"generation"};
@@ -111,6 +143,7 @@ StepType TextGenerationType() {
             columns.emplace_back("model_name");
             return columns;
           },
+      .input_kinds = {{kSystemPrompt, InputKind::kText}},
       .check = [](const Params& params) { PromptOf(params); },
       .warnings =
           [](const Params& params) {
