@@ -22,12 +22,12 @@ int CsvReader::Get() {
   const int c = PeekByte();
   if (c == kEnd) return c;
   bytes_.Skip(1);
-  if (c == '\n') ++line_;
+  if (c == '\n' || (c == '\r' && PeekByte() != '\n')) ++line_;
   return c;
 }
 
 void CsvReader::SkipLine() {
-  for (int c = Get(); c != kEnd && c != '\n'; c = Get()) {
+  for (int c = Get(); c != kEnd && c != '\n' && c != '\r'; c = Get()) {
   }
 }
 
@@ -78,8 +78,8 @@ void CsvReader::ReadRecord(CsvRecord& record) {
   for (;;) {
     if (KeepUntil(",\"\r\n", field) > 0) at_field_start = false;
     const int c = Get();
-    if (c == kEnd || c == '\n' || (c == '\r' && PeekByte() == '\n')) {
-      if (c == '\r') Get();
+    if (c == kEnd || c == '\n' || c == '\r') {
+      if (c == '\r' && PeekByte() == '\n') Get();
       EndField(record, field);
       break;
     }
@@ -92,12 +92,8 @@ void CsvReader::ReadRecord(CsvRecord& record) {
     if (c == '"' && !at_field_start) {
       Throw(ErrorCode::kInvalid, "a quote inside the unquoted field '{}'", field.substr(0, 40));
     }
-    if (c == '"') {
-      ++record_bytes_;
-      ReadQuoted(field);
-    } else {
-      Keep("\r", field);
-    }
+    ++record_bytes_;
+    ReadQuoted(field);
     at_field_start = false;
   }
   if (record_bytes_ > kLineBytesMax) {

@@ -17,9 +17,9 @@ struct CsvRecord {
 };
 
 // Reads the records of a CSV file after RFC 4180: fields separated by commas, optionally in double
-// quotes, in which commas, line ends and doubled quotes stand for themselves; lines end with "\n"
-// or "\r\n". Blank lines are passed over. A record of more than kLineBytesMax bytes (its line end
-// not counted) or kRowColumnsMax fields is a bad one. Not thread-safe.
+// quotes, in which commas, line ends and doubled quotes stand for themselves; lines end with
+// "\n", "\r\n" or "\r". Blank lines are passed over. A record of more than kLineBytesMax bytes (its
+// line end not counted) or kRowColumnsMax fields is a bad one. Not thread-safe.
 class CsvReader {
  public:
   explicit CsvReader(ByteReader& bytes) : bytes_(bytes) {}

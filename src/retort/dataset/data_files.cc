@@ -10,6 +10,7 @@
 
 #include "retort/base/error.h"
 #include "retort/base/home.h"
+#include "retort/base/json.h"
 
 namespace retort {
 namespace {
@@ -141,6 +142,15 @@ class Glob {
   std::set<fs::path> found_;
 };
 
+// The name in the same folder that is most like it, or "".
+std::string NearestFile(const fs::path& path) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  if (TypeOf(folder) != fs::file_type::directory) return "";
+  std::vector<std::string> names;
+  for (const fs::path& file : SortedEntries(folder)) names.push_back(file.filename().string());
+  return NearestName(path.filename().string(), names);
+}
+
 }  // namespace
 
 std::string_view DataFormatName(DataFormat format) {
@@ -189,7 +199,11 @@ std::vector<fs::path> FindDataFiles(std::string_view pattern, const fs::path& ba
   }
   // A name that exists is that file, whatever characters it has.
   if (type != fs::file_type::not_found) return {path};
-  if (!IsGlob(pattern)) Throw(ErrorCode::kNotFound, "no such data file: '{}'", path.string());
+  if (!IsGlob(pattern)) {
+    const std::string nearest = NearestFile(path);
+    Throw(ErrorCode::kNotFound, "no such data file: '{}'{}", path.string(),
+          nearest.empty() ? "" : fmt::format(" (did you mean '{}'?)", nearest));
+  }
   fs::path start = base_dir.empty() ? fs::path(".") : base_dir;
   if (given.is_absolute()) start = given.root_path();
   const std::set<fs::path> files = Glob(given).Expand(start);

@@ -183,6 +183,11 @@ TEST_F(DatasetTest, CsvAfterRfc4180) {
       {"\"a\",\"b c\"\n,\n", R"([{"a":"","b c":""}])"},
       {"a,b\n\"\",\" x \"\n", R"([{"a":"","b":" x "}])"},
       {"a\n\"1\r\n2\"\n", R"([{"a":"1\r\n2"}])"},
+      {"a,b\r1,2\r3,4\r", R"([{"a":"1","b":"2"},{"a":"3","b":"4"}])"},
+      {"a\n1\r2\r3\n", R"([{"a":"1"},{"a":"2"},{"a":"3"}])"},
+      {"a\n\"x\"\ry\n", R"([{"a":"x"},{"a":"y"}])"},
+      {"a,b\r\r\n1,2\r\r\n", R"([{"a":"1","b":"2"}])"},
+      {"a\n\"1\r2\"\r", R"([{"a":"1\r2"}])"},
       {"a,b\n1,\n", R"([{"a":"1","b":""}])"},
       {"a\n\n\nx\n", R"([{"a":"x"}])"},
       {"a\n", "[]"},
@@ -414,6 +419,8 @@ TEST_F(DataFilesTest, AreFoundSorted) {
   EXPECT_EQ(Find("odd[1].jsonl"), "odd[1].jsonl ");
   EXPECT_EQ(Find("x*.jsonl"), "error: no file matches 'x*.jsonl'");
   EXPECT_EQ(Find("none.jsonl"), "error: no such data file: 'none.jsonl'");
+  EXPECT_EQ(Find("d/bb.jsonl"), "error: no such data file: 'd/bb.jsonl' (did you mean 'b.jsonl'?)");
+  EXPECT_EQ(Find("nowhere/b.jsonl"), "error: no such data file: 'nowhere/b.jsonl'");
   EXPECT_EQ(Find(""), "error: the name of a data file is empty");
   EXPECT_EQ(Find((dir_ / "d/a.csv").string()), "d/a.csv ");
   EXPECT_EQ(Find((dir_ / "d/*.csv").string()), "d/a.csv ");
