@@ -8,7 +8,9 @@
 #include <thread>
 #include <unordered_map>
 
+#include "retort/base/digest.h"
 #include "retort/base/file.h"
+#include "retort/base/mapped_file.h"
 #include "retort/pipeline/output_sequencer.h"
 #include "retort/pipeline/record_codec.h"
 #include "retort/pipeline/router.h"
@@ -40,6 +42,22 @@ int NumWorkers(const Graph& graph, int asked) {
 
 // "2026-01-31T12:00:00Z".
 std::string UtcNow() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
+
+// The first files of each source are described in the report.
+constexpr size_t kFilesDescribedMax = 1000;
+
+// Where rows came from. A file that is gone meanwhile is named only.
+Json DescribeInput(const std::filesystem::path& file, uint64_t num_rows) {
+  Json json = {{"path", std::filesystem::absolute(file).string()}, {"rows", num_rows}};
+  try {
+    const MappedFile mapped(file);
+    json["bytes"] = mapped.bytes().size();
+    json["sha256"] = Sha256().Add(mapped.bytes()).Hex();
+  } catch (const Error&) {
+    json["sha256"] = nullptr;
+  }
+  return json;
+}
 
 }  // namespace
 
@@ -183,6 +201,10 @@ class PipelineRun::Impl {
     context.cancelled = [this] { return halt_.stop_requested(); };
     context.warn = [this, &step](std::string_view line) {
       Warn(fmt::format("step '{}': {}", step.name(), line));
+    };
+    context.note_file = [this, &step](const std::filesystem::path& file, uint64_t num_rows) {
+      Json& files = files_[step.name()];
+      if (files.size() < kFilesDescribedMax) files.push_back(DescribeInput(file, num_rows));
     };
     return context;
   }
@@ -538,6 +560,8 @@ class PipelineRun::Impl {
     json["pipeline_sha256"] = graph_.config.digest;
     for (size_t i = 0; i < graph_.steps.size(); ++i) {
       json["steps"][i]["settings"] = SettingsToJson(graph_, graph_.steps[i]);
+      const auto files = files_.find(graph_.steps[i].name());
+      if (files != files_.end()) json["steps"][i]["files"] = files->second;
     }
     json["seed"] = seed_;
     json["workers"] = num_workers_;
@@ -581,6 +605,7 @@ class PipelineRun::Impl {
   std::optional<std::string> stopped_by_;
   std::mutex warn_mutex_;
   std::vector<std::string> warnings_;
+  std::map<std::string, Json> files_;  // step → those that it read; of the thread of Execute()
 
   mutable std::mutex sample_mutex_;
   uint64_t peak_rss_ = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -112,6 +113,9 @@ struct StepContext {
   std::function<bool()> cancelled = [] { return false; };
   // A line for the user, e.g. a bad input line that was skipped.
   std::function<void(std::string_view)> warn = [](std::string_view) {};
+  // A file that was read, and how many rows came of it: for the run's report.
+  std::function<void(const std::filesystem::path&, uint64_t)> note_file =
+      [](const std::filesystem::path&, uint64_t) {};
 };
 
 // One configured step. Which of the classes below it is follows from its type's kind.

@@ -75,12 +75,15 @@ class LoadDataFromFileSystem : public SourceStep {
     for (const auto& [column, type] : options_.types) untyped.insert(column);
     for (const auto& file : Files(context)) {
       if (!wanted) return;
+      uint64_t num_rows = 0;
       ReadRows(file, options, [&](Json row) {
+        ++num_rows;
         std::erase_if(untyped, [&](const std::string& column) { return row.contains(column); });
         FillIn(row);
         wanted = emit(std::move(row)) && --left != 0 && !context.cancelled();
         return wanted;
       });
+      context.note_file(file, num_rows);
     }
     for (const std::string& column : untyped) {
       if (wanted) context.warn(fmt::format("no row has the column '{}' of 'types'", column));
