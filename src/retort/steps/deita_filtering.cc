@@ -53,7 +53,9 @@ std::optional<double> DeitaScore(const Row& row) {
   const std::vector<double> complexity = ScoresOf(row.at(kScoreColumns[0]));
   const std::vector<double> quality = ScoresOf(row.at(kScoreColumns[1]));
   if (complexity.empty() || complexity.size() != quality.size()) return std::nullopt;
-  return std::inner_product(complexity.begin(), complexity.end(), quality.begin(), 0.0);
+  const double score =
+      std::inner_product(complexity.begin(), complexity.end(), quality.begin(), 0.0);
+  return std::isfinite(score) ? std::optional(score) : std::nullopt;
 }
 
 // "row 3 has "high" as evol_instruction_score": why a row has no DEITA score.
@@ -63,6 +65,9 @@ std::string WhyUnscored(const Row& row, size_t index) {
     const std::string value = DumpJson(row.at(column)).substr(0, 40);
     return fmt::format("row {} has {}{} as {}, which is no number", index,
                        row.at(column).is_string() ? "the text " : "", value, column);
+  }
+  if (ScoresOf(row.at(kScoreColumns[0])).size() == ScoresOf(row.at(kScoreColumns[1])).size()) {
+    return fmt::format("row {} has scores whose product is no finite number", index);
   }
   return fmt::format("row {} has scores of different numbers of turns", index);
 }
@@ -99,15 +104,18 @@ bool AppendUnitVector(const Row& row, size_t index, Candidates& candidates) {
           "DeitaFiltering: the embedding of row {} has {} values, those before it {}", index,
           embedding.size(), candidates.dim);
   }
-  double squares = 0;
+  double largest = 0;
   for (const Json& value : embedding) {
     if (!value.is_number() || !std::isfinite(value.get<double>())) return false;
-    squares += value.get<double>() * value.get<double>();
+    largest = std::max(largest, std::abs(value.get<double>()));
   }
+  if (largest == 0) return false;  // has no direction
+  // Squares of very large and very small values are no doubles.
+  double squares = 0;
+  for (const Json& value : embedding) squares += std::pow(value.get<double>() / largest, 2);
   const double length = std::sqrt(squares);
-  if (length == 0 || !std::isfinite(length)) return false;  // has no direction
   for (const Json& value : embedding) {
-    candidates.unit.push_back(value.get<double>() / length);
+    candidates.unit.push_back(value.get<double>() / largest / length);
     candidates.unit_f32.push_back(static_cast<float>(candidates.unit.back()));
   }
   candidates.input_index.push_back(index);

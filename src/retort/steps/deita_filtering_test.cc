@@ -162,6 +162,19 @@ TEST(DeitaFiltering, TheOtherModesParameterIsAnError) {
                Error);
 }
 
+TEST(DeitaFiltering, VeryLargeAndVerySmallNumbersAreNumbers) {
+  std::vector<std::string> warnings;
+  const std::vector<Row> rows = {MakeRow(1e308, 1e308, {1, 0}), MakeRow(1, 2, {1e308, 1e308}),
+                                 MakeRow(1, 1, {1e-300, -1e-300}), MakeRow(1, 3, {0, 0})};
+  const auto outputs = Filter({{"data_budget", 9}}, rows, &warnings);
+  EXPECT_EQ(Indices(outputs), (std::vector<size_t>{1, 2}));
+  EXPECT_EQ(outputs[1].row["nearest_neighbor_distance"], 1);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("row 0 has scores whose product is no finite number"),
+            std::string::npos)
+      << warnings[0];
+}
+
 TEST(DeitaFiltering, EmbeddingsOfDifferentLengthsAreAnError) {
   EXPECT_THROW(Filter({{"data_budget", 1}}, {MakeRow(1, 1, {1, 0}), MakeRow(1, 1, {1, 0, 0})}),
                Error);
