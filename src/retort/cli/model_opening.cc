@@ -42,10 +42,14 @@ std::optional<Format> KvFormatOf(const std::string& name) {
   return found == kFormats.end() ? std::nullopt : std::optional(found->second);
 }
 
+std::string WrittenFromAnywhere(const ModelConfig& model) {
+  return ModelFrom(std::filesystem::path(model.mark.file).parent_path(), model.path);
+}
+
 EngineOptions EngineOptionsOf(const ModelConfig& model, const OpeningOptions& opening) {
   const EngineSettings& settings = model.engine;
   EngineOptions options;
-  options.path = model.path;
+  options.path = WrittenFromAnywhere(model);
   options.name = model.name;
   options.num_threads = opening.threads > 0 ? opening.threads : settings.threads.value_or(0);
   if (settings.max_num_seqs) options.max_num_seqs = *settings.max_num_seqs;
@@ -70,7 +74,7 @@ void AddLocalModelOptions(CLI::App& app, LocalModelOptions& options) {
       ->check(NotEmpty())
       ->capture_default_str();
   app.add_option("--threads", options.threads, "Threads that compute (default: all cores)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(AtLeast(0));
   app.add_option("--kv-cache", options.kv_cache, "Memory for keys and values")
       ->capture_default_str();
   app.add_option("--kv-format", options.kv_format,
@@ -78,8 +82,12 @@ void AddLocalModelOptions(CLI::App& app, LocalModelOptions& options) {
       ->check(CLI::IsMember(std::vector<std::string>(kKvFormatNames.begin(), kKvFormatNames.end())))
       ->capture_default_str();
   app.add_option("--context", options.context, "Longest prompt and answer in tokens")
-      ->check(CLI::NonNegativeNumber);
+      ->check(AtLeast(0));
   app.add_flag("--exact", options.exact, "Keep activations, keys and values in 32-bit floats");
+}
+
+std::filesystem::path ModelFolder(const ModelConfig& model) {
+  return ResolveModel(WrittenFromAnywhere(model), DefaultHome());
 }
 
 void CheckModel(const ModelConfig& model, Problems& problems) {
@@ -94,7 +102,7 @@ void CheckModel(const ModelConfig& model, Problems& problems) {
   check([&] { CheckSupported(model); });
   check([&] { CheckEngineOptions(EngineOptionsOf(model, {})); });
   try {
-    ResolveModel(model.path, DefaultHome());
+    ModelFolder(model);
   } catch (const Error& error) {
     const bool can_be_pulled = error.code() == ErrorCode::kNotFound && CanBePulled(model.path);
     const std::string nearest =

@@ -38,6 +38,10 @@ std::shared_ptr<LanguageModel> OpenLocalModel(const LocalModelOptions& options);
 // model that could be pulled is a warning.
 void CheckModel(const ModelConfig& model, Problems& problems);
 
+// Where the files of a pipeline's model are: a path starts at the folder of the file that it stands
+// in. Throws Error{kNotFound} that tells what to do.
+std::filesystem::path ModelFolder(const ModelConfig& model);
+
 struct OpeningOptions {
   int threads = 0;         // 0: the pipeline's own setting, else all cores
   std::string engine_log;  // empty: none

@@ -42,9 +42,10 @@ bool LooksLikeHubName(std::string_view name) {
 }
 
 // "hf://org/name", as other programs write a model hub's name.
+constexpr std::string_view kHubScheme = "hf://";
+
 std::string_view WithoutScheme(std::string_view name) {
-  constexpr std::string_view kScheme = "hf://";
-  if (name.starts_with(kScheme)) name.remove_prefix(kScheme.size());
+  if (name.starts_with(kHubScheme)) name.remove_prefix(kHubScheme.size());
   return name;
 }
 
@@ -83,6 +84,16 @@ std::vector<std::string> PulledModels(const fs::path& home) {
   AddPulled(home / "models", "", names);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::string ModelFrom(const fs::path& folder, std::string_view name_or_path) {
+  const std::string text(name_or_path);
+  const bool has_scheme = WithoutScheme(text).size() < text.size();
+  if (text.empty() || has_scheme || text.starts_with('~')) return text;
+  const fs::path path = folder / text;
+  std::error_code ignored;
+  if (fs::exists(path, ignored) || LooksLikePath(text)) return path.string();
+  return std::string(kHubScheme) + text;
 }
 
 fs::path ResolveModel(std::string_view name_or_path, const fs::path& home) {

@@ -67,6 +67,7 @@ struct Answer {
   int status = 200;
   bool supports_ranges = true;
   size_t cut_after = std::string::npos;  // the first time, close after so many bytes of the body
+  size_t cut_each = std::string::npos;   // the same, every time
 };
 
 // A web server that answers from a table.
@@ -106,7 +107,8 @@ class TableServer {
       head += fmt::format("Content-Range: bytes {}-{}/{}\r\n", first, answer.body.size() - 1,
                           answer.body.size());
     }
-    body.resize(std::min(body.size(), std::exchange(answer.cut_after, std::string::npos)));
+    body.resize(std::min(
+        {body.size(), std::exchange(answer.cut_after, std::string::npos), answer.cut_each}));
     return head + "\r\n" + body;
   }
 
@@ -196,6 +198,14 @@ TEST_F(ModelHubTest, ContinuesABrokenTransfer) {
   server_.Put(FilePath("model.safetensors"), {.body = weights_, .cut_after = 100'000});
   EXPECT_EQ(ReadFile(Pull() / "model.safetensors", 1 << 20), weights_);
   EXPECT_EQ(server_.requests().back(), FilePath("model.safetensors") + " 100000-");
+}
+
+// Attempts are counted while nothing arrives.
+TEST_F(ModelHubTest, ALineThatBreaksOftenIsNotGivenUp) {
+  Publish("model.safetensors", weights_, true);
+  options_.http.num_attempts_max = 2;
+  server_.Put(FilePath("model.safetensors"), {.body = weights_, .cut_each = 40'000});
+  EXPECT_EQ(ReadFile(Pull() / "model.safetensors", 1 << 20), weights_);
 }
 
 TEST_F(ModelHubTest, ContinuesAKilledPull) {
@@ -346,7 +356,10 @@ TEST_F(ModelHubTest, DropsWhatIsOfAnotherCommit) {
   fs::create_directories(partial);
   WriteFileAtomically(partial / ".revision", "another");
   WriteFileAtomically(partial / "config.json", "old");
-  EXPECT_EQ(ReadFile(Pull() / "config.json", 100), "{}");
+  WriteFileAtomically(partial / "generation_config.json", "{}");  // that commit's alone
+  const fs::path model = Pull();
+  EXPECT_EQ(ReadFile(model / "config.json", 100), "{}");
+  EXPECT_FALSE(fs::exists(model / "generation_config.json"));
 }
 
 TEST_F(ModelHubTest, ChoosesTheNamedGguf) {
@@ -440,6 +453,25 @@ TEST(ResolveModelTest, ExistingPathsWinAndMessagesSayWhatToDo) {
     EXPECT_EQ(error.code(), code) << name;
     EXPECT_THAT(error.message(), HasSubstr(message)) << name;
   }
+}
+
+// A path that stands in a file starts there, wherever the program was started; a name is a name,
+// whatever the current folder holds.
+TEST(ResolveModelTest, APathInAFileStartsAtTheFile) {
+  const ScratchFolder scratch;
+  const std::string folder = (scratch.path() / "jobs").string();
+  std::filesystem::create_directories(scratch.path() / "jobs/mine");
+  const auto written = [&](std::string_view text) { return ModelFrom(folder, text); };
+  EXPECT_EQ(written("mine"), folder + "/mine");
+  EXPECT_EQ(written("./mine"), folder + "/./mine");
+  EXPECT_EQ(written("../x.gguf"), folder + "/../x.gguf");
+  EXPECT_EQ(written("absent.gguf"), folder + "/absent.gguf");
+  EXPECT_EQ(written("smollm2-135m-instruct"), "hf://smollm2-135m-instruct");
+  EXPECT_EQ(written("org/name"), "hf://org/name");
+  EXPECT_EQ(written("/abs/olute"), "/abs/olute");
+  EXPECT_EQ(written("~/mine"), "~/mine");
+  EXPECT_EQ(written("hf://org/name"), "hf://org/name");
+  EXPECT_EQ(ModelFrom("", "absent.gguf"), "absent.gguf");
 }
 
 TEST(ResolveModelTest, NamesCannotLeaveTheFolder) {
