@@ -139,6 +139,46 @@ TEST_F(Process, AnEmptyValueIsEmpty) {
   ExpectExit(2, "$RETORT generate '' -p hi", "the value is empty");
 }
 
+TEST_F(Process, AnAnswerThatIsCutBeforeItIsWholeIsAFailure) {
+  const std::string generate = "$RETORT generate $MODEL -p hi --regex '[a-z]{9}' --max-new-tokens ";
+  ExpectExit(1, generate + "1", "1 of 1 answers were cut before they met the constraint");
+  ExpectExit(0, generate + "9");
+  ExpectExit(0, "$RETORT generate $MODEL -p hi --max-new-tokens 1");
+}
+
+TEST_F(Process, NumbersAreWhatTheySay) {
+  ExpectExit(0, "$RETORT run p.yaml --seed 18446744073709551615 --limit 1");
+  for (const char* number : {"18446744073709551616", "010", "-1", "1e3", "0x10", "abc"}) {
+    for (const char* option : {"--seed ", "--limit ", "--threads "}) {
+      ExpectExit(2, std::string("$RETORT run p.yaml ") + option + number,
+                 "expected an integer of at least 0, found '" + std::string(number) + "'");
+    }
+  }
+  ExpectExit(2, "$RETORT generate $MODEL -p hi --max-new-tokens 0", "an integer of at least 1");
+}
+
+TEST_F(Process, OneSeedCounts) {
+  ExpectExit(0, "$RETORT run p.yaml --seed 6 --set seed=6");
+  ExpectExit(2, "$RETORT run p.yaml --seed 6 --set seed=5", "contradict each other");
+}
+
+// With the tools that anybody has at hand.
+TEST_F(Process, TheReportTellsWhereRowsCameFrom) {
+  WriteText(folder() / "rows.jsonl", "{\"a\": 1}\n{\"a\": 2}\n");
+  WriteText(folder() / "f.yaml",
+            "steps:\n  - {name: load, type: LoadDataFromFileSystem, data_files: rows.jsonl}\n\n");
+  ExpectExit(0, "$RETORT run f.yaml --output out");
+  const Ended sums = Script("sha256sum f.yaml rows.jsonl | cut -c1-64");
+  const Json report = ParseJson(FileText(folder() / "out/run.json"), "run.json");
+  const Json& file = report.at("steps").at(0).at("files").at(0);
+  EXPECT_EQ(report.at("pipeline_sha256").get<std::string>() + "\n" +
+                file.at("sha256").get<std::string>() + "\n",
+            sums.output);
+  EXPECT_EQ(file.at("rows"), 2);
+  EXPECT_EQ(file.at("bytes"), 18);
+  EXPECT_EQ(file.at("path"), fs::canonical(folder() / "rows.jsonl").string());
+}
+
 TEST_F(Process, ArgumentsAreUtf8) {
   ExpectExit(2, "$RETORT generate $MODEL -p $'a\\xffz'", "argument 4 is no UTF-8: 'a\\xffz'");
   ExpectExit(0, "$RETORT generate $MODEL -p ä --max-new-tokens 1");

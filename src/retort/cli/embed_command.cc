@@ -66,7 +66,9 @@ size_t EmbedSome(const EmbedOptions& options, LanguageModel& model, std::vector<
 
 std::vector<std::string> LinesOf(const std::string& text) {
   std::vector<std::string> lines;
-  std::istringstream in(text);
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  std::istringstream in(text.starts_with(kByteOrderMark) ? text.substr(kByteOrderMark.size())
+                                                         : text);
   for (std::string line; std::getline(in, line);) {
     if (line.ends_with('\r')) line.pop_back();
     lines.push_back(std::move(line));

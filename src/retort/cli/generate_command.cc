@@ -9,6 +9,7 @@
 #include "retort/base/error.h"
 #include "retort/base/log.h"
 #include "retort/base/text_file.h"
+#include "retort/cli/command.h"
 #include "retort/cli/command_list.h"
 #include "retort/cli/model_opening.h"
 #include "retort/cli/option_checks.h"
@@ -208,7 +209,7 @@ int Generate(const GenerateOptions& options) {
         num_stopped, answers.size(), Quoted(options.sampling.stop));
   }
   if (failure) throw *failure;
-  return 0;
+  return num_cut + num_stopped > 0 ? kExitFailedRows : kExitDone;
 }
 
 void AddConstraintOptions(CLI::App& app, ConstraintOptions& options) {
@@ -223,7 +224,7 @@ void AddConstraintOptions(CLI::App& app, ConstraintOptions& options) {
                              ->transform(IsPath());
   CLI::Option* choice =
       app.add_option("--choice", options.choices, "The answer is this text; repeat it for others");
-  choice->allow_extra_args(false);
+  choice->allow_extra_args(false)->option_text("TEXT");
   app.add_flag("--close", options.close,
                "With one of these: end the answer within --max-new-tokens, so that it is whole");
   app.add_flag("--strict", options.strict,
@@ -248,15 +249,16 @@ std::function<int()> AddGenerateCommand(CLI::App& app) {
   app.add_option("--temperature", sampling.temperature, "0: always the likeliest token")
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
-  app.add_option("--top-k", sampling.top_k, "0: all")->check(CLI::NonNegativeNumber);
+  app.add_option("--top-k", sampling.top_k, "0: all")->check(AtLeast(0));
   app.add_option("--top-p", sampling.top_p)->check(CLI::Range(0.0, 1.0))->capture_default_str();
   app.add_option("--min-p", sampling.min_p)->check(CLI::Range(0.0, 1.0));
-  app.add_option("--seed", sampling.seed)->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--seed", sampling.seed)->check(AtLeast(0))->capture_default_str();
   app.add_option("--max-new-tokens", sampling.max_new_tokens)
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   app.add_option("--stop", sampling.stop, "Text that ends the answer; may be repeated")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->option_text("TEXT");
   AddConstraintOptions(app, options->constraint);
   CLI::Option* logprobs =
       app.add_option("--logprobs", sampling.num_top_logprobs,

@@ -58,6 +58,16 @@ ConfigOverrides WithInput(const Options& options) {
         options.file);
 }
 
+// Which of two seeds counts would be a guess.
+void CheckSeed(const Options& options) {
+  if (!options.seed) return;
+  for (const std::string& text : options.set) {
+    if (!text.starts_with("seed=") || text == fmt::format("seed={}", *options.seed)) continue;
+    Throw(ErrorCode::kInvalid, "--seed {} and --set {} contradict each other: give one of them",
+          *options.seed, text);
+  }
+}
+
 // The words of the command, secrets masked.
 Json WordsOfCommand() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
@@ -66,16 +76,17 @@ Json WordsOfCommand() {
   return words;
 }
 
-// Where a model's files are, or null if there are none.
-Json ModelFiles(const std::string& path) {
+// The same as text, or null if there are none.
+Json ModelFiles(const ModelConfig& model) {
   try {
-    return std::filesystem::absolute(ResolveModel(path, DefaultHome())).string();
+    return std::filesystem::absolute(ModelFolder(model)).string();
   } catch (const Error&) {
     return nullptr;
   }
 }
 
 int Run(const Options& options) {
+  CheckSeed(options);
   const std::vector<StepType> types = AllStepTypes();
   std::vector<Problem> warnings;
   const Graph graph =
@@ -108,7 +119,7 @@ int Run(const Options& options) {
     for (const std::string& text : options.set) report["set"].push_back(WithoutSecret(text));
     if (options.limit) report["limit"] = *options.limit;
     for (Json& model : report["models"]) {
-      model["files"] = ModelFiles(model.at("path").get<std::string>());
+      model["files"] = ModelFiles(*graph.config.FindModel(model.at("name").get<std::string>()));
     }
   };
   run_options.stop = signals.token();
@@ -155,12 +166,10 @@ std::function<int()> AddRunCommand(CLI::App& app) {
   app.add_option("--output", options->output,
                  "Folder for the results (default: out/NAME in the current folder)")
       ->transform(IsPath());
-  app.add_option("--limit", options->limit, "Rows to read of each source")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--seed", options->seed, "In place of the file's seed")
-      ->check(CLI::NonNegativeNumber);
+  app.add_option("--limit", options->limit, "Rows to read of each source")->check(AtLeast(0));
+  app.add_option("--seed", options->seed, "In place of the file's seed")->check(AtLeast(0));
   app.add_option("--threads", options->threads, "Threads that compute (default: all cores)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(AtLeast(0));
   app.add_flag("--dry-run", options->dry_run,
                "Show the steps, columns, models and one prompt per task; generate nothing");
   app.add_flag("--no-cache", options->no_cache, "Neither look up nor keep finished work");

@@ -62,6 +62,13 @@ TEST(ProgressLines, TimeLeftFollowsTheModelsWork) {
   EXPECT_THAT(ProgressLine(HalfWay()), HasSubstr(", about 20 s left"));
 }
 
+// What comes from the prefix cache is not computed.
+TEST(ProgressLines, TimeLeftLeavesOutCachedTokens) {
+  RunProgress progress = HalfWay();
+  progress.steps[1].prompt_tokens = progress.steps[1].cached_tokens = 100'000;
+  EXPECT_THAT(ProgressLine(progress), HasSubstr(", about 20 s left"));
+}
+
 TEST(ProgressLines, NoTimeLeftBeforeEveryTaskHasBegun) {
   RunProgress progress = HalfWay();
   progress.steps[3].rows_done = 0;
