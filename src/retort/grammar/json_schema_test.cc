@@ -335,6 +335,23 @@ TEST(CompileJsonSchema, WhitespaceIsBounded) {
   EXPECT_FALSE(Accepts(*constraint, " [1]"));
 }
 
+TEST(JsonSchema, TheOppositeOfACountOrADependency) {
+  const auto judge = [](const char* schema, std::initializer_list<const char*> accepted,
+                        std::initializer_list<const char*> rejected) {
+    const auto constraint = Schema(schema);
+    for (const char* text : accepted) EXPECT_TRUE(Accepts(*constraint, text)) << schema << text;
+    for (const char* text : rejected) EXPECT_FALSE(Accepts(*constraint, text)) << schema << text;
+  };
+  judge(R"({"type":"array","items":{"enum":[1,2]},"not":{"contains":{"const":1},"maxContains":2}})",
+        {"[]", "[2]", "[1,1,1]", "[1,2,1,1]"}, {"[1]", "[1,1]", "[1,2,1]"});
+  judge(R"({"type":"array","items":{"enum":[1,2]},"contains":{"const":1},"minContains":2})",
+        {"[1,1]", "[1,2,1]"}, {"[]", "[1]", "[1,2]", "[2,2]"});
+  judge(R"({"type":"object","not":{"dependentRequired":{"a":["b"]}}})",
+        {R"({"a":1})", R"({"a":1,"c":2})"}, {"{}", R"({"b":1})", R"({"a":1,"b":1})"});
+  judge(R"({"enum":[1,1.5,2],"multipleOf":1})", {"1", "2"}, {"1.5"});
+  judge(R"({"enum":[0.5,0.25,1],"multipleOf":0.5})", {"0.5", "1"}, {"0.25"});
+}
+
 TEST(CompileJsonSchema, SaysWhereAndWhyItRefuses) {
   const std::pair<const char*, std::vector<const char*>> cases[] = {
       {R"j({"properties":{"a":{"pattern":"(?<=x)"}}})j",
@@ -351,6 +368,10 @@ TEST(CompileJsonSchema, SaysWhereAndWhyItRefuses) {
       {R"({"type":"array","uniqueItems":true})", {"(root)", "'uniqueItems'"}},
       {R"([1])", {"an object or a boolean"}},
       {R"({"minLength":-1})", {"'minLength'"}},
+      {R"({"type":"array","items":{"enum":[1]},"uniqueItems":"true"})", {"'uniqueItems'"}},
+      {R"({"type":"array","items":{"enum":[1]},"uniqueItems":1})", {"'uniqueItems'"}},
+      {R"({"if":5})", {"'if'", "a schema is expected"}},
+      {R"({"if":5,"then":true})", {"'if'", "a schema is expected"}},
   };
   for (const auto& [schema, parts] : cases) {
     try {

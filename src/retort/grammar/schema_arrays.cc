@@ -151,7 +151,11 @@ void ArrayDomain::Keyword(const SchemaValue& schema, uint32_t scope, const std::
       all.max = count - 1;
     }
     parts->push_back({std::move(all)});
-  } else if (name == "uniqueItems" && value.boolean) {
+  } else if (name == "uniqueItems") {
+    if (value.type != SchemaValue::Type::kBool) {
+      compiler_.Invalid(schema, name, "true or false is expected");
+    }
+    if (!value.boolean) return;
     if (positive) {
       all.unique = true;
       all.unique_at = &schema;

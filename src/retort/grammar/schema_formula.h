@@ -171,6 +171,9 @@ class KeywordWalk {
 
   void IfThenElse(const SchemaValue& condition) {
     if (compiler_.resolver().DraftOf(schema_) < Draft::k7) return;
+    if (condition.type != SchemaValue::Type::kBool && !condition.is_object()) {
+      compiler_.Invalid(schema_, "if", "a schema is expected");
+    }
     const SchemaValue* then_schema = schema_.Find("then");
     const SchemaValue* else_schema = schema_.Find("else");
     if (then_schema == nullptr && else_schema == nullptr && !domain_.tracks()) return;
