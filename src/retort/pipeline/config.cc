@@ -6,7 +6,6 @@
 
 #include "retort/base/digest.h"
 #include "retort/base/file.h"
-#include "retort/base/text_file.h"
 #include "retort/llm/request_check.h"
 #include "retort/pipeline/config_overrides.h"
 #include "retort/pipeline/node_reader.h"
@@ -339,9 +338,9 @@ const ModelConfig* PipelineConfig::FindModel(std::string_view model_name) const 
   return nullptr;
 }
 
-PipelineConfig ParseConfig(std::string_view text, const std::filesystem::path& file,
+PipelineConfig ParseConfig(std::string_view bytes, const std::filesystem::path& file,
                            const ConfigOverrides& overrides, Problems& problems) {
-  YamlNode root = ParseYaml(text, file.string());
+  YamlNode root = ParseYaml(bytes, file.string());
   if (root.kind != YamlNode::Kind::kMap) {
     Throw(ErrorCode::kInvalid, "{}: a pipeline file is a map with 'steps', found {}",
           MarkText(root.mark), DescribeNode(root));
@@ -351,7 +350,7 @@ PipelineConfig ParseConfig(std::string_view text, const std::filesystem::path& f
   config.file = file;
   config.base_dir = file.parent_path();
   config.name = file.stem().string();
-  config.digest = Sha256Hex(text);
+  config.digest = Sha256Hex(bytes);
   MapReader map(root, "pipeline", problems);
   if (const YamlNode* given = map.Take("name")) {
     config.name = ReadText(*given, map.Label("name"), problems).value_or(config.name);
@@ -373,7 +372,7 @@ PipelineConfig ParseConfig(std::string_view text, const std::filesystem::path& f
 
 PipelineConfig ReadConfig(const std::filesystem::path& file, const ConfigOverrides& overrides,
                           Problems& problems) {
-  return ParseConfig(ReadTextFile(file, kYamlBytesMax), file, overrides, problems);
+  return ParseConfig(ReadFile(file, kYamlBytesMax), file, overrides, problems);
 }
 
 }  // namespace retort

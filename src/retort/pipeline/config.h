@@ -86,7 +86,7 @@ struct StepConfig {
   std::optional<std::string> llm;
   Mark llm_mark;
   GenerationSettings generation;
-  Mark generation_mark;  // line 0: none given
+  std::optional<Mark> generation_mark;
   std::optional<YamlNode> structured_output;
   // Predecessors; unset: the step before.
   std::optional<std::vector<std::string>> after;
@@ -107,7 +107,7 @@ struct PipelineConfig {
   std::string description;
   std::filesystem::path file;
   std::filesystem::path base_dir;  // relative paths in the file start here
-  std::string digest;              // SHA-256 of the file's text, in hex, before --set
+  std::string digest;              // SHA-256 of the file, in hex, before --set
   uint64_t seed = 0;
   std::vector<ModelConfig> models;
   std::vector<StepConfig> steps;

@@ -98,7 +98,10 @@ std::string Steps(std::string_view steps) {
 
 TEST(Config, EachProblemIsOneClearMessageWithItsPlace) {
   const std::vector<Case> cases = {
-      {"syntax", "steps: [", "p.yaml:1: not valid YAML: end of sequence flow not found"},
+      {"syntax", "steps: [",
+       "p.yaml:1: not valid YAML: end of sequence flow not found; a text that holds ': "
+       "', "
+       "or begins with '{' or '[', belongs in quotes"},
       {"empty", "", "p.yaml:1: a pipeline file is a map with 'steps', found nothing"},
       {"list", "- a", "p.yaml:1: a pipeline file is a map with 'steps', found a list"},
       {"no steps", "name: x", "p.yaml:1: the pipeline has no 'steps'"},
@@ -107,6 +110,10 @@ TEST(Config, EachProblemIsOneClearMessageWithItsPlace) {
       {"tag", "steps: !!python/object [a]",
        "p.yaml:1: the tag 'tag:yaml.org,2002:python/object': a pipeline file is plain data, "
        "without tags"},
+      {"null key", "steps:\n  - {null: a}\n",
+       "p.yaml:2: a map key is missing (null): a key that is this word stands in quotes"},
+      {"merge key", "steps:\n  - {<<: {name: a}}\n",
+       "p.yaml:2: '<<' (merging maps) is not understood: write the keys out"},
       {"duplicate key", "name: a\nseed: 1\nname: b\n",
        "p.yaml:3: the key 'name' is given twice in one map"},
       {"not UTF-8", "name: a\nseed: \xff\n", "p.yaml:2: not UTF-8 text"},

@@ -212,7 +212,7 @@ class Planner {
         outputs = dynamic_cast<const RowStep&>(*runnable).Process(inputs, context);
       } catch (const std::exception&) {
         ThrowIfStopped();
-        reason = CurrentError().message();
+        if (reason.empty() || context.num_requests > 0) reason = CurrentError().message();
         if (context.num_requests == 0) continue;
         planned_.note = "the number of requests is a guess: " + reason;
       }
@@ -227,7 +227,7 @@ class Planner {
     }
     if (step.model_use != ModelUse::kNone && !planned_.prompt) {
       planned_.num_requests = planned_.rows_in;
-      planned_.note = "cannot be tried with made-up answers: " + reason;
+      planned_.note = "cannot be tried as it stands: " + reason;
     }
     return WithPlaceholders(step, First(step));
   }

@@ -391,6 +391,30 @@ steps:
   EXPECT_EQ(report.progress.steps.at(3).rows_dropped, 1u);
 }
 
+// Whichever branch failed, what follows the join has a reason for its null, and fails no second
+// time.
+TEST_F(ExecutorTest, AJoinedRowHasFailedIfAnyBranchHas) {
+  const RunReport report = RunGraph(MakeGraph(R"(
+models: {m: tiny}
+steps:
+  - {name: rows, type: Rows, data: [{text: a}, {text: x}, {text: c}]}
+  - {name: left, type: Ask, llm: m, after: rows, output_mappings: {answer: l}}
+  - {name: right, type: Ask, llm: m, after: rows, prompt: "tell ", output_mappings: {answer: r}}
+  - {name: both, type: Merge, after: [left, right]}
+  - {name: on_l, type: Ask, llm: m, input_mappings: {text: l}, output_mappings: {answer: ll}}
+  - {name: on_r, type: Ask, llm: m, input_mappings: {text: r}, output_mappings: {answer: rr}}
+)"),
+                                    MakeModel(Json::parse(R"j({"rules": [
+    {"match": "ask x\n", "reply": "bad"}, {"match": "tell c\n", "reply": "bad"},
+    {"match": ".", "reply": "good"}]})j")),
+                                    dir_.path());
+  EXPECT_EQ(report.rows_failed, 2u);
+  for (const size_t step : {4u, 5u}) {
+    EXPECT_EQ(report.progress.steps.at(step).rows_upstream_failed, 1u) << step;
+    EXPECT_EQ(report.progress.steps.at(step).rows_failed, 0u) << step;
+  }
+}
+
 TEST_F(ExecutorTest, JoinsNestAndFollowExpansions) {
   const Graph graph = MakeGraph(R"(
 steps:

@@ -168,6 +168,36 @@ TEST_F(LedgerTest, DamageIsAnErrorThatNamesTheFileAndTheWayOut) {
               HasSubstr("cannot make the folder '/proc/none'"));
 }
 
+// Each byte of a value counts, those that fill no word of the checksum among them.
+TEST_F(LedgerTest, AnyByteThatChangedIsNoticed) {
+  for (size_t size = 1; size <= 17; ++size) {
+    const std::string value(size, 'q');
+    for (size_t at = 0; at < size; ++at) {
+      fs::remove_all(path().parent_path());
+      {
+        Ledger ledger(path());
+        ledger.Put({KeyOf(1), RecordKind::kCompletion, value});
+      }
+      std::string changed = SealValue(KeyOf(1), value);
+      const size_t text = changed.find(value);
+      ASSERT_NE(text, std::string::npos);
+      changed[text + at] = 'Q';
+      Database database(path(), Database::Mode::kReadWrite);
+      Statement set(database, "UPDATE records SET value = ?");
+      set.BindBlob(1, changed);
+      set.Step();
+      bool noticed = false;
+      try {
+        Ledger ledger(path());
+        noticed = !ledger.Find(KeyOf(1), RecordKind::kCompletion);
+      } catch (const Error&) {
+        noticed = true;
+      }
+      EXPECT_TRUE(noticed) << at << " of " << size;
+    }
+  }
+}
+
 TEST_F(LedgerTest, AFileOfTheFirstLayoutIsTakenOver) {
   const std::string value = SealValue(KeyOf(1), "old");
   fs::create_directories(path().parent_path());
@@ -301,6 +331,10 @@ TEST(RecordCodec, AnswersComeBackAsTheyWere) {
   EXPECT_EQ(back.text, completion.text);
   EXPECT_EQ(back.token_ids, completion.token_ids);
   EXPECT_EQ(back.finish_reason, FinishReason::kLength);
+  EXPECT_TRUE(back.constraint_met);
+  completion.constraint_met = false;
+  const Response cut = DecodeResponse(RecordKind::kCompletion, EncodeResponse({completion, {}}));
+  EXPECT_FALSE(std::get<Completion>(cut.result).constraint_met);
   ASSERT_EQ(back.logprobs.size(), 2u);
   EXPECT_EQ(back.logprobs[0].top, completion.logprobs[0].top);
   const Response scores =

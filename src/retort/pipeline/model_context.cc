@@ -251,7 +251,7 @@ void ModelContext::AskOnce(const std::vector<Asked*>& open) {
       ++counters.num_requests_cached;
       continue;
     }
-    ++counters.num_requests;
+    if (!std::holds_alternative<Error>(asked->response->result)) ++counters.num_requests;
     counters.prompt_tokens += static_cast<uint64_t>(asked->response->usage.prompt_tokens);
     counters.cached_tokens += static_cast<uint64_t>(asked->response->usage.cached_tokens);
     counters.completion_tokens += static_cast<uint64_t>(asked->response->usage.completion_tokens);

@@ -203,6 +203,12 @@ class TreeBuilder : public YAML::EventHandler {
       if (node.kind != YamlNode::Kind::kScalar) {
         ThrowAt(node.mark, "a map key must be a single word or text");
       }
+      if (node.IsNull()) {
+        ThrowAt(node.mark, "a map key is missing (null): a key that is this word stands in quotes");
+      }
+      if (node.plain && node.text == "<<") {
+        ThrowAt(node.mark, "'<<' (merging maps) is not understood: write the keys out");
+      }
       if (!frame.seen.insert(node.text).second) {
         ThrowAt(node.mark, fmt::format("the key '{}' is given twice in one map", node.text));
       }
@@ -316,6 +322,24 @@ Json ScalarToJson(const YamlNode& node) {
   return node.text;
 }
 
+// What to do about yaml-cpp's commonest complaints.
+std::string_view YamlAdvice(std::string_view complaint) {
+  const auto is_about = [&](std::string_view words) {
+    return complaint.find(words) != std::string_view::npos;
+  };
+  // It names the number of half a surrogate pair only.
+  if (is_about("invalid unicode")) {
+    return "; write the character itself, or \\U and its eight digits";
+  }
+  if (is_about("illegal map value") || is_about("flow")) {
+    return "; a text that holds ': ', or begins with '{' or '[', belongs in quotes";
+  }
+  if (is_about("end of sequence not found") || is_about("end of map not found")) {
+    return "; look at how far this line is indented";
+  }
+  return "";
+}
+
 }  // namespace
 
 const YamlNode* YamlNode::Find(std::string_view key) const {
@@ -355,11 +379,11 @@ YamlNode ParseYaml(std::string_view text, const std::string& file) {
       }
     }
   } catch (const YAML::Exception& error) {
-    // yaml-cpp names the number of half a surrogate pair only.
-    const bool half = error.msg.find("invalid unicode") != std::string::npos;
-    ThrowAt({file, error.mark.line + 1, error.mark.column + 1},
-            fmt::format("not valid YAML: {}{}", error.msg,
-                        half ? "; write the character itself, or \\U and its eight digits" : ""));
+    // At the end of the file it names the line behind the last.
+    const auto num_lines = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
+    const int line = std::min(error.mark.line + 1, num_lines + (text.ends_with('\n') ? 0 : 1));
+    ThrowAt({file, std::max(line, 1), error.mark.column + 1},
+            fmt::format("not valid YAML: {}{}", error.msg, YamlAdvice(error.msg)));
   }
   YamlNode root = builder.TakeRoot();
   if (root.kind == YamlNode::Kind::kScalar && root.mark.file.empty()) {
