@@ -112,6 +112,25 @@ TEST(Scheduler, PagesThatRunOutTakeTheLatestAndItComesBack) {
   EXPECT_EQ(pool.num_available(), 3);
 }
 
+// A text that is forced adds several tokens at once: they are computed after the decodes are
+// planned, and may need the pages of one of them.
+TEST(Scheduler, ADecodeThatGivesWayToForcedTokensLeavesThePlan) {
+  KvPool pool({3, false, 128});
+  Scheduler scheduler({4, 96, 64}, pool);
+  Sequence* first = scheduler.Add(Ask(1, 31, 96));
+  Execute(scheduler, scheduler.Plan({}));
+  scheduler.Add(Ask(2, 31, 33));
+  Execute(scheduler, scheduler.Plan({}));
+  ASSERT_EQ(scheduler.num_running(), 2);
+  while (first->num_tokens() < 80) first->tokens.push_back(7);  // three pages in all
+  const StepPlan plan = scheduler.Plan({});
+  ASSERT_EQ(plan.preempted.size(), 1u);
+  EXPECT_EQ(plan.preempted[0]->id, 2u);
+  ASSERT_EQ(plan.items.size(), 1u);
+  EXPECT_EQ(plan.items[0].sequence, first);
+  EXPECT_EQ(plan.num_tokens, plan.items[0].end - plan.items[0].begin);
+}
+
 TEST(Scheduler, HigherPriorityTakesAPlaceAtOnce) {
   KvPool pool({64, true, 128});
   Scheduler scheduler({2, 64, 64}, pool);

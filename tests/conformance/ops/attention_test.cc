@@ -491,10 +491,12 @@ TEST_P(AttentionTest, CopiedPageHoldsTheSameTokens) {
       return out.Read();
     };
     for (const int layer : {0, 1}) run(0, 13, 0, layer);
+    // Before the copy: one that goes the other way would change both.
+    const std::vector<float> expected[] = {run(13, 20, 0, 0), run(13, 20, 0, 1)};
     device_->CopyKvPage(*cache, 0, 2, 13);
     for (const int layer : {0, 1}) {
-      const auto copied = run(13, 20, 2, layer);
-      ExpectSameBits("copied page", dim, run(13, 20, 0, layer), copied);
+      ExpectSameBits("copied page", dim, expected[layer], run(13, 20, 2, layer));
+      ExpectSameBits("page that was copied", dim, expected[layer], run(13, 20, 0, layer));
     }
   }
 }
