@@ -191,12 +191,18 @@ class StatementParser : public ExprParser {
                        [&](const Target& item) { return ContainsName(item, name_id); });
   }
 
+  // Of a macro or a parameter: one name, not a tuple of them.
+  Target ParseNewName() {
+    if (IsOperator("(")) FailUnexpected("a name");
+    return ParseTargetItem(false);
+  }
+
   void ParseSignature(Macro& macro) {
     ExpectOperator("(");
     std::unordered_set<int> ids;
     while (!IsOperator(")")) {
       if (!macro.parameters.empty()) ExpectOperator(",");
-      const Target parameter = ParseTargetItem(false);
+      const Target parameter = ParseNewName();
       const std::string name = program_.names[static_cast<size_t>(parameter.name_id)];
       if (!ids.insert(parameter.name_id).second) {
         FailHere(fmt::format("parameter {} is repeated", Shown(name)));
@@ -221,7 +227,7 @@ class StatementParser : public ExprParser {
   StmtPtr ParseMacro(int line) {
     auto stmt = Make(StmtKind::kMacro, line);
     auto macro = std::make_unique<Macro>();
-    stmt->target = ParseTargetItem(false);
+    stmt->target = ParseNewName();
     macro->name = program_.names[static_cast<size_t>(stmt->target.name_id)];
     ParseSignature(*macro);
     macro->body = ParseMacroBody(*macro, "endmacro");

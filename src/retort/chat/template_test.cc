@@ -100,6 +100,16 @@ TEST(Template, KnotsOfReferencesAreFreed) {  // the leak checker of an asan buil
   }
 }
 
+TEST(Template, AMacroAndItsParametersAreSingleNames) {
+  for (const char* source :
+       {"{% macro (a,b)() %}{% endmacro %}", "{% macro (a)(b) %}{% endmacro %}",
+        "{% macro m((a)) %}{% endmacro %}", "{% macro m((a,b)) %}{% endmacro %}",
+        "{% macro m(x, (a,b)) %}{% endmacro %}", "{% call((a,b)) m() %}{% endcall %}",
+        "{% macro a.b() %}{% endmacro %}", "{% macro m(a.b) %}{% endmacro %}"}) {
+    EXPECT_EQ(ErrorOf(source).code(), ErrorCode::kInvalid) << source;
+  }
+}
+
 TEST(Template, ErrorsNameOriginAndLine) {
   EXPECT_EQ(ErrorOf("a\n{{ 1 + }}").message(), "t.jinja:2: unexpected end of print statement");
   EXPECT_EQ(ErrorOf("{% macro m() %}\n\nx{% endmacro %}\n\n{{ m() ~ x.y }}").message(),
