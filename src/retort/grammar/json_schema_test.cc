@@ -348,6 +348,14 @@ TEST(JsonSchema, TheOppositeOfACountOrADependency) {
         {"[1,1]", "[1,2,1]"}, {"[]", "[1]", "[1,2]", "[2,2]"});
   judge(R"({"type":"object","not":{"dependentRequired":{"a":["b"]}}})",
         {R"({"a":1})", R"({"a":1,"c":2})"}, {"{}", R"({"b":1})", R"({"a":1,"b":1})"});
+  for (const bool exclusive : {false, true}) {
+    const std::string schema =
+        R"({"$schema":"http://json-schema.org/draft-04/schema#","type":"integer","minimum":1,)"
+        R"("maximum":3,"exclusiveMaximum":)" +
+        std::string(exclusive ? "true}" : "false}");
+    judge(schema.c_str(), {"1", "2"}, {"0", "4"});
+    EXPECT_EQ(Accepts(*Schema(schema), "3"), !exclusive);
+  }
   judge(R"({"enum":[1,1.5,2],"multipleOf":1})", {"1", "2"}, {"1.5"});
   judge(R"({"enum":[0.5,0.25,1],"multipleOf":0.5})", {"0.5", "1"}, {"0.25"});
 }
