@@ -157,6 +157,12 @@ TEST_F(Process, NumbersAreWhatTheySay) {
   ExpectExit(2, "$RETORT generate $MODEL -p hi --max-new-tokens 0", "an integer of at least 1");
 }
 
+TEST_F(Process, AMisspeltCommandIsNamedWithItsNearest) {
+  ExpectExit(2, "$RETORT cahce ls", "no command is named 'cahce' (did you mean 'cache'?)");
+  ExpectExit(2, "$RETORT cache lst",
+             "no command is named 'lst' (did you mean 'ls'?): retort cache --help lists them");
+}
+
 TEST_F(Process, OneSeedCounts) {
   ExpectExit(0, "$RETORT run p.yaml --seed 6 --set seed=6");
   ExpectExit(2, "$RETORT run p.yaml --seed 6 --set seed=5", "contradict each other");

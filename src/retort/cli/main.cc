@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <span>
 #include <sstream>
 
 #include "retort/base/error.h"
@@ -15,15 +16,22 @@ namespace {
 
 constexpr const char* kVersion = "retort " RETORT_VERSION;
 
-// The parser would only say that a command is required.
-void CheckCommandName(int argc, char** argv) {
-  const std::string_view word = argc > 1 ? argv[1] : "-";
-  if (word.starts_with('-')) return;
+// The parser would only say that a command is required. `words` come after the name of `app`.
+void CheckCommandName(const CLI::App& app, std::span<char* const> words, const std::string& path) {
+  const std::vector<const CLI::App*> commands =
+      app.get_subcommands([](const CLI::App*) { return true; });
+  const std::string_view word = words.empty() ? "-" : words.front();
+  if (commands.empty() || word.starts_with('-')) return;
   std::vector<std::string> names;
-  for (const retort::Command& command : retort::CommandList()) names.emplace_back(command.name);
-  if (std::find(names.begin(), names.end(), word) != names.end()) return;
-  retort::Throw(retort::ErrorCode::kInvalid, "no command is named '{}'{}: retort --help lists them",
-                word, retort::DidYouMean(word, names));
+  for (const CLI::App* command : commands) {
+    if (command->get_name() == word) {
+      CheckCommandName(*command, words.subspan(1), path + " " + command->get_name());
+      return;
+    }
+    names.push_back(command->get_name());
+  }
+  retort::Throw(retort::ErrorCode::kInvalid, "no command is named '{}'{}: {} --help lists them",
+                word, retort::DidYouMean(word, names), path);
 }
 
 void AddOptionNames(const CLI::App& app, std::vector<std::string>& names) {
@@ -61,7 +69,8 @@ int RunMain(int argc, char** argv) {
     subcommand->callback([&chosen, run = command.add(*subcommand)] { chosen = run; });
   }
   try {
-    CheckCommandName(argc, argv);
+    CheckCommandName(app, std::span(argv, static_cast<size_t>(argc)).subspan(argc > 0 ? 1 : 0),
+                     "retort");
     std::vector<std::string> words = retort::CommandLine(app, argc, argv);
     std::reverse(words.begin(), words.end());  // as the parser wants them
     app.parse(words);
