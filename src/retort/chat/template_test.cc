@@ -11,6 +11,7 @@ namespace retort {
 namespace {
 
 using testing::HasSubstr;
+using testing::StartsWith;
 
 std::string Repeated(const std::string& text, size_t times) {
   std::string out;
@@ -112,8 +113,9 @@ TEST(Template, AMacroAndItsParametersAreSingleNames) {
 
 TEST(Template, ErrorsNameOriginAndLine) {
   EXPECT_EQ(ErrorOf("a\n{{ 1 + }}").message(), "t.jinja:2: unexpected end of print statement");
-  EXPECT_EQ(ErrorOf("{% macro m() %}\n\nx{% endmacro %}\n\n{{ m() ~ x.y }}").message(),
-            "t.jinja:5: 'x' is undefined");  // not the line of the macro before it
+  // Not the line of the macro that was called before.
+  EXPECT_THAT(ErrorOf("{% macro m() %}\n\nx{% endmacro %}\n\n{{ -m() }}").message(),
+              StartsWith("t.jinja:5: "));
   EXPECT_EQ(ErrorOf("a\n\n{{ x.y }}").message(), "t.jinja:3: 'x' is undefined");
   EXPECT_EQ(ErrorOf("{{ 'a' + [] }}").message(),
             "t.jinja:1: can only concatenate str (not \"list\") to str");
