@@ -50,6 +50,7 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 template <typename Function>
 Error ErrorOf(Function function) {
@@ -357,8 +358,12 @@ TEST_F(ModelHubTest, DropsWhatIsOfAnotherCommit) {
   WriteFileAtomically(partial / ".revision", "another");
   WriteFileAtomically(partial / "config.json", "old");
   WriteFileAtomically(partial / "generation_config.json", "{}");  // that commit's alone
+  WriteFileAtomically(partial / "model.safetensors.part", std::string(100, 'x'));
   const fs::path model = Pull();
   EXPECT_EQ(ReadFile(model / "config.json", 100), "{}");
+  for (const std::string& request : server_.requests()) {
+    EXPECT_THAT(request, Not(HasSubstr(" 100-")));  // nothing is added to that commit's bytes
+  }
   EXPECT_FALSE(fs::exists(model / "generation_config.json"));
 }
 
