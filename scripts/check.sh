@@ -24,7 +24,8 @@ sanitized_tests() {
   local preset=$1
   shift
   scripts/build.sh "$preset"
-  env "$@" ctest --test-dir "build/$preset" --parallel "$(nproc)" --output-on-failure --no-tests=error
+  # Where a sanitizer stands before dlopen, the RUNPATH by which the module of FAISS is found is not ours.
+  env LD_LIBRARY_PATH="$PWD/build/$preset" "$@" ctest --test-dir "build/$preset" --parallel "$(nproc)" --output-on-failure --no-tests=error
 }
 check_asan() {
   # Not detect_stack_use_after_return: GCC 12 then takes memory for frames that is aligned to less than
