@@ -15,7 +15,7 @@ inline constexpr uint64_t kStageBytesPerByteMax = 128;  // of all stages togethe
 inline constexpr uint64_t kStageBytesSlack = 1 << 20;   // so that a short text may be prepended to
 // A look takes 2 to 10 ns. Today's patterns take some 20 per word, and in very long words (a text
 // of spaces or of capitals) some 20 per byte.
-inline constexpr uint64_t kSearchLooksPerByteMax = 512;
+inline constexpr uint64_t kSearchLooksPerByteMax = 256;
 inline constexpr uint64_t kSearchLooksSlack = 1 << 24;  // a tenth of a second
 
 // What the stages of one tokenizer file may write, and how often its patterns and added tokens may
