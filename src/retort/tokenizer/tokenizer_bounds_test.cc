@@ -1,8 +1,8 @@
 // A tokenizer file comes from a stranger: what it can make a load or a text cost is bounded.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <fmt/format.h>
 #include <utf8proc.h>
 
 #include <ctime>
