@@ -19,7 +19,7 @@ namespace {
 // the same dispatch level, so that no ledger mixes both: by kernels, the forward or sampling
 // ("engine"), by how text becomes ids or ids text ("tokenizer"), or by how messages become text
 // ("chat"). Constraints have a version of their own (ConstraintKey).
-constexpr std::string_view kAnswersVersion = "engine 3, tokenizer 1, chat 1";
+constexpr std::string_view kAnswersVersion = "engine 3, tokenizer 2, chat 2";
 
 int CountPages(const EngineOptions& options, const Device& device, const DecoderSpec& spec,
                Format format) {

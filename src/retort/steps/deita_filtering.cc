@@ -297,7 +297,7 @@ StepType DeitaFilteringType() {
       .summary =
           "Keeps the best-scored rows that differ from one another (DEITA, Liu et al. 2024).",
       .example = "data_budget: 100",
-      .version = 2,
+      .version = 3,
       .kind = StepKind::kGlobal,
       .params = {{.name = "data_budget",
                   .type = ParamType::kInt,

@@ -103,6 +103,7 @@ StepType TextGenerationType() {
       .example =
           "columns: [instruction]\ntemplate: 'Answer in one sentence: {{ instruction "
           "}}'\nnum_generations: 2",
+      .version = 2,
       .kind = StepKind::kRow,
       .params = WithPromptParams(
           WithAnswerParams(
