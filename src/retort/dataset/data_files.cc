@@ -147,7 +147,13 @@ std::string NearestFile(const fs::path& path) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   if (TypeOf(folder) != fs::file_type::directory) return "";
   std::vector<std::string> names;
-  for (const fs::path& file : SortedEntries(folder)) names.push_back(file.filename().string());
+  std::error_code ignored;  // a hint must not hide the error that it belongs to
+  for (fs::directory_iterator entry(folder, ignored);
+       !ignored && entry != fs::directory_iterator() && names.size() < kDataFilesMax;
+       entry.increment(ignored)) {
+    names.push_back(entry->path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
   return NearestName(path.filename().string(), names);
 }
 

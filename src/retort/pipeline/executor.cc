@@ -43,7 +43,7 @@ int NumWorkers(const Graph& graph, int asked) {
 // "2026-01-31T12:00:00Z".
 std::string UtcNow() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
 
-// The first files of each source are described in the report.
+// So many files of each source are described in the report, the others counted.
 constexpr size_t kFilesDescribedMax = 1000;
 
 // Where rows came from. A file that is gone meanwhile is named only.
@@ -204,7 +204,11 @@ class PipelineRun::Impl {
     };
     context.note_file = [this, &step](const std::filesystem::path& file, uint64_t num_rows) {
       Json& files = files_[step.name()];
-      if (files.size() < kFilesDescribedMax) files.push_back(DescribeInput(file, num_rows));
+      if (files.size() < kFilesDescribedMax) {
+        files.push_back(DescribeInput(file, num_rows));
+      } else {
+        ++files_left_out_[step.name()];
+      }
     };
     return context;
   }
@@ -562,6 +566,8 @@ class PipelineRun::Impl {
       json["steps"][i]["settings"] = SettingsToJson(graph_, graph_.steps[i]);
       const auto files = files_.find(graph_.steps[i].name());
       if (files != files_.end()) json["steps"][i]["files"] = files->second;
+      const auto left_out = files_left_out_.find(graph_.steps[i].name());
+      if (left_out != files_left_out_.end()) json["steps"][i]["files_left_out"] = left_out->second;
     }
     json["seed"] = seed_;
     json["workers"] = num_workers_;
@@ -605,7 +611,9 @@ class PipelineRun::Impl {
   std::optional<std::string> stopped_by_;
   std::mutex warn_mutex_;
   std::vector<std::string> warnings_;
-  std::map<std::string, Json> files_;  // step → those that it read; of the thread of Execute()
+  // Step → the files that it read, and how many more; of the thread of Execute().
+  std::map<std::string, Json> files_;
+  std::map<std::string, uint64_t> files_left_out_;
 
   mutable std::mutex sample_mutex_;
   uint64_t peak_rss_ = 0;
