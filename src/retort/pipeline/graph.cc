@@ -10,6 +10,18 @@
 #include "retort/pipeline/params.h"
 
 namespace retort {
+namespace {
+
+// By a list of columns or by the mappings, not by the step's type alone.
+bool IsNamedInFile(const GraphStep& node, const ColumnBinding& input) {
+  if (node.config.input_mappings.contains(input.own)) return true;
+  const Json& values = node.params.values();
+  return std::any_of(values.begin(), values.end(), [&](const Json& value) {
+    return value.is_array() && std::find(value.begin(), value.end(), input.own) != value.end();
+  });
+}
+
+}  // namespace
 
 GraphBuilder::GraphBuilder(PipelineConfig config, std::span<const StepType> types,
                            const GraphOptions& options, Problems& problems)
@@ -304,19 +316,6 @@ void GraphBuilder::FindFork(size_t index) {
                   node.name(), NamesOf(node.after));
   }
 }
-
-namespace {
-
-// By a list of columns or by the mappings, not by the step's type alone.
-bool IsNamedInFile(const GraphStep& node, const ColumnBinding& input) {
-  if (node.config.input_mappings.contains(input.own)) return true;
-  const Json& values = node.params.values();
-  return std::any_of(values.begin(), values.end(), [&](const Json& value) {
-    return value.is_array() && std::find(value.begin(), value.end(), input.own) != value.end();
-  });
-}
-
-}  // namespace
 
 // A misspelt one would be undefined in every row.
 void GraphBuilder::CheckOptionalInputs(size_t index) {

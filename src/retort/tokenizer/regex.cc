@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "retort/base/error.h"
-#include "retort/tokenizer/tokenizer.h"
 #include "retort/tokenizer/utf8.h"
 
 namespace retort {
