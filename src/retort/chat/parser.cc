@@ -191,7 +191,7 @@ class StatementParser : public ExprParser {
                        [&](const Target& item) { return ContainsName(item, name_id); });
   }
 
-  // Of a macro or a parameter: one name, not a tuple of them.
+  // A macro and a parameter have one name, not a tuple of them.
   Target ParseNewName() {
     if (IsOperator("(")) FailUnexpected("a name");
     return ParseTargetItem(false);

@@ -13,7 +13,7 @@
 
 namespace retort {
 
-// Of an option that names a file, a folder or a thing: no value is not the same as an empty one.
+// Refuses an empty value: `--option=` is not the same as no option.
 inline CLI::Validator NotEmpty() {
   return {[](const std::string& value) {
             return value.empty() ? std::string("the value is empty") : std::string();
@@ -21,7 +21,7 @@ inline CLI::Validator NotEmpty() {
           ""};
 }
 
-// Of an option that takes an integer; its type is the upper bound.
+// Takes a plain decimal integer; the option's type is the upper bound.
 inline CLI::Validator AtLeast(uint64_t min) {
   return {[min](const std::string& value) {
             uint64_t number = 0;
@@ -37,8 +37,8 @@ inline CLI::Validator AtLeast(uint64_t min) {
           ""};
 }
 
-// Of an option that names a file or a folder: as NotEmpty, and ~/ is the user's own folder, which a
-// shell leaves as it is after `--option=`.
+// Takes a path as NotEmpty does, and expands ~/ to the user's own folder: a shell leaves it as it is
+// after `--option=`.
 inline CLI::Validator IsPath() {
   return {[](std::string& value) {
             if (value.empty()) return std::string("the value is empty");
