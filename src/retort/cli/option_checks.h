@@ -37,8 +37,8 @@ inline CLI::Validator AtLeast(uint64_t min) {
           ""};
 }
 
-// Takes a path as NotEmpty does, and expands ~/ to the user's own folder: a shell leaves it as it is
-// after `--option=`.
+// Takes a path as NotEmpty does, and expands ~/ to the user's own folder: a shell leaves it as it
+// is after `--option=`.
 inline CLI::Validator IsPath() {
   return {[](std::string& value) {
             if (value.empty()) return std::string("the value is empty");

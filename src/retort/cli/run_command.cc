@@ -58,7 +58,7 @@ ConfigOverrides WithInput(const Options& options) {
         options.file);
 }
 
-// Which of two seeds counts would be a guess.
+// Refuses two seeds that differ: the user may have meant either.
 void CheckSeed(const Options& options) {
   if (!options.seed) return;
   for (const std::string& text : options.set) {

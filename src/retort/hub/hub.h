@@ -22,8 +22,9 @@ struct KnownModel {
 // The list of short names.
 std::span<const KnownModel> KnownModels();
 
-// What stands in a file of `folder` for a model, written for ResolveModel from anywhere: a path
-// starts at that folder, and what is no path there is a name, whatever the current folder holds.
+// Rewrites a model's entry in a file of `folder` for ResolveModel, which may run in another folder.
+// A path starts at `folder`; an entry that is no path there is a name, whatever the current folder
+// holds.
 std::string ModelFrom(const std::filesystem::path& folder, std::string_view name_or_path);
 
 // Files of a model, for Checkpoint::Open. A path that exists wins ("~/x" is in the user's own

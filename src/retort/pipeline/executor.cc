@@ -46,7 +46,7 @@ std::string UtcNow() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nul
 // So many files of each source are described in the report, the others counted.
 constexpr size_t kFilesDescribedMax = 1000;
 
-// Where rows came from. A file that is gone meanwhile is named only.
+// Describes a file that rows came from. One that is gone meanwhile is named only.
 Json DescribeInput(const std::filesystem::path& file, uint64_t num_rows) {
   Json json = {{"path", std::filesystem::absolute(file).string()}, {"rows", num_rows}};
   try {

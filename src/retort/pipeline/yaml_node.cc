@@ -322,7 +322,7 @@ Json ScalarToJson(const YamlNode& node) {
   return node.text;
 }
 
-// What to do about yaml-cpp's commonest complaints.
+// Advice on yaml-cpp's commonest complaints.
 std::string_view YamlAdvice(std::string_view complaint) {
   const auto is_about = [&](std::string_view words) {
     return complaint.find(words) != std::string_view::npos;

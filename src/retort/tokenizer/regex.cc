@@ -16,8 +16,8 @@
 namespace retort {
 namespace {
 
-// What a search sees of the text at first, and the steps it may take from one place in it: few
-// words need more.
+// A search first sees so many bytes of the text, and may take so many steps from one place in it:
+// few words need more.
 constexpr size_t kWindowBytes = 64;
 constexpr uint32_t kWindowSteps = 64;
 // Steps may each run over the window, but in a search that finds a word hardly any does.
@@ -254,7 +254,7 @@ pcre2_match_context* NewMatchContext(uint32_t steps) {
   return context;
 }
 
-// What a search that reports its items has looked at.
+// Counts how much a search that reports its items has looked at.
 struct Looks {
   uint64_t per_item;    // at least
   bool has_references;  // an item may compare all of the match before it
@@ -354,7 +354,7 @@ std::string Regex::Escape(std::string_view text) {
 
 struct RegexMatches::Workspace {
   pcre2_match_data* match = nullptr;
-  // Of searches that report: with a JIT stack of its own, because the default one may be short.
+  // A search that reports has a JIT stack of its own, because the default one may be short.
   pcre2_match_context* context = nullptr;
   pcre2_jit_stack* stack = nullptr;
 
