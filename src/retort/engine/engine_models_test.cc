@@ -27,7 +27,7 @@ TEST(EngineModels, ChatPromptsGoThroughTheModelsTemplate) {
   const auto rendered =
       ChatTemplate::FromCheckpoint(checkpoint->metadata()["tokenizer_config"],
                                    checkpoint->TextFile("chat_template.jinja"), "t")
-          .Render({chat.messages, nullptr, true, Json::object(), std::nullopt});
+          .Render({chat.messages, nullptr, true, Json::object(), std::nullopt, {}});
   std::vector<TextPiece> pieces;
   for (const Span& span : rendered) pieces.push_back({span.text, span.is_template});
   Request same = request;
